@@ -1,0 +1,50 @@
+# The project's commands. Each sets up .venv first when it is missing or out of date; `make` alone lists them.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+            $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+# The stamp's name holds a hash of what the environment is made of: it is the content that counts, not file times.
+READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow readme docs docs-check bench freeze clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the package, editable, and all it needs
+
+$(READY):
+	@test -n "$(PYTHON)" || { echo 'nucleus_cls needs Python 3.11 or newer and found none: install it, then run `make PYTHON=/path/to/python3`'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(PYTHON) is older than Python 3.11: name another, `make PYTHON=/path/to/python3`'; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo 'Making .venv'; $(PYTHON) -m venv --clear .venv; }
+	@echo 'Installing the package and what it needs into .venv (minutes the first time)'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm -f .venv/ready-*; touch $@
+
+demo: $(READY) ## simulate, extract, train, evaluate, predict, report: demo/report.html
+	@$(BIN)/nucleus_demo --output_dir demo
+
+test: $(READY) ## all checks, every notebook run, the docs built
+	@$(BIN)/python tools/checks.py
+
+test-slow: $(READY) ## the notebooks with their slow cells too
+	@$(BIN)/python tools/checks.py --only_notebooks --flags slow
+
+readme: $(READY) ## README.md from nbs/index.ipynb
+	@$(BIN)/python tools/readme.py
+
+docs: $(READY) ## the documentation site in _docs/
+	@$(BIN)/python tools/docs.py
+
+docs-check: $(READY) ## every page of the site in headless Chromium
+	@$(BIN)/python tools/browser.py
+
+bench: $(READY) ## extraction: time and size, beside a naive version
+	@$(BIN)/python benchmarks/extraction.py
+
+freeze: $(READY) ## constraints.txt from what is installed now
+	@{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude nucleus_cls | sed 's/+cpu$$//' | grep -viE '^(pip|setuptools|wheel)=='; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove what can be made again: .venv, site, demo
+	@rm -rf .venv _docs _proc demo *.egg-info build dist

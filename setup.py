@@ -1,0 +1,32 @@
+"""Packaging: everything is read from settings.ini, as nbdev 2 does it; the Python versions are ours."""
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import find_packages, setup
+
+config = ConfigParser(delimiters=['='], interpolation=None)
+config.read('settings.ini', encoding='utf-8')
+cfg = config['DEFAULT']
+
+setup(
+    name=cfg['lib_name'],
+    version=cfg['version'],
+    description=cfg['description'],
+    long_description=Path('README.md').read_text(encoding='utf-8') if Path('README.md').exists() else '',
+    long_description_content_type='text/markdown',
+    author=cfg['author'],
+    license='Apache-2.0',
+    url=f"https://github.com/{cfg['user']}/{cfg['repo']}",
+    keywords=cfg['keywords'].split(),
+    packages=find_packages(include=['nucleus_cls', 'nucleus_cls.*']),
+    include_package_data=True,
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg['requirements'].split(),
+    extras_require={'dev': cfg['dev_requirements'].split()},
+    entry_points={'console_scripts': cfg.get('console_scripts', '').split(),
+                  'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
+    classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
+                 'Natural Language :: English',
+                 'Topic :: Scientific/Engineering :: Bio-Informatics',
+                 *[f'Programming Language :: Python :: {v}' for v in ('3.11', '3.12', '3.13')]],
+    zip_safe=False,
+)

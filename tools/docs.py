@@ -1,0 +1,103 @@
+"Build the site in _docs/: nbdev prepares the notebooks, then Quarto renders them where it is on PATH, smalldocs elsewhere."
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from nbdev.config import get_config
+
+ROOT = Path(__file__).resolve().parent.parent
+PROC, SITE = ROOT/'_proc', ROOT/'_docs'
+BESIDE = 'CONTRIBUTING.md', 'LICENSE', 'CITATION.cff'  # files of the root that pages link to
+
+
+def relative_links(text, pages):
+    """In a prepared notebook's text: nbdev's absolute links to our own pages become relative, those to a code host go,
+    those to files of the root stay in the site."""
+    cfg = get_config()
+    home = re.escape(f"{cfg['doc_host']}{cfg['doc_baseurl']}/")
+    text = re.sub(home + r'(\w+)\.html', lambda m: pages.get(m[1], m[1] + '.ipynb'), text)
+    text = re.sub(r'\]\(\.\./(' + '|'.join(map(re.escape, BESIDE)) + r')\)', r'](\1)', text)
+    return re.sub(r'\[source\]\(' + re.escape(cfg['git_url']) + r'[^)]*\)\{.*?\}', '', text)
+
+
+def local_notebook(nb, pages):
+    "Rewrite a prepared notebook's prose and shown documentation in place; keep the notebook's name as the page's."
+    def mend(text): return relative_links(''.join(text), pages)
+    for cell in nb['cells']:
+        if cell['cell_type'] == 'raw': cell['source'] = re.sub(r'^output-file:.*\n', '', mend(cell['source']), flags=re.M)
+        if cell['cell_type'] == 'markdown': cell['source'] = mend(cell['source'])
+        for out in cell.get('outputs', []):
+            data = out.get('data', {})
+            if 'text/markdown' in data: data['text/markdown'] = mend(data['text/markdown'])
+
+
+def prepare():
+    "Run nbdev's own preprocessing into _proc/; return what it complained of."
+    done = subprocess.run([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(force=True)'],
+                          cwd=ROOT, capture_output=True, text=True)
+    said = re.sub(r'\x1b\[[0-9;]*m', '', done.stdout + done.stderr)
+    if done.returncode: return [said[said.rfind('\nException: ') + 1:].strip()[-1500:]]
+    for name in BESIDE: shutil.copy2(ROOT/name, PROC)
+    notebooks = sorted(PROC.glob('**/*.ipynb'))
+    pages = {re.sub(r'^\d+[a-z]?_', '', p.stem): p.name for p in notebooks}
+    for path in notebooks:
+        nb = json.loads(path.read_text(encoding='utf-8'))
+        local_notebook(nb, pages)
+        path.write_text(json.dumps(nb), encoding='utf-8')
+    return [row for row in said.splitlines() if re.search(r'Warning|Error\b|imports and other code', row)]
+
+
+def build():
+    "Build the site and return what was wrong on the way; an old site never passes for the new one."
+    shutil.rmtree(SITE, ignore_errors=True)
+    findings = prepare()
+    if findings: return findings
+    quarto = shutil.which('quarto')
+    command = [quarto, 'render', str(PROC)] if quarto else [sys.executable, '-m', 'smalldocs.cli', 'render', '--quiet', '--strict', str(PROC)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode or not quarto: findings += [row for row in done.stderr.splitlines() if ': broken link ' not in row]
+    if not (PROC/'_docs').is_dir(): return findings + ['no site was built']
+    shutil.move(PROC/'_docs', SITE)
+    return findings
+
+
+class Page(HTMLParser):
+    "The links and the anchors of one page."
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.ids = [], set()
+        self.feed(path.read_text(encoding='utf-8'))
+
+    def handle_starttag(self, tag, attrs):
+        for key, value in attrs:
+            if key in ('id', 'name'): self.ids.add(value)
+            if key in ('href', 'src') and value: self.links.append(value)
+
+
+def broken_links():
+    "Every link of every page to a file or an anchor that is not there (other sites are not visited)."
+    pages = {path.resolve(): Page(path) for path in sorted(SITE.glob('**/*.html'))}
+    broken = defaultdict(set)
+    for path, page in pages.items():
+        for link in page.links:
+            url = urlsplit(link)
+            if url.scheme or url.netloc: continue
+            target = (path.parent/unquote(url.path)).resolve() if url.path else path
+            if target.is_dir(): target = target/'index.html'
+            lost = not target.exists() or url.fragment and target in pages and unquote(url.fragment) not in pages[target].ids
+            if lost: broken[link].add(path.name)
+    findings = [f"{link} leads nowhere, on {len(names)} pages: {', '.join(sorted(names)[:3])}" for link, names in sorted(broken.items())]
+    return findings or ([] if pages else ['no pages in _docs/'])
+
+
+if __name__ == '__main__':
+    findings = build() + ([] if '--build-only' in sys.argv else broken_links())
+    for finding in findings: print(finding)
+    print(f"_docs/index.html: {len(list(SITE.glob('**/*.html')))} pages, {len(findings)} findings")
+    sys.exit(bool(findings))
