@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow readme docs docs-check bench freeze clean
+.PHONY: help setup demo test check test-slow readme docs docs-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,8 +14,8 @@ help: ## list these commands
 setup: $(READY) ## make .venv with the package, editable, and all it needs
 
 $(READY):
-	@test -n "$(PYTHON)" || { echo 'nucleus_cls needs Python 3.11 or newer and found none: install it, then run `make PYTHON=/path/to/python3`'; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(PYTHON) is older than Python 3.11: name another, `make PYTHON=/path/to/python3`'; exit 1; }
+	@'$(or $(PYTHON),python3)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'nucleus_cls needs Python 3.11 or newer: install one, or name it as in `make setup PYTHON=/path/to/python3`'; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo 'Making .venv'; $(PYTHON) -m venv --clear .venv; }
 	@echo 'Installing the package and what it needs into .venv (minutes the first time)'
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
@@ -26,6 +26,9 @@ demo: $(READY) ## simulate, extract, train, evaluate, predict, report: demo/repo
 
 test: $(READY) ## all checks, every notebook run, the docs built
 	@$(BIN)/python tools/checks.py
+
+check: $(READY) ## only the checks that take seconds
+	@$(BIN)/python tools/checks.py --quick
 
 test-slow: $(READY) ## the notebooks with their slow cells too
 	@$(BIN)/python tools/checks.py --only_notebooks --flags slow
@@ -43,7 +46,8 @@ bench: $(READY) ## extraction: time and size, beside a naive version
 	@$(BIN)/python benchmarks/extraction.py
 
 freeze: $(READY) ## constraints.txt from what is installed now
-	@{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude nucleus_cls | sed 's/+cpu$$//' | grep -viE '^(pip|setuptools|wheel)=='; } > constraints.new
+	@{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude nucleus_cls --exclude setuptools --exclude wheel \
+	     | sed 's/+cpu$$//'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean: ## remove what can be made again: .venv, site, demo

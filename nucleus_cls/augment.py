@@ -35,16 +35,20 @@ class AugmentSettings:
             if not 0 <= value <= top:
                 raise ValueError(f'AugmentSettings: {name}={value}: expected 0 to {top}')
 
-    def to_dict(self) -> dict: return asdict(self)
+    def to_dict(self) -> dict:
+        "Turn the settings into a dict, for a checkpoint."
+        return asdict(self)
 
     @classmethod
-    def from_dict(cls, values:dict): return settings_from(cls, values)
+    def from_dict(cls, values:dict):
+        "Build the settings from a dict; `ValueError` for an unknown key."
+        return settings_from(cls, values)
 
 # %% ../nbs/11_augment.ipynb #e62e684d
 AUGMENT_PRESETS = {
     'default': AugmentSettings(),
     'reference': AugmentSettings(rotation=0., zoom=0., shift=0., gamma=0.),
-    'none': AugmentSettings(False, rotation=0., zoom=0., shift=0., contrast=0., brightness=0., gamma=0., noise=0.)}
+    'none': AugmentSettings(False, *[0.]*8)} # all off
 
 # %% ../nbs/11_augment.ipynb #206482ff
 def draw(shape, # of the result

@@ -31,7 +31,7 @@ def setting(default, # value when nothing is said; its type is the setting's typ
 class DataSettings:
     "Which samples to learn from, and which to hold out."
     states:tuple = setting((), 'states to tell apart; empty: those that occur in the samples', choices=STATES)
-    targets:str = setting('every_nucleus', 'nuclei near an event: trained on as stable, or (balanced) left out',
+    targets:str = setting('every_nucleus', 'nuclei near an event train as stable, or (balanced) are left out',
                           choices=('every_nucleus', 'balanced'))
     lost:str = setting('drop', 'a death that may be a lost track: left out, or trained on as a death',
                        choices=('drop', 'death'))
@@ -68,13 +68,13 @@ class LearnSettings:
     "How long, how fast and from which draws the network learns."
     num_epochs:int = setting(30, 'epochs at most', 'epochs', low=1)
     epoch_samples:int = setting(1024, 'draws in one epoch; 0: each training sample once', 'samples', low=0)
-    balance:float = setting(1., 'draw rare states more often: 0 as they come, 1 all states alike', low=0, high=1)
+    balance:float = setting(1., 'draw rare states more often: 0 as they come, 1 all alike', low=0, high=1)
     prior:float = setting(1., 'return probabilities to the true rarity: 0 not, 1 fully', low=0, high=1)
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
     lr:float = setting(3e-3, 'learning rate; with one_cycle its peak', low=0)
     weight_decay:float = setting(1e-2, 'pull of the weights towards zero', low=0)
-    schedule:str = setting('one_cycle', 'rate up, then down to nothing; plateau: times 0.2 after 10 epochs without gain',
+    schedule:str = setting('one_cycle', 'rate up, then down; plateau: a fifth after 10 idle epochs',
                            choices=('one_cycle', 'plateau'))
     patience:int = setting(12, 'stop after so many epochs without a better macro-F1', 'epochs', low=1)
     seed:int = setting(0, 'seed of first weights, order, augmentation and dropout', low=0)
@@ -117,7 +117,8 @@ def allowed(f, # a field made by `setting`
     meta, kind = f.metadata, type(f.default)
     if kind is bool: return 'true or false'
     among = ', '.join(meta['choices'] or ())
-    if kind is tuple: return f'a list of different {meta["unit"] or "names"}' + (f' from {among}' if among else '')
+    if kind is tuple: return (f'a list of {meta["unit"] or "names"}' + (f' from {among}' if among else '')
+                              + ', none twice')
     if among: return f'one of {among}'
     bounds = [f'{sign} {b:g}' for sign, b in (('≥', meta['low']), ('≤', meta['high'])) if b is not None]
     what = {int: 'a whole number', float: 'a number', str: 'a name'}[kind]
@@ -133,8 +134,9 @@ def describe(config=None, # a TrainConfig; None: the defaults
     for f in fields(config):
         value, new = _show(getattr(config, f.name)), getattr(config, f.name) != f.default
         if style == 'markdown':
-            lines.append(f'| `{f.name}` | {f"**{value}**" if new else value} | {allowed(f)} | {f.metadata["doc"]} |')
-        else: lines.append(f'  {f.name} = {value}{" (changed)" if new else ""}\n      {f.metadata["doc"]}: {allowed(f)}')
+            value = f'**{value}**' if new else value
+            lines.append(f'| `{f.name}` | {value} | {allowed(f)} | {f.metadata["doc"]} |')
+        else: lines.append(f'  {f.name} = {value}{" (changed)"*new}\n      {f.metadata["doc"]}: {allowed(f)}')
     return '\n'.join(lines)
 
 def _show(value) -> str:
@@ -146,10 +148,10 @@ def _show(value) -> str:
 # %% ../nbs/30_config.ipynb #9be58361
 PRESETS = {'default': {},
            'reference': dict(targets='balanced', max_per_state=224, split='random', split_seed=42,
-                             imaged_only=False, margin=0, dropout=.5, flips=True, rotation=0., zoom=0., shift=0.,
-                             contrast=.2, brightness=.1, gamma=0., noise=.02, num_epochs=300, epoch_samples=0, balance=0., prior=0.,
-                             batch_size=16, optimizer='adam', lr=1e-5, weight_decay=1e-5,
-                             schedule='plateau', patience=35, seed=42)}
+                             imaged_only=False, dropout=.5, margin=0, flips=True, rotation=0., zoom=0.,
+                             shift=0., contrast=.2, brightness=.1, gamma=0., noise=.02, num_epochs=300,
+                             epoch_samples=0, balance=0., prior=0., batch_size=16, optimizer='adam',
+                             lr=1e-5, weight_decay=1e-5, schedule='plateau', patience=35, seed=42)}
 
 # %% ../nbs/30_config.ipynb #c0c659a7
 def load_config(path=None, # TOML or JSON file, or the config.json of a run; None: no file
@@ -190,5 +192,5 @@ def read_settings(path, # TOML or JSON file
         except ValueError as e: raise ValueError(f'{path}: not valid TOML ({e})') from e  # or not text at all
     elif path.suffix == '.json': data = read_json(path)
     else: raise ValueError(f'{path}: expected a settings file that ends in .toml or .json')
-    if not isinstance(data, dict): raise ValueError(f'{path}: expected names and values, not a {type(data).__name__}')
+    if not isinstance(data, dict): raise ValueError(f'{path}: expected names and values, found a list or text')
     return dict(data['training']) if isinstance(data.get('training'), dict) else data

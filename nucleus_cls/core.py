@@ -17,13 +17,14 @@ import re
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # %% ../nbs/00_core.ipynb #28317f5b
 STATES = ('mitotic', 'new_daughter', 'stable', 'death')
 UNKNOWN = 'unknown'
-#: One fixed colour a state, everywhere; from the Okabe-Ito palette, which colour-blind readers can tell apart.
+#: one fixed colour a state, everywhere; from the Okabe-Ito palette, which colour-blind readers can tell apart
 STATE_COLORS = {'mitotic': '#D55E00', 'new_daughter': '#56B4E9', 'stable': '#999999', 'death': '#CC79A7',
                 'unknown': '#DDDDDD'}
 
@@ -81,7 +82,7 @@ def write_text(path, text:str):
 
 # %% ../nbs/00_core.ipynb #3ee0e03c
 def plain(obj):
-    "Turn numpy numbers and arrays, paths, tuples, sets and NaN into what JSON knows (NaN and infinity become None)."
+    "Turn numpy's numbers and arrays, paths, tuples and sets into what JSON knows; NaN becomes None."
     if isinstance(obj, dict): return {str(k): plain(v) for k, v in obj.items()}
     if isinstance(obj, (list, tuple)): return [plain(v) for v in obj]
     if isinstance(obj, (set, frozenset)): return sorted(plain(v) for v in obj)
@@ -111,9 +112,11 @@ def fingerprint(obj, # anything JSON can hold; numpy arrays too
     return hashlib.sha256(json.dumps(plain(obj), sort_keys=True).encode()).hexdigest()[:16]
 
 # %% ../nbs/00_core.ipynb #fc79ba68
+@cache
 def environment() -> dict: # name → version
     "Versions of Python, of this package and of the libraries that can change a number."
-    names = ('nucleus_cls', 'torch', 'numpy', 'scipy', 'pandas', 'tifffile', 'zarr', 'scikit-image', 'scikit-learn')
+    names = ('nucleus_cls', 'torch', 'numpy', 'scipy', 'pandas', 'tifffile', 'zarr', 'scikit-image',
+             'scikit-learn')
     found = {'python': platform.python_version()}
     for name in names:
         try: found[name] = version(name)
@@ -124,7 +127,8 @@ def environment() -> dict: # name → version
 def today() -> str: # ISO date and time, UTC, to the second
     "The present moment, or the one the environment variable SOURCE_DATE_EPOCH names (seconds since 1970)."
     pinned = os.environ.get('SOURCE_DATE_EPOCH')
-    if pinned and not pinned.isdigit(): raise ValueError(f'SOURCE_DATE_EPOCH={pinned!r}: expected seconds since 1970')
+    if pinned and not pinned.isdigit():
+        raise ValueError(f'SOURCE_DATE_EPOCH={pinned!r}: expected seconds since 1970')
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(int(pinned) if pinned else None))
 
 # %% ../nbs/00_core.ipynb #dd20d0ef
@@ -135,7 +139,8 @@ def progress(items, # what to go through
             ):
     "Go through `items` behind a progress bar."
     from tqdm.auto import tqdm
-    return tqdm(items, desc=what, unit=unit, total=total, mininterval=.2, dynamic_ncols=True)
+    silent = os.environ.get('TQDM_DISABLE', '0') not in ('', '0')   # tqdm's notebook bar does not look itself
+    return tqdm(items, desc=what, unit=unit, total=total, mininterval=.2, dynamic_ncols=True, disable=silent)
 
 # %% ../nbs/00_core.ipynb #fa416749
 STAGES = ('movie', 'lineage', 'states', 'crops', 'samples', 'training', 'evaluation', 'prediction', 'report')
@@ -150,5 +155,6 @@ def workflow(here:str='', # the stage to fill, one of STAGES; empty: none
         boxes.append(f'<rect x="{x}" y="6" width="70" height="26" rx="5" fill="{fill}" stroke="#999"/>'
                      f'<text x="{x+35}" y="23" text-anchor="middle" fill="{ink}">{stage}</text>')
         if i: boxes.append(f'<path d="M{x-11} 19h8m-4 -3l4 3l-4 3" fill="none" stroke="#666"/>')
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(STAGES)*82} 38" width="740" role="img" '
-            f'font-family="sans-serif" font-size="11"><title>Workflow: {" to ".join(STAGES)}</title>{"".join(boxes)}</svg>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(STAGES)*82} 38" width="740" role="img"'
+    title = f'<title>Workflow: {" to ".join(STAGES)}</title>'
+    return f'{head} font-family="sans-serif" font-size="11">{title}{"".join(boxes)}</svg>'

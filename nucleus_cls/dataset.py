@@ -159,7 +159,7 @@ def split_samples(table:pd.DataFrame, # one row a sample
     names = sorted(set(movie[used]))
     check_val(config, names)
     if kind == 'movie' and len(names) == 1:
-        kind, notes = 'lineage', [f'only one movie ({names[0]}): whole lineage trees are held out, not movies']
+        kind, notes = 'lineage', [f'only one movie, {names[0]}: whole lineage trees are held out of it']
     if kind == 'random': held_out, val = (), draw_random(target, config.val_fraction, config.split_seed)
     else:
         groups = movie if kind == 'movie' else lineage_groups(table)
@@ -168,8 +168,9 @@ def split_samples(table:pd.DataFrame, # one row a sample
     split = Split(np.flatnonzero(used & ~val), np.flatnonzero(val), kind, held_out, {}, notes)
     split.natural = split.counts(target)['train']
     if n := config.max_per_state:   # both sides together
-        split.train, split.val = (cap_rows(rows, target, max(1, round(n*share)), config.split_seed) for rows, share in
-                                  ((split.train, 1 - config.val_fraction), (split.val, config.val_fraction)))
+        n_val, seed = max(1, round(n*config.val_fraction)), config.split_seed
+        split.train = cap_rows(split.train, target, n - n_val, seed)
+        split.val = cap_rows(split.val, target, n_val, seed)
     for rows, what in ((split.train, 'to train on'), (split.val, 'to judge by')):
         notes += [f'no sample of {s} {what}' for s in STATES if s in target and s not in target[rows]]
     notes += check_leaks(table, split)
@@ -181,11 +182,12 @@ def check_val(config:TrainConfig, # val, split
              ):
     "Refuse held-out movies that do not exist, that leave nothing, or that the split has no use for."
     if config.val and config.split != 'movie': raise ValueError(
-        f'val = {", ".join(config.val)} names movies to hold out, but split is {config.split}: drop one of the two')
+        f'val = {", ".join(config.val)} names movies, but split is {config.split}: drop one of the two')
+    there = ', '.join(names)
     for v in config.val:
-        if v not in names: raise ValueError(f'no movie {v!r} to hold out: the samples hold {", ".join(names)}')
+        if v not in names: raise ValueError(f'no movie {v!r} to hold out: the samples hold {there}')
     if config.val and len(config.val) == len(names):
-        raise ValueError(f'val names every movie ({", ".join(names)}): none is left to train on')
+        raise ValueError(f'val names every movie ({there}): none is left to train on')
 
 # %% ../nbs/31_dataset.ipynb #189c766b
 def check_leaks(table:pd.DataFrame, # one row a sample

@@ -31,8 +31,8 @@ class EmbryoSettings:
     shape:tuple = setting((56, 144, 144), 'size of the volume, (Z,Y,X)', 'voxels', 16)
     voxel_um:float = setting(.8, 'edge of a voxel', 'µm', .01)
     frame_min:float = setting(10., 'time between frames', 'min', .1)
-    n_start:int = setting(26, 'nuclei in the first frame', 'nuclei', 1, 2000)
-    cycle_h:float = setting(12., 'mean length of a cell cycle', 'h', .5)
+    n_start:int = setting(28, 'nuclei in the first frame', 'nuclei', 1, 2000)
+    cycle_h:float = setting(11., 'mean length of a cell cycle', 'h', .5)
     cycle_cv:float = setting(.1, 'spread of the cycle length, relative', '', 0, .4)
     synchrony:float = setting(.2, 'how far the first cells share one age: 0 not, 1 fully', '', 0, 1)
     diameter:float = setting(22., 'nucleus of the first generation, just before mitosis', 'voxels', 6, 60)
@@ -46,13 +46,13 @@ class EmbryoSettings:
     metaphase_min:float = setting(14., 'plate until anaphase', 'min', 1)
     anaphase_min:float = setting(8., 'sisters moving apart', 'min', 1)
     decondense_min:float = setting(40., 'condensed daughter until interphase look', 'min', 1)
-    death:float = setting(.3, 'deaths a nucleus and cell cycle', '', 0, 5)
+    death:float = setting(.22, 'deaths a nucleus and cell cycle', '', 0, 5)
     death_min:float = setting(60., 'first shrinking until gone', 'min', 1)
     # what makes movies ambiguous: see the next cell
-    caught_early:float = setting(.2, 'divisions that show no plate: threads, then two daughters', '', 0, 1)
+    caught_early:float = setting(.3, 'divisions that show no plate: threads, then two daughters', '', 0, 1)
     daughters_as_one:float = setting(.12, 'divisions whose daughters are one object for a frame', '', 0, 1)
     condensed:float = setting(.35, 'spells of condensation without division, a nucleus and cycle', '', 0, 1)
-    dim:float = setting(.08, 'share of first cells that, with their descendants, glow at 25–50 %', '', 0, 1)
+    dim:float = setting(.08, 'first cells that glow a third as bright, with all their descendants', '', 0, 1)
     leaving:float = setting(.12, 'nuclei that leave through the border, a nucleus and cycle', '', 0, 5)
     sure_divisions:int = setting(0, 'first cells made to divide inside the movie', 'cells', 0)
     sure_deaths:int = setting(0, 'first cells made to die inside the movie', 'cells', 0)
@@ -69,16 +69,17 @@ def check_settings(s, # settings dataclass made of `setting` fields
             good = np.shape(value) == ((3,) if many else ()) and all(
                 isinstance(v, (int, float, np.number)) and low <= v <= high and (not whole or v == int(v))
                 for v in np.ravel(np.array(value, object)))
-            want = f'{"three " if many else "a "}{"whole " if whole else ""}number{"s" if many else ""} from {low:g}'
-            want += f' to {high:g} {f.metadata["unit"]}' if np.isfinite(high) else f' {f.metadata["unit"]} up'
-        if not good: raise ValueError(f'setting {f.name}={value!r}: expected {want}')
+            want = ('three ' if many else 'a ') + 'whole '*whole + ('numbers' if many else 'number')
+            want += f' from {low:g} to {high:g}' if np.isfinite(high) else f' of at least {low:g}'
+        unit = f' ({f.metadata["unit"]})' if f.metadata['unit'] else ''
+        if not good: raise ValueError(f'setting {f.name}={value!r}: expected {want}{unit}')
     return s
 
 # %% ../nbs/01_embryo.ipynb #dc9bb4a8
 CELL = np.dtype([
     ('mother', 'i4'), ('generation', 'i4'), ('birth', 'f8'), ('end', 'f8'), ('fate', 'U8'), ('turn', 'f8'),
     ('early', '?'), ('merged', '?'), ('dim', '?'), ('glow', 'f8'), ('size', 'f8'), ('elong', 'f8'),
-    ('metaphase', 'f8'), ('spell', 'f8'), ('spell_len', 'f8'), ('spell_shrink', 'f8')])
+    ('pace', 'f8'), ('density', 'f8'), ('spell', 'f8'), ('spell_len', 'f8'), ('spell_shrink', 'f8')])
 
 # %% ../nbs/01_embryo.ipynb #0b8bf0ae
 def draw_cell(s:EmbryoSettings, rng,
@@ -99,8 +100,8 @@ def draw_cell(s:EmbryoSettings, rng,
     if c['fate'] == 'leaves': c['end'] = np.inf # until it is out
     c['dim'] = rng.random() < s.dim if of is None else of['dim']
     c['glow'] = rng.lognormal(0, s.glow_cv)*(1 if of is None else of['glow']**.6)
-    c['size'], c['elong'] = 1 + s.diameter_cv*np.clip(rng.normal(), -2.5, 2.5), rng.lognormal(0, .12)
-    c['metaphase'] = s.metaphase_min*rng.lognormal(0, .3)
+    c['size'], c['elong'] = 1 + s.diameter_cv*np.clip(rng.normal(), -2.5, 2.5), rng.lognormal(0, .22)
+    c['pace'], c['density'] = rng.lognormal(0, .3), rng.lognormal(0, .15)
     c['spell'] = rng.uniform(birth + .3*cycle, birth + .75*cycle) if rng.random() < s.condensed else np.nan
     c['spell_len'], c['spell_shrink'] = rng.uniform(8, 25)/s.frame_min, rng.uniform(0, .3)
     return c
@@ -137,7 +138,7 @@ def embryo_size(s:EmbryoSettings, n:int, # nuclei to make room for
         rest = [k for k in range(3) if room[k] > room[axis]]
         if rest: semi[rest] = (volume/np.prod(np.delete(semi, rest)))**(1/len(rest))
     semi = np.minimum(semi, room)
-    return semi, 1.7*(np.prod(semi)/n)**(1/3)
+    return semi, max(1.7*(np.prod(semi)/n)**(1/3), .75*s.diameter)
 
 # %% ../nbs/01_embryo.ipynb #5cbf51f7
 def relax(pos:np.ndarray, # centres, (N,3), voxels
@@ -163,7 +164,7 @@ def sister_distance(minutes, # since the onset of anaphase
                     diameter, # of the mother, voxels
                    ): # distance of each sister from the middle, voxels
     "Return how far sisters have moved along the spindle."
-    return diameter*(.13 + .62*(1 - np.exp(-np.maximum(minutes, 0)/6)))
+    return diameter*(.13 + .5*(1 - np.exp(-np.maximum(minutes, 0)/6)))
 
 # %% ../nbs/01_embryo.ipynb #59a7bf9d
 #: One nucleus in one frame; `axis` is the spindle axis, `radius` that of the ball of equal volume.
@@ -226,10 +227,10 @@ def place_nuclei(cells:np.ndarray, # type CELL; the `end` of those that leave is
 # %% ../nbs/01_embryo.ipynb #db6de1d2
 LOOKS = ('radius', 'flat', 'bright', 'threads', 'lumps', 'pieces')
 #: clock → (radius, flatness, brightness, chromosome threads, lumpiness of the outline, pieces apart)
-MITOSIS = {0.: (.64, .36, 2.7, .3, .10, 0), 1.: (.66, .40, 2.5, .5, .12, 0), 1.5: (.78, .70, 1.8, 1., .22, 0),
-           2.: (.93, .95, 1.3, 1., .14, 0), 2.5: (1., 1., 1.12, .7, .07, 0), 3.: (1., 1., 1., 0., .05, 0)}
-NEWBORN = {0.: (.74, .42, 2.5, .3, .08, 0), 1.: (.76, .50, 2.2, .3, .08, 0), 1.35: (.83, .68, 1.6, .3, .07, 0),
-           1.7: (.92, .85, 1.2, .1, .06, 0), 2.: (1., 1., 1., 0., .05, 0)}
+MITOSIS = {0.: (.63, .36, 3.6, .3, .10, 0), 1.: (.66, .40, 3.2, .5, .12, 0), 1.5: (.78, .70, 2.0, 1., .22, 0),
+           2.: (.93, .95, 1.3, 1., .14, 0), 2.5: (1., 1., 1.1, .7, .07, 0), 3.: (1., 1., 1., 0., .05, 0)}
+NEWBORN = {0.: (.82, .42, 2.6, .3, .08, 0), 1.: (.84, .50, 2.3, .3, .08, 0), 1.3: (.90, .70, 1.6, .3, .07, 0),
+           1.7: (.96, .85, 1.2, .1, .06, 0), 2.: (1., 1., 1., 0., .05, 0)}
 DEATH = {0.: (.55, .9, 1.3, 0., .12, 1), .5: (.58, .9, 1.9, 0., .12, .8), 1.: (.58, .95, 2.4, 0., .10, .25),
          2.: (.72, 1., 1.7, .2, .12, 0), 3.: (.9, 1., 1., 0., .05, 0)}
 
@@ -246,19 +247,20 @@ def clocks(nuclei:np.ndarray, cells:np.ndarray, s:EmbryoSettings,
     c = cells[nuclei['cell']]
     left, age = (c['end'] - nuclei['frame'])*s.frame_min, (nuclei['frame'] - c['birth'])*s.frame_min
     part = lambda minutes, length: np.clip(minutes/length, 0, 1)
-    plate, pro = c['metaphase'], s.prometaphase_min
+    plate, pro = s.metaphase_min*c['pace'], s.prometaphase_min
     m = left + np.where(c['early'], plate + .6*pro, 0) # caught early: never seen beyond prometaphase
     mitosis = part(m, plate) + part(m - plate, pro) + part(m - plate - pro, s.prophase_min)
     newborn = part(age, s.anaphase_min) + part(age - s.anaphase_min, s.decondense_min)
-    death = 3*part(left, s.death_min)
+    death = 3*part(left, s.death_min*c['pace'])
     return (np.where(c['fate'] == 'divides', mitosis, 3), np.where(c['mother'] >= 0, newborn, 2),
             np.where(c['fate'] == 'dies', death, 3))
 
 # %% ../nbs/01_embryo.ipynb #2b6a97bd
 def phase_names(mitosis, newborn, death, spell) -> np.ndarray: # (N,), words
     "Name what the clocks say; the first that holds counts."
-    rules = {'fragmenting': death < 1, 'dying': death < 3, 'anaphase': newborn < 1, 'telophase': newborn < 1.7,
-             'metaphase': mitosis <= 1, 'prometaphase': mitosis < 2, 'prophase': mitosis < 2.9, 'condensed': spell > .4}
+    rules = {'fragmenting': death < 1, 'dying': death < 3, 'anaphase': newborn < 1,
+             'telophase': newborn < 1.7, 'metaphase': mitosis <= 1, 'prometaphase': mitosis < 2,
+             'prophase': mitosis < 2.9, 'condensed': spell > .4}
     return np.select(list(rules.values()), [np.array(k, 'U12') for k in rules], np.array('interphase', 'U12'))
 
 # %% ../nbs/01_embryo.ipynb #95e10cb1
@@ -275,7 +277,8 @@ def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
     nuclei['radius'] = full*m['radius']*b['radius']*d['radius']*(1 - spell*c['spell_shrink'])
     nuclei['flat'] = np.minimum.reduce([m['flat'], b['flat'], d['flat']])
     nuclei['elong'] = c['elong']**np.minimum(nuclei['flat'], 1)
-    nuclei['bright'] = c['glow']*np.where(c['dim'], .35, 1)*m['bright']*b['bright']*d['bright']*(1 + .5*spell)
+    packed = (m['bright']*b['bright']*d['bright'])**c['density']*(1 + .5*spell)
+    nuclei['bright'] = c['glow']*np.where(c['dim'], .35, 1)*packed
     for k in ('threads', 'lumps', 'pieces'): nuclei[k] = np.maximum.reduce([m[k], b[k], d[k]])
     nuclei['threads'] = np.maximum(nuclei['threads'], .9*spell)
     nuclei['phase'] = phase_names(mitosis, newborn, death, spell)

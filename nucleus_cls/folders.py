@@ -4,23 +4,24 @@
 
 # %% auto #0
 __all__ = ['sample_name', 'offset_name', 'parse_sample_name', 'signal_to_noise', 'frame_consistency', 'sample_metadata',
-           'frame_metadata', 'write_sample', 'write_folders', 'is_sample', 'find_samples', 'read_sample_row',
-           'read_sample', 'FolderReader']
+           'find_relative', 'frame_metadata', 'write_sample', 'write_folders', 'is_sample', 'find_samples',
+           'read_sample_row', 'read_sample', 'complete_movies', 'FolderReader']
 
 # %% ../nbs/08_folders.ipynb #cf257a8a
 import os
 import re
 import shutil
-import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .core import STATES, UNKNOWN, check_name, fingerprint, progress, read_json, write_json
+from .core import (STATES, UNKNOWN, check_name, fingerprint, node_name, parse_node_name, progress,
+                              read_json, write_json)
 from .crops import imaged_voxels, overlap, zeros_at_faces
 from .movie import read_tiff
-from .store import Crops, StoreReader
+from .store import Crops, StoreReader, read_manifest
 
 # %% ../nbs/08_folders.ipynb #f9087ab5
 def sample_name(row:dict, # row of the manifest
@@ -34,9 +35,9 @@ def offset_name(offset:int) -> str:
     return 't' if offset == 0 else f't{offset:+d}'
 
 # %% ../nbs/08_folders.ipynb #5ef7e9c5
-def parse_sample_name(name:str) -> dict: # movie, frame, nucleus_id, n_nuclei; what the name does not say is left out
-    "Read a sample folder's name."
-    match = re.fullmatch(r'(?:(.+?)_)?frame_(\d+)_nucleus_(\d+)(?:_count_(\d+))?.*', name)
+def parse_sample_name(name:str) -> dict: # movie, frame, nucleus_id, n_nuclei
+    "Read a sample folder's name; what it does not say is left out."
+    match = re.fullmatch(r'(?:(.+)_)?frame_(\d+)_nucleus_(\d+)(?:_count_(\d+))?.*', name)
     if not match: return {}
     values = zip(('movie', 'frame', 'nucleus_id', 'n_nuclei'), match.groups())
     return {k: v if k == 'movie' else int(v) for k, v in values if v is not None}
@@ -56,7 +57,7 @@ def signal_to_noise(crops:Crops) -> float: # None where there is no background o
 def frame_consistency(crops:Crops) -> float: # None where a crop is constant
     "The smaller correlation of the crop at t with the crops one frame before and after."
     k = len(crops.raw)//2
-    now, others = crops.raw[k].ravel(), [crops.raw[k+d].ravel() for d in (-1, 1) if 0 <= k+d < len(crops.raw)]
+    now, *others = (crops.raw[n].ravel() for n in (k, k-1, k+1) if 0 <= n < len(crops.raw))
     if not others or any(np.ptp(v) == 0 for v in (now, *others)): return None
     return float(min(np.corrcoef(now, other)[0, 1] for other in others))
 
@@ -66,10 +67,10 @@ def sample_metadata(crops:Crops, # the sample
                    ) -> dict:
     "Compose the metadata of a sample; what is not known is None."
     row, info, settings = crops.row, reader.info, reader.settings
-    t, k, known = int(row['frame']), settings['timeframe'], lambda key: None if pd.isna(row.get(key)) else row[key]
-    fate = known('fate') or None
-    divisions = ([t] if row['state'] == 'mitotic' else
-                 [int(p.split('_')[0]) for p in row['parent'].split()] if row['state'] == 'new_daughter' else [])
+    known = lambda key: None if pd.isna(row.get(key)) else row[key]
+    t, k, fate = int(row['frame']), settings['timeframe'], known('fate') or None
+    mothers = row['parent'].split() if row['state'] == 'new_daughter' else []
+    divisions = [t] if row['state'] == 'mitotic' else [parse_node_name(p)[0] for p in mothers]
     return {
         'nucleus_summary': {
             'dataset_name': row['movie'], 'nucleus_id': row['nucleus_id'], 'event_frame': t,
@@ -90,26 +91,37 @@ def sample_metadata(crops:Crops, # the sample
             'volume_variance': known('volume_variance'), 'signal_to_noise_ratio': signal_to_noise(crops)}}
 
 # %% ../nbs/08_folders.ipynb #0635d8db
+def find_relative(row:dict, # the manifest's row
+                  offset:int, # frames from t
+                  reader:StoreReader, # the store it lies in
+                 ) -> dict: # the row of the same nucleus there; empty where none or not the only one
+    "Follow a nucleus to a frame beside its own, where the seg shows it."
+    own = node_name(row['frame'], row['nucleus_id'])
+    names = {-1: row['parent'], 0: own, 1: row['daughters']}.get(offset, '')
+    key = parse_node_name(names) if names and ' ' not in names else (None, None)
+    found = reader.nuclei.get(key, {}) if key[0] == row['frame'] + offset else {}
+    return found if pd.notna(found.get('volume')) else {}
+
+# %% ../nbs/08_folders.ipynb #27c00a4d
 def frame_metadata(crops:Crops, reader:StoreReader, offset:int) -> dict:
     "Compose the metadata of one frame of a sample."
     row, t = crops.row, int(crops.row['frame']) + offset
-    own = {-1: row['parent'].split(), 0: [f"{row['frame']}_{row['nucleus_id']}"], 1: row['daughters'].split()}.get(offset, [])
-    seen = [reader.nuclei[key] for key in (tuple(map(int, name.split('_'))) for name in own)
-            if key in reader.nuclei and key[0] == t] if len(own) == 1 else []
-    props = seen[0] if seen else {}
+    props = find_relative(row, offset, reader)
     known = lambda key: None if pd.isna(props.get(key)) else props[key]
     start, shape = [[int(row[c + a]) for a in 'zyx'] for c in 'cd']
     _, into = overlap(start, shape, reader.shape)
     markers = {k.removeprefix('marker_'): known(k) for k in props if k.startswith('marker_')}
+    box = [props[f'{a}{n}'] for n in (0, 1) for a in 'zyx'] if props else None
     return {
         'extraction_info': {'dataset_name': row['movie'], 'frame': t, 'time_point': offset_name(offset),
                             'crop_start': start, 'crop_shape': shape, 'volume_shape': list(reader.shape),
                             'inside_volume': [[s.start, s.stop] for s in into], 'wedge': t in reader.wedges},
         'nucleus_properties': {'nucleus_id': known('nucleus_id'),
                                **{f'centroid_{a}': known(a) for a in 'zyx'},
-                               'bounding_box': [known(f'{a}{n}') for n in (0, 1) for a in 'zyx'] if props else None,
-                               'volume_pixels': known('volume'), 'fluorescence_markers': markers or None},
-        'extraction_parameters': {k: reader.settings[k] for k in ('size', 'padding', 'timeframe', 'state_window')},
+                               'bounding_box': box, 'volume_pixels': known('volume'),
+                               'fluorescence_markers': markers or None},
+        'extraction_parameters': {k: reader.settings[k]
+                                  for k in ('size', 'padding', 'timeframe', 'state_window')},
         'classification': row['state']}
 
 # %% ../nbs/08_folders.ipynb #02997a80
@@ -119,20 +131,21 @@ def write_sample(output_dir, # folder that gets {state}/{sample}
                 ) -> Path: # the sample's folder
     "Write one sample folder, whole or not at all."
     import tifffile
-    path = Path(output_dir)/check_name(crops.row['state'], 'state')/check_name(sample_name(crops.row), 'sample name')
+    state, name = check_name(crops.row['state'], 'state'), check_name(sample_name(crops.row), 'sample')
+    path = Path(output_dir)/state/name
     if path.exists(): return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix='.part-', dir=output_dir))
+    part, k = Path(output_dir)/f".{crops.row['movie']}.sample", len(crops.raw)//2
+    shutil.rmtree(part, ignore_errors=True)                              # of a job that was killed here
+    for folder in (path.parent, part): folder.mkdir(parents=True, exist_ok=True)
+    save = lambda name, vol: tifffile.imwrite(part/name, vol, metadata={'axes': 'ZYX'})
     try:
-        for n, vol in enumerate(crops.raw):
-            offset = n - len(crops.raw)//2
+        for offset, vol in zip(range(-k, k + 1), crops.raw):
             (part/offset_name(offset)).mkdir()
-            tifffile.imwrite(part/offset_name(offset)/'raw_cropped.tif', vol, metadata={'axes': 'ZYX'})
+            save(f'{offset_name(offset)}/raw_cropped.tif', vol)
             write_json(part/offset_name(offset)/'metadata.json', frame_metadata(crops, reader, offset))
-        tifffile.imwrite(part/'t'/'label_cropped.tif', crops.seg, metadata={'axes': 'ZYX'})
-        tifffile.imwrite(part/'t'/'binary_label_cropped.tif', crops.mask.astype(np.uint8), metadata={'axes': 'ZYX'})
+        save('t/label_cropped.tif', crops.seg)
+        save('t/binary_label_cropped.tif', crops.mask.astype(np.uint8))
         write_json(part/'metadata.json', sample_metadata(crops, reader))
-        part.chmod(path.parent.stat().st_mode)
         os.replace(part, path)
     finally: shutil.rmtree(part, ignore_errors=True)
     return path
@@ -144,65 +157,79 @@ def write_folders(reader:StoreReader, # a finished store
     "Write every sample of a store as a folder; those that are there are kept."
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     rows = reader.manifest[reader.manifest.reason == '']
-    keys = zip(reader.manifest.frame, reader.manifest.nucleus_id)
-    reader.nuclei = dict(zip(keys, reader.manifest.to_dict('records')))
-    for stale in Path(output_dir).glob('.part-*'): shutil.rmtree(stale)
     for _, crops in progress(reader.iter_crops(rows), f'{reader.name}: folders', 'nucleus', len(rows)):
         write_sample(output_dir, crops, reader)
     return len(rows)
 
 # %% ../nbs/08_folders.ipynb #02de5c0b
 def is_sample(path) -> bool:
-    "Say whether a folder is a sample: it holds t/raw_cropped.tif."
-    return (Path(path)/'t'/'raw_cropped.tif').is_file()
+    "Say whether a folder is a sample: it holds the crop of t, or of a frame beside it."
+    return any((Path(path)/offset_name(o)/'raw_cropped.tif').is_file() for o in (0, -1, 1))
 
 def find_samples(path) -> list: # folders, sorted
-    "Find the sample folders at a path: the folder itself, or those up to three levels below."
+    "Find the sample folders at a path: itself, or those up to three levels below that are not hidden."
     path = Path(path)
     if is_sample(path): return [path]
-    levels = [path.glob('/'.join('*'*n)) for n in (1, 2, 3)]
-    return sorted(p for level in levels for p in level if not p.name.startswith('.') and is_sample(p))
+    found = (p for n in (1, 2, 3) for p in path.glob('/'.join('*'*n)) if is_sample(p))
+    return sorted(p for p in found if not any(part.startswith('.') for part in p.relative_to(path).parts))
 
 # %% ../nbs/08_folders.ipynb #d6ecec26
-def _section(meta:dict, key:str) -> dict:
+def _section(meta, key:str) -> dict:
     "A part of somebody's metadata, empty where it is absent or something else."
-    return meta.get(key) if isinstance(meta.get(key), dict) else {}
+    part = meta.get(key) if isinstance(meta, dict) else None
+    return part if isinstance(part, dict) else {}
 
+def _whole(value) -> int: # None where it is no whole number
+    "Take a number or its text for a whole number."
+    try: return int(value) if float(value) == int(value) else None
+    except (TypeError, ValueError, OverflowError): return None
+
+# %% ../nbs/08_folders.ipynb #9a929c95
 def read_sample_row(path, # a sample folder
                    ) -> dict: # as a row of the manifest; `reason` says what it lacks
     "Read what a sample folder says about its nucleus."
-    path = Path(path)
+    path = Path(path).absolute()
     meta = read_json(path/'metadata.json') if (path/'metadata.json').is_file() else {}
-    meta = meta if isinstance(meta, dict) else {}
     about, lineage = _section(meta, 'nucleus_summary'), _section(meta, 'lineage_info')
     named = parse_sample_name(path.name)
+    number = lambda key, name: named.get(name) if _whole(about.get(key)) is None else _whole(about[key])
     state = {'stable2': 'stable'}.get(path.parent.name, path.parent.name)
-    frame, nucleus = (about.get(a, named.get(b)) for a, b in (('event_frame', 'frame'), ('nucleus_id', 'nucleus_id')))
-    lacking = [o for o in (-1, 1) if not (path/offset_name(o)/'raw_cropped.tif').is_file()]
-    labels = [n for n in ('binary_label_cropped.tif', 'label_cropped.tif') if (path/'t'/n).is_file()]
-    cells = lambda key: ' '.join(map(str, lineage.get(key) or []))
-    return {'movie': str(about.get('dataset_name', named.get('movie', path.parent.parent.name))),
-            'frame': frame, 'nucleus_id': nucleus, 'state': state if state in (*STATES, UNKNOWN) else '',
-            'near_event': bool(lineage.get('near_event')), 'lost': bool(lineage.get('lost')),
-            'reason': f'no {offset_name(lacking[0])}' if lacking else '' if labels else 'no mask',
-            'track': lineage.get('track'), 'root': str(lineage.get('root') or ''), 'parent': cells('parent_cells'),
-            'daughters': cells('daughter_cells'), 'n_nuclei': about.get('total_nuclei_in_frame', named.get('n_nuclei')),
-            'path': str(path)}
+    lacking = [o for o in (0, -1, 1) if not (path/offset_name(o)/'raw_cropped.tif').is_file()]
+    masks = [n for n in ('binary_label_cropped.tif', 'label_cropped.tif') if (path/'t'/n).is_file()]
+    cells = lambda key: ' '.join(map(str, v)) if isinstance(v := lineage.get(key), list) else ''
+    return {'movie': str(about.get('dataset_name') or named.get('movie') or path.parent.parent.name),
+            'frame': number('event_frame', 'frame'), 'nucleus_id': number('nucleus_id', 'nucleus_id'),
+            'state': state if state in (*STATES, UNKNOWN) else '',
+            'near_event': lineage.get('near_event') is True, 'lost': lineage.get('lost') is True,
+            'reason': f'no {offset_name(lacking[0])}' if lacking else '' if masks else 'no mask',
+            'track': _whole(lineage.get('track')), 'root': str(lineage.get('root') or ''),
+            'parent': cells('parent_cells'), 'daughters': cells('daughter_cells'),
+            'n_nuclei': number('total_nuclei_in_frame', 'n_nuclei'), 'path': str(path)}
 
 # %% ../nbs/08_folders.ipynb #5d2a6f49
-def _imaged(vol, seg, note) -> np.ndarray:
-    "Mark the imaged voxels of one crop, from the note in its metadata or else from the crop itself."
-    if not isinstance(note, list) or len(note) != 3: return imaged_voxels(vol, seg)
-    inside = np.zeros(vol.shape, bool)
-    inside[tuple(slice(int(a), int(b)) for a, b in note)] = True
-    return inside
+def _imaged(vol, # one crop, (Z,Y,X)
+            seg, # ids or mask at t
+            metadata:Path, # of that frame; may not exist
+           ) -> np.ndarray: # boolean (Z,Y,X)
+    "Mark the imaged voxels of one crop, by the note in its metadata or else from the crop itself."
+    note = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info')
+    inside, seen = note.get('inside_volume'), np.zeros(vol.shape, bool)
+    if not isinstance(inside, list) or len(inside) != 3:
+        imaged = imaged_voxels(vol, seg)
+        return ~seen if imaged is None else imaged
+    seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
+    wedge = zeros_at_faces(vol) if note.get('wedge') else None
+    return seen if wedge is None else seen & ~wedge
 
+# %% ../nbs/08_folders.ipynb #eeef6c36
 def read_sample(path, # a sample folder
                 row:dict=None, # what `read_sample_row` found; None: read it
                ) -> Crops:
     "Read the crops of a sample folder; `ValueError` naming the folder and what it lacks."
-    path, row = Path(path), row or read_sample_row(path)
-    if not is_sample(path): raise FileNotFoundError(f'{path}: no sample folder; expected t/raw_cropped.tif in it')
+    path = Path(path)
+    if not is_sample(path):
+        raise FileNotFoundError(f'{path}: no sample folder; expected t/raw_cropped.tif in it')
+    row = row or read_sample_row(path)
     if row['reason']: raise ValueError(f'{path}: the sample has {row["reason"]}; its whole window is needed')
     raw = [read_tiff(path/offset_name(o)/'raw_cropped.tif') for o in (-1, 0, 1)]
     seg = read_tiff(path/'t'/'label_cropped.tif') if (path/'t'/'label_cropped.tif').is_file() else None
@@ -210,31 +237,55 @@ def read_sample(path, # a sample folder
     mask = read_tiff(binary) > 0 if binary.is_file() else seg == row['nucleus_id']
     shapes = {v.shape for v in (*raw, mask)}
     if len(shapes) > 1: raise ValueError(f'{path}: its crops have different shapes: {sorted(shapes)}')
-    if not mask.any(): raise ValueError(f'{path}: its mask is empty; nucleus {row["nucleus_id"]} is not in the crop')
-    seen = []
-    for vol, o in zip(raw, (-1, 0, 1)):
-        about = path/offset_name(o)/'metadata.json'
-        info = _section(read_json(about), 'extraction_info') if about.is_file() else {}
-        part = _imaged(vol, mask if seg is None else seg, info.get('inside_volume'))
-        if info.get('wedge') and (wedge := zeros_at_faces(vol)) is not None: part = part & ~wedge
-        seen.append(np.ones(vol.shape, bool) if part is None else part)
-    imaged = None if all(s.all() for s in seen) else np.stack(seen)
-    return Crops(np.stack(raw), mask, seg, imaged, row)
+    if not mask.any():
+        raise ValueError(f'{path}: its mask is empty; nucleus {row["nucleus_id"]} is not in the crop')
+    imaged = np.stack([_imaged(vol, mask if seg is None else seg, path/offset_name(o)/'metadata.json')
+                       for vol, o in zip(raw, (-1, 0, 1))])
+    return Crops(np.stack(raw), mask, seg, None if imaged.all() else imaged, row)
 
 # %% ../nbs/08_folders.ipynb #476b495b
+def complete_movies(rows:pd.DataFrame, # one row a sample folder
+                    manifests:list, # manifest files beside them, if any
+                   ) -> dict: # movie → bool
+    "Say for each movie whether all nuclei of its frames that have a whole window are among the folders."
+    listed, complete = {}, {}
+    for path in manifests:
+        try: listed |= dict(tuple(read_manifest(path).groupby('movie')))
+        except ValueError: continue                                # somebody else's table of that name
+    for movie, part in rows.groupby('movie'):
+        whole, asked = part[part.reason == ''], listed.get(movie)
+        if asked is None:
+            frames = whole.groupby('frame')
+            full = (frames.size() >= frames.n_nuclei.max()).fillna(False).all()
+            complete[movie] = bool(full) and len(whole) == len(part)
+        else:
+            pairs = lambda table: set(zip(table.frame, table.nucleus_id))
+            there = pairs(asked[asked.reason == '']) <= pairs(whole)
+            complete[movie] = there and 'not drawn' not in set(asked.reason)
+    return complete
+
+# %% ../nbs/08_folders.ipynb #3192d285
+def _glance(path) -> tuple: # size and a checksum
+    "Tell a TIFF by its size and a few thousand bytes from its middle; reading all would take minutes."
+    with open(path, 'rb') as file:
+        size = file.seek(0, 2)
+        file.seek(size//2)
+        return size, zlib.crc32(file.read(4096))
+
+# %% ../nbs/08_folders.ipynb #0fc666ec
 class FolderReader:
     "Read the crops of sample folders."
     def __init__(self, path): # a sample folder, or a folder of them
         self.path, self.name, self.settings = Path(path), Path(path).name, {}
-        rows = [read_sample_row(p) for p in find_samples(path)]
-        if not rows: raise ValueError(f'{path}: no samples in it; expected a sample store or folders with t/raw_cropped.tif')
-        self.manifest = pd.DataFrame(rows).astype({c: 'Int64' for c in ('frame', 'nucleus_id', 'track', 'n_nuclei')})
-        counts = self.manifest.groupby(['movie', 'frame'], dropna=False)
-        whole = counts.size() >= counts.n_nuclei.max()      # every nucleus of the frame has a folder
-        self.complete = bool(whole.fillna(False).all()) and bool((self.manifest.reason == '').all())
-        sizes = [sorted(p.stat().st_size for p in Path(f).rglob('*.tif')) for f in self.manifest.path]
-        names = [str(Path(f).relative_to(self.path)) for f in self.manifest.path]
-        self.fingerprint = fingerprint([names, sizes])
+        found = find_samples(path)
+        if not found:
+            raise ValueError(f'{path}: no samples in it; expected a sample store or folders with '
+                             't/raw_cropped.tif')
+        whole = {c: 'Int64' for c in ('frame', 'nucleus_id', 'track', 'n_nuclei')}
+        self.manifest = pd.DataFrame([read_sample_row(p) for p in found]).astype(whole)
+        self.complete = complete_movies(self.manifest, sorted(self.path.glob('*_manifest.csv')))
+        self.fingerprint = fingerprint([[str(p.relative_to(path)), *map(_glance, sorted(p.rglob('*.tif')))]
+                                        for p in found])
 
     def crops(self, row:dict) -> Crops:
         "Read the crops of one sample."

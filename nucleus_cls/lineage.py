@@ -60,9 +60,9 @@ class Lineage:
 
     def report(self) -> str:
         "Say in a few lines what the lineage holds and what was found in it."
-        frames, roots = self.nodes.frame, len(self.nodes) - len(np.unique(self.edges[:, 1]))
-        head = (f'{self.source}: {len(self.nodes):,} nodes in frames {frames.min()} to {frames.max()}, '
-                f'{len(self.edges):,} links, {roots:,} roots')
+        frames, n_roots = self.nodes.frame, len(self.nodes) - len(np.unique(self.edges[:, 1]))
+        head = (f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(self.nodes):,}, '
+                f'links {len(self.edges):,}, roots {n_roots:,}')
         return '\n  '.join([head, *(map(str, self.findings) if self.findings else ['nothing to mend'])])
 
 # %% ../nbs/03_lineage.ipynb #a7eda297
@@ -85,7 +85,7 @@ def find_graph(content, # what the JSON file holds
     if 'Edges' in top: return top, []
     names = [k for k, v in top.items() if k.startswith('G') and isinstance(v, dict) and 'Edges' in v]
     if not names:
-        held = 'the keys ' + ', '.join(list(top)[:5]) if top else f'{type(content).__name__} {str(content)[:30]}'
+        held = ', '.join(list(top)[:5]) if top else f'{type(content).__name__} {str(content)[:30]}'
         raise ValueError(f'{source}: no lineage in it: expected Edges and Nodes, at the top level or under a '
                          f"name that starts with G, found {held}; give the movie's LineageGraph.json")
     return top[names[0]], names[1:]
@@ -173,19 +173,19 @@ def closing_edges(edges:np.ndarray, # (E,2) rows of nodes, no duplicates, none w
     "Find the backward edges that close cycles, the last-listed of each cycle first."
     drop, back = np.zeros(len(edges), bool), frame[edges[:, 1]] < frame[edges[:, 0]]
     live = np.arange(len(edges)) if back.any() else np.arange(0)
-    for _ in range(rounds):
+    for k in range(rounds + 1):
         if not len(live): break
-        at, ends = np.unique(edges[live], return_inverse=True)
-        ends = ends.reshape(-1, 2)
-        graph = coo_array((np.ones(len(ends)), ends.T), shape=(len(at), len(at)))
+        there = np.zeros(len(frame), bool)
+        there[edges[live]] = True
+        ends = (np.cumsum(there) - 1)[edges[live]]      # rows among the nodes that are still of interest
+        graph = coo_array((np.ones(len(ends)), ends.T), shape=(there.sum(), there.sum()))
         n_groups, group = connected_components(graph, connection='strong')
         inside = group[ends[:, 0]] == group[ends[:, 1]]
         live, group = live[inside], group[ends[inside, 0]]
         last = np.full(n_groups, -1)
         np.maximum.at(last, group[back[live]], live[back[live]])
-        drop[last[last >= 0]] = True
+        drop[last[last >= 0] if k < rounds else live[back[live]]] = True
         live = live[~drop[live]]
-    drop[live[back[live]]] = True
     return drop
 
 # %% ../nbs/03_lineage.ipynb #15674c4c

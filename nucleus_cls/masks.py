@@ -32,7 +32,8 @@ def blurred_axes(row, # one record of type NUCLEUS
                 ) -> tuple: # (unit axes (3,3), half axes (3,), reach along z, y and x (3,))
     "Return the ellipsoid that a nucleus looks like through the point spread function."
     axes, semi = own_axes(row)
-    spread = (axes.T*np.maximum(semi + grow, .7*semi)**2) @ axes + 1.4*np.diag([s.psf_z, s.psf_xy, s.psf_xy])**2
+    blur = 1.4*np.diag([s.psf_z, s.psf_xy, s.psf_xy])**2
+    spread = (axes.T*np.maximum(semi + grow, .7*semi)**2) @ axes + blur
     length, axes = np.linalg.eigh(spread)
     return axes.T, np.sqrt(length), np.sqrt(np.diag(spread))
 
@@ -66,7 +67,8 @@ def merge_sisters(rows:np.ndarray, # type NUCLEUS, one frame
         one, half = pair[0].copy(), np.linalg.norm(pair['pos'][0] - pair['pos'][-1])/2
         across = one['radius']*one['flat']**(-1/3)
         one['flat'] = half/across + one['flat'] # now the long axis
-        one['cell'], one['pos'], one['elong'], one['radius'] = mother, pair['pos'].mean(0), 1, across*np.cbrt(one['flat'])
+        one['radius'], one['elong'] = across*np.cbrt(one['flat']), 1
+        one['cell'], one['pos'] = mother, pair['pos'].mean(0)
         out.append(one)
     return np.array(out, rows.dtype)
 
@@ -88,7 +90,8 @@ def join_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
                rows:np.ndarray, s:SimSettings, rng):
     "Let touching neighbours swallow some masks."
     for i in np.flatnonzero(rng.random(len(rows)) < s.joined):
-        away = np.linalg.norm(rows['pos'] - rows['pos'][i], axis=1) + np.where(np.arange(len(rows)) == i, np.inf, 0)
+        away = np.linalg.norm(rows['pos'] - rows['pos'][i], axis=1)
+        away[i] = np.inf
         j = int(away.argmin())
         if away[j] < 1.2*(rows['radius'][i] + rows['radius'][j]): seg[seg == i + 1] = j + 1
 
@@ -107,18 +110,19 @@ def cut_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
 def invent_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
                  s:SimSettings, rng):
     "Put some masks where there is nothing."
-    taken, n = np.where(seg > 0, np.float32(np.inf), np.float32(0)), rng.poisson(s.spurious)
+    n = rng.poisson(s.spurious)
+    taken = np.where(seg > 0, np.float32(np.inf), np.float32(0)) if n else None
     for k in range(n):
         blob = np.zeros((), NUCLEUS)
         blob['pos'], blob['axis'], blob['elong'] = rng.uniform(0, 1, 3)*s.shape, (1, 0, 0), 1
         blob['radius'], blob['flat'] = rng.uniform(.1, .25)*s.diameter, rng.uniform(.5, 1)
-        draw_seg(seg, taken, blob, int(seg.max()) + 1 + k, s)
+        draw_seg(seg, taken, blob, int(seg.max()) + 1, s)
 
 # %% ../nbs/01_masks.ipynb #7cf094ac
 def shuffle_ids(seg:np.ndarray, # row + 1, (Z,Y,X)
                 rng, n_rows:int=0, # rows there are, seen or not
                 smallest:int=30, # masks of fewer voxels are dropped
-               ) -> tuple: # (seg with random ids from 1, (Z,Y,X) uint16; the id of each row, 0 if it has none)
+               ) -> tuple: # (seg with random ids from 1, uint16; the id of each row, 0 if it has none)
     "Give all masks of a frame random ids."
     size = np.bincount(seg.ravel(), minlength=n_rows + 1)
     keep = np.flatnonzero(size >= smallest)

@@ -83,7 +83,7 @@ def scoring_sets(table, # one row a sample: movie, state, lost
                  complete:dict, # movie → do its samples hold all nuclei of their frames?
                 ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
     "Choose the nuclei of both scorings, and the state that counts as their truth."
-    state, lost = table['state'].to_numpy(object), table['lost'].to_numpy(bool)
+    state, lost = table['state'].to_numpy(object), table['lost'].eq(True).to_numpy()
     clear = np.flatnonzero(np.isin(state.astype(str), STATES))
     sets = dict(balanced=(clear, state[clear]) if len(clear) else None, every_nucleus=None)
     if len(table) and all(complete.get(m, False) for m in table['movie'].unique()):

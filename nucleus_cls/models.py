@@ -92,7 +92,7 @@ def check_output(model:nn.Module, # any classifier with `channels` and `n_states
     out, n = model(x), model.n_states
     assert out.shape == (len(x), n), f'logits of shape {tuple(out.shape)}, expected {(len(x), n)}'
     assert out.dtype == torch.float32 and out.isfinite().all(), 'logits are not finite float32'
-    torch.testing.assert_close(model(x[:1]), out[:1], msg='a sample alone is answered otherwise than in a batch')
+    torch.testing.assert_close(model(x[:1]), out[:1], msg='a sample alone is not answered as in a batch')
     seen = [CHANNELS.index(c) for c in model.channels]
     blind = torch.full_like(x, float('nan'))
     blind[:, seen] = x[:, seen]

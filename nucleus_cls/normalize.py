@@ -49,10 +49,14 @@ class Preprocess:
         if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
             raise ValueError(f'Preprocess: offsets={self.offsets}: expected ascending numbers, as (-1, 0, 1)')
 
-    def to_dict(self) -> dict: return asdict(self)
+    def to_dict(self) -> dict:
+        "Turn the settings into a dict, for a checkpoint."
+        return asdict(self)
 
     @classmethod
-    def from_dict(cls, values:dict): return settings_from(cls, values)
+    def from_dict(cls, values:dict):
+        "Build the settings from a dict; `ValueError` for an unknown key."
+        return settings_from(cls, values)
 
 # %% ../nbs/10_normalize.ipynb #2fc58572
 def intensity_range(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts

@@ -48,7 +48,7 @@ def box_around(centre, # voxels, (3,)
     high = np.minimum(np.floor(np.add(centre, half)) + 1, shape).astype(int)
     if (high <= low).any(): return None
     zyx = [np.arange(a, b, dtype=np.float32) - np.float32(c) for a, b, c in zip(low, high, centre)]
-    return tuple(map(slice, low, high)), zyx[0][:, None, None], zyx[1][:, None], zyx[2]
+    return tuple(map(slice, low.tolist(), high.tolist())), zyx[0][:, None, None], zyx[1][:, None], zyx[2]
 
 # %% ../nbs/01_nuclei.ipynb #74637899
 def ellipsoid(z, y, x, # distances from its centre, broadcastable, voxels
@@ -104,13 +104,13 @@ def pieces_of(row, # one record of type NUCLEUS
 @dataclass
 class ImagingSettings(EmbryoSettings):
     "What the microscope and the registration do, on top of what the embryo does."
-    contrast:float = setting(90., 'interphase nucleus above background, nearest the objective', 'counts', 1)
+    contrast:float = setting(130., 'interphase nucleus above background, nearest the objective', 'counts', 1)
     background:float = setting(12., 'light between the nuclei', 'counts')
     offset:float = setting(93., 'camera offset', 'counts', 1)
     gain:float = setting(3., 'counts a photon', 'counts', .01)
-    read_noise:float = setting(6., 'camera noise, standard deviation', 'counts')
+    read_noise:float = setting(7., 'camera noise, standard deviation', 'counts')
     texture:float = setting(.45, 'chromatin contrast, standard deviation relative to the mean', '', 0, 1)
-    psf_z:float = setting(2., 'point spread function along z, standard deviation', 'voxels', 0, 10)
+    psf_z:float = setting(2.2, 'point spread function along z, standard deviation', 'voxels', 0, 10)
     psf_xy:float = setting(1.1, 'point spread function across, standard deviation', 'voxels', 0, 10)
     haze:float = setting(.08, 'share of light that comes from out of focus', '', 0, .9)
     attenuation:float = setting(.45, 'light lost at the far end of z', '', 0, .99)

@@ -49,15 +49,14 @@ def quiet_around(track:np.ndarray, # (N,)
                  quiet:np.ndarray, # (N,) bool: no event and exactly one child
                  w:int, # nodes before and after, ≥0
                 ) -> np.ndarray: # (N,) bool
-    "Tell where floor(1.5·w) of the w nodes before and after exist on the track, all of them quiet."
+    "Tell which quiet nodes have floor(1.5·w) neighbours, of w before and w after on the track, all quiet."
     order = np.lexsort((position, track))
     length = np.bincount(track)[track[order]]
     here, place = np.arange(len(order)), position[order]
     first, end = here - np.minimum(place, w), here + np.minimum(length - place, w + 1)
     loud = np.concatenate([[0], np.cumsum(~quiet[order])])
-    n_loud = loud[end] - loud[first] - ~quiet[order]
     out = np.empty(len(order), bool)
-    out[order] = (end - first - 1 >= 3*w//2) & (n_loud == 0)
+    out[order] = (end - first - 1 >= 3*w//2) & (loud[first] == loud[end])
     return out
 
 # %% ../nbs/04_states.ipynb #d9d00061
@@ -85,7 +84,7 @@ def state_table(lin:Lineage, # from `read_lineage`
     state = find_events(frame, edges)
     track, position, root = find_tracks(edges, len(nodes))
     quiet = (state == '') & (n_children == 1)
-    stable = quiet & quiet_around(track, position, quiet, w)
+    stable = quiet_around(track, position, quiet, w)
     state = np.select([state != '', stable], [state, 'stable'], UNKNOWN).astype(object)
     there = frame if frames is None else np.asarray(list(frames), dtype=int)
     names = np.array(list(map(node_name, frame.tolist(), nodes.nucleus_id.tolist())), dtype=object)

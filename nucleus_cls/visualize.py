@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DARK', 'HALO', 'contrast', 'flatten', 'shadows', 'outlines', 'draw', 'scale_bar', 'three_views', 'probability_bars',
-           'plot_crops', 'states_by_id', 'line_style', 'legend', 'overlay', 'color_by_state', 'film_strip']
+           'plot_crops', 'states_by_id', 'line_style', 'legend', 'around', 'overlay', 'color_by_state', 'film_strip']
 
 # %% ../nbs/50_visualize.ipynb #c6ab0172
 from collections import Counter
@@ -83,7 +83,8 @@ def draw(ax, # matplotlib axes
     ax.imshow(flat, extent=(left, left + w, top + h, top), **kw)
     for nucleus_id, lines in (traced or {}).items():
         style = {'colors': CURVES[1], 'linewidths': .9} | (look(nucleus_id) if look else {})
-        ax.add_collection(LineCollection([(line[:, ::-1] + .5)*pixel[::-1] + corner for line in lines], **style))
+        lines = [(line[:, ::-1] + .5)*pixel[::-1] + corner for line in lines]
+        ax.add_collection(LineCollection(lines, **style))
     ax.set(xlim=(left, left + w), ylim=(top + h, top), aspect='equal')
     ax.set_axis_off()
 
@@ -93,8 +94,7 @@ def scale_bar(ax, width:float, height:float, unit:str):
     length = max(k*power for k in (1, 2, 5) if k*power <= width/4)
     y, right = height - .02*width, .98*width
     ax.plot((right - length, right), (y, y), color='white', lw=2, solid_capstyle='butt', path_effects=HALO)
-    ax.text(right - length/2, y - .015*width, f'{length:g} {unit}', ha='center', va='bottom', fontsize=7,
-            path_effects=HALO)
+    ax.text(right, y - .015*width, f'{length:g} {unit}', ha='right', va='bottom', size=7, path_effects=HALO)
     ax.set(xlim=(0, width), ylim=(height, 0))
 
 # %% ../nbs/50_visualize.ipynb #c267e71a
@@ -104,7 +104,7 @@ def three_views(vol:np.ndarray, # raw intensity, (Z,Y,X)
                 title:str='', # words above
                 voxel_size:tuple=None, # (z,y,x), µm; None: lengths in voxels
                 projection:bool=True, # brightest voxel; False: the slice through the middle
-                width:float=3.6, # of the figure, inches
+                width:float=3.3, # of the figure, inches
                ) -> Picture:
     "Show a volume from three sides, to scale."
     if np.ndim(vol) != 3: raise ValueError(f'vol has shape {np.shape(vol)}: expected (Z,Y,X)')
@@ -112,7 +112,8 @@ def three_views(vol:np.ndarray, # raw intensity, (Z,Y,X)
     z, y, x = np.multiply(vol.shape, (dz, dy, dx))
     gap, (lo, hi) = .03*(x + z), contrast(flatten(vol, 0, projection))
     fig = Picture(figsize=(width, .97*width*(y + z + gap)/(x + z + gap) + .25))
-    ax = fig.add_subplot(title=title)
+    fig.suptitle(title, x=.01, ha='left', fontsize=9)
+    ax = fig.add_subplot()
     for axis, name, pixel, corner in ((0, 'XY', (dy, dx), (0, 0)), (1, 'XZ', (dz, dx), (0, y + gap)),
                                       (2, 'YZ', (dy, dz), (x + gap, 0))):
         shown = seg if seg is None or projection else seg.take([seg.shape[axis]//2], axis)
@@ -165,7 +166,8 @@ def states_by_id(table:pd.DataFrame, # rows of one frame: nucleus_id, state
                 ) -> dict: # nucleus_id → state; those without a state are left out
     "Look up states by nucleus id, for one frame."
     for column in ('nucleus_id', 'state'):
-        if column not in table: raise ValueError(f'table lacks the column {column!r}: it has {", ".join(table)}')
+        if column not in table:
+            raise ValueError(f'table lacks the column {column!r}: it has {", ".join(table)}')
     if table['nucleus_id'].duplicated().any():
         raise ValueError('table names a nucleus twice: give the rows of a single frame')
     return {int(i): s for i, s in zip(table['nucleus_id'], table['state']) if isinstance(s, str) and s}
@@ -187,6 +189,14 @@ def legend(fig, counts): # counts: state (None: no state) → number of nuclei
                columnspacing=1.2)
 
 # %% ../nbs/50_visualize.ipynb #58a76332
+def around(seg:np.ndarray, # nucleus ids, (Z,Y,X)
+           margin:int=8, # voxels to leave on each side
+          ) -> tuple: # three slices; of an empty seg, everything
+    "Find the box around all nuclei."
+    inside = [np.flatnonzero(seg.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    return tuple(slice(max(0, k[0] - margin), k[-1] + 1 + margin) if k.size else slice(None) for k in inside)
+
+# %% ../nbs/50_visualize.ipynb #d02e740f
 @rc_context(STYLE | DARK)
 def overlay(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
             seg:np.ndarray, # nucleus ids, (Z,Y,X)
@@ -195,18 +205,21 @@ def overlay(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
             id_text:bool=True, # write each nucleus's id
             axis:int=0, # axis to look along: 0 z, 1 y, 2 x
             voxel_size:tuple=None, # (z,y,x), µm; None: lengths in voxels
+            whole:bool=False, # draw the whole frame; False: the part with nuclei
             width:float=4.5, # of the figure, inches
            ) -> Picture:
     "Outline every nucleus of a frame in the colour of its state."
     if np.shape(image) != np.shape(seg):
         raise ValueError(f'image {np.shape(image)} and seg {np.shape(seg)} differ in shape')
-    state, flat, traced = states_by_id(table), flatten(image, axis), outlines(seg, axis)
+    box = ... if whole else around(seg)
+    state, flat, traced = states_by_id(table), flatten(image[box], axis), outlines(seg[box], axis)
     traced = dict(sorted(traced.items(), key=lambda item: state.get(item[0]) in EVENTS))   # events on top
     pixel = np.take(voxel_size or (1, 1, 1), ((1, 2), (0, 2), (1, 0))[axis])
     (h, w), (lo, hi) = flat.shape*pixel, contrast(flat, 20, 99)
     fig = Picture(figsize=(width, .97*width*h/w + .65))
-    ax = fig.add_subplot(title=title)
-    draw(ax, flat, pixel, traced=traced, look=lambda i: line_style(state.get(i)), vmin=lo, vmax=1.6*hi - .6*lo)
+    fig.suptitle(title, x=.01, ha='left', fontsize=9)
+    ax = fig.add_subplot()
+    draw(ax, flat, pixel, (0, 0), traced, lambda i: line_style(state.get(i)), vmin=lo, vmax=1.6*hi - .6*lo)
     for i, lines in traced.items() if id_text else ():
         y, x = ((lines[0].min(0) + lines[0].max(0))/2 + .5)*pixel
         ax.text(x, y, str(i), ha='center', va='center', fontsize=6, path_effects=HALO)
@@ -223,9 +236,9 @@ def color_by_state(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
                   ) -> np.ndarray: # (rows, columns, 3), 0 to 1
     "Project a frame with the light of every nucleus in the colour of its state."
     state, flat = states_by_id(table), flatten(image, axis)
-    lo, hi = limits or contrast(flat, 20, 99)
-    light = lambda grey: np.clip((grey - np.float32(lo))/np.float32(hi - lo), 0, 1)
-    rgb, brightest = np.repeat(light(flat)[..., None]*np.float32(.25), 3, axis=2), np.zeros(flat.shape, np.float32)
+    lo, hi = limits or contrast(flat, 30, 99.8)
+    light = lambda grey: np.clip((grey - np.float32(lo))/np.float32(hi - lo), 0, 1)**np.float32(.6)
+    brightest, rgb = np.zeros(flat.shape, np.float32), np.repeat(.2*light(flat)[..., None], 3, axis=2)
     for i, box, (row, column), shadow in shadows(seg, axis):
         here = slice(row, row + shadow.shape[0]), slice(column, column + shadow.shape[1])
         mine = light(flatten(np.where(seg[box] == i, image[box], 0), axis))*shadow
@@ -238,17 +251,17 @@ def color_by_state(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
 @rc_context(STYLE | DARK)
 def film_strip(stills:list, # pictures of one size, each (rows, columns) or (rows, columns, 3)
                titles:list, # words above each
-               counts:dict=None, # state → number of nuclei, for the legend; None: no legend
+               counts=None, # state → number of nuclei (dict or Series), for the legend; None: no legend
                pixel_um:float=None, # edge of a pixel, µm; None: no scale bar
                height:float=2., # of a still, inches
               ) -> Picture:
     "Put stills side by side."
     if len(stills) != len(titles): raise ValueError(f'{len(stills)} stills but {len(titles)} titles')
     (rows, columns), edge = np.shape(stills[0])[:2], pixel_um or 1
-    fig = Picture(figsize=(height*columns/rows*len(stills), height + .5))
+    fig = Picture(figsize=(height*columns/rows*len(stills), height + .55))
     for ax, still, title in zip(fig.subplots(1, len(stills), squeeze=False)[0], stills, titles):
         draw(ax, np.asarray(still), (edge, edge))
         ax.set_title(title)
     if pixel_um: scale_bar(ax, columns*edge, rows*edge, 'µm')
-    if counts: legend(fig, counts)
+    if counts is not None: legend(fig, counts)
     return fig

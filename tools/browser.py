@@ -1,5 +1,5 @@
-"""Build the site and open every page in headless Chromium, as a reader would: no errors in the console, no missing pictures, no
-request to another host, a search that finds something.   python tools/browser.py [--shots FOLDER]"""
+"""Build the site and open every page in headless Chromium, as a reader would: no errors in the console, no missing
+pictures, no request to another host, a search that finds something. `--shots FOLDER` keeps a picture of every page."""
 import asyncio
 import base64
 import json
@@ -22,7 +22,7 @@ from tornado.websocket import websocket_connect
 FLAGS = '''--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
            --disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-port=0
            --window-size=1280,1600 about:blank'''.split()
-NO_CHROMIUM = "no Chromium: install Debian's package `chromium`, or name one in the environment variable CHROMIUM"
+NO_CHROMIUM = "no Chromium: install Debian's package `chromium`, or name one in the variable CHROMIUM"
 #: What is wrong with the open page, asked of the page itself; pictures far below are loaded first.
 LOOK = '''(async () => {
   const pictures = [...document.images];
@@ -58,7 +58,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 class Tab:
-    "One browser tab, spoken to over the DevTools protocol (https://chromedevtools.github.io/devtools-protocol/)."
+    "A browser tab, spoken to over the DevTools protocol, https://chromedevtools.github.io/devtools-protocol/"
     def __init__(self, socket): self.socket, self.calls, self.events = socket, 0, []
 
     async def call(self, method, **params):
@@ -90,17 +90,19 @@ class Tab:
 
 
 def wrongs(events, host):
-    "Findings among the browser's events: console errors, exceptions, failed requests, requests to another host."
+    "Findings among the browser's events: errors, exceptions, failed requests, requests to another host."
     for event in events:
         p = event['params']
         if event['method'] == 'Runtime.exceptionThrown':
-            yield f"exception: {p['exceptionDetails'].get('exception', {}).get('description', p['exceptionDetails']['text'])}"
+            details = p['exceptionDetails']
+            yield f"exception: {details.get('exception', {}).get('description', details['text'])}"
         elif event['method'] == 'Runtime.consoleAPICalled' and p['type'] in ('error', 'assert'):
             yield f"console: {' '.join(str(a.get('value', a.get('description'))) for a in p['args'])}"
         elif event['method'] == 'Log.entryAdded' and p['entry']['level'] == 'error':
             yield f"log: {p['entry']['text']} {p['entry'].get('url', '')}"
-        elif event['method'] == 'Network.requestWillBeSent' and not p['request']['url'].startswith((host, 'data:', 'blob:', 'about:')):
-            yield f"asks another host: {p['request']['url'][:100]}"
+        elif event['method'] == 'Network.requestWillBeSent':
+            url = p['request']['url']
+            if not url.startswith((host, 'data:', 'blob:', 'about:')): yield f'asks another host: {url[:100]}'
 
 
 async def look(tab, host, name, shots=None):

@@ -1,4 +1,4 @@
-"Build the site in _docs/: nbdev prepares the notebooks, then Quarto renders them where it is on PATH, smalldocs elsewhere."
+"Build the site in _docs/: nbdev prepares the notebooks, Quarto renders them where it is on PATH, else smalldocs."
 import json
 import re
 import shutil
@@ -17,8 +17,8 @@ BESIDE = 'CONTRIBUTING.md', 'LICENSE', 'CITATION.cff'  # files of the root that 
 
 
 def relative_links(text, pages):
-    """In a prepared notebook's text: nbdev's absolute links to our own pages become relative, those to a code host go,
-    those to files of the root stay in the site."""
+    """In a prepared notebook's text: nbdev's absolute links to our own pages become relative, those to a code host
+    go, those to files of the root stay in the site."""
     cfg = get_config()
     home = re.escape(f"{cfg['doc_host']}{cfg['doc_baseurl']}/")
     text = re.sub(home + r'(\w+)\.html', lambda m: pages.get(m[1], m[1] + '.ipynb'), text)
@@ -30,8 +30,8 @@ def local_notebook(nb, pages):
     "Rewrite a prepared notebook's prose and shown documentation in place; keep the notebook's name as the page's."
     def mend(text): return relative_links(''.join(text), pages)
     for cell in nb['cells']:
-        if cell['cell_type'] == 'raw': cell['source'] = re.sub(r'^output-file:.*\n', '', mend(cell['source']), flags=re.M)
-        if cell['cell_type'] == 'markdown': cell['source'] = mend(cell['source'])
+        if cell['cell_type'] in ('raw', 'markdown'): cell['source'] = mend(cell['source'])
+        if cell['cell_type'] == 'raw': cell['source'] = re.sub(r'^output-file:.*\n', '', cell['source'], flags=re.M)
         for out in cell.get('outputs', []):
             data = out.get('data', {})
             if 'text/markdown' in data: data['text/markdown'] = mend(data['text/markdown'])
@@ -42,7 +42,8 @@ def prepare():
     done = subprocess.run([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(force=True)'],
                           cwd=ROOT, capture_output=True, text=True)
     said = re.sub(r'\x1b\[[0-9;]*m', '', done.stdout + done.stderr)
-    if done.returncode: return [said[said.rfind('\nException: ') + 1:].strip()[-1500:]]
+    if done.returncode:   # the cell that failed, and why
+        return [said[said.rfind('\nException: ') + 1:].strip()[-1500:], *re.findall(r'^\w+Error: .*', said, re.M)[:1]]
     for name in BESIDE: shutil.copy2(ROOT/name, PROC)
     notebooks = sorted(PROC.glob('**/*.ipynb'))
     pages = {re.sub(r'^\d+[a-z]?_', '', p.stem): p.name for p in notebooks}
@@ -59,9 +60,9 @@ def build():
     findings = prepare()
     if findings: return findings
     quarto = shutil.which('quarto')
-    command = [quarto, 'render', str(PROC)] if quarto else [sys.executable, '-m', 'smalldocs.cli', 'render', '--quiet', '--strict', str(PROC)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode or not quarto: findings += [row for row in done.stderr.splitlines() if ': broken link ' not in row]
+    command = [quarto, 'render'] if quarto else [sys.executable, '-m', 'smalldocs.cli', 'render', '--quiet', '--strict']
+    done = subprocess.run([*command, str(PROC)], capture_output=True, text=True)
+    if done.returncode: findings += [row for row in done.stderr.splitlines() if ': broken link ' not in row]
     if not (PROC/'_docs').is_dir(): return findings + ['no site was built']
     shutil.move(PROC/'_docs', SITE)
     return findings
@@ -90,14 +91,15 @@ def broken_links():
             if url.scheme or url.netloc: continue
             target = (path.parent/unquote(url.path)).resolve() if url.path else path
             if target.is_dir(): target = target/'index.html'
-            lost = not target.exists() or url.fragment and target in pages and unquote(url.fragment) not in pages[target].ids
-            if lost: broken[link].add(path.name)
-    findings = [f"{link} leads nowhere, on {len(names)} pages: {', '.join(sorted(names)[:3])}" for link, names in sorted(broken.items())]
-    return findings or ([] if pages else ['no pages in _docs/'])
+            anchored = not url.fragment or target not in pages or unquote(url.fragment) in pages[target].ids
+            if not target.exists() or not anchored: broken[link].add(path.name)
+    if not pages: return ['no pages in _docs/']
+    return [f"{link} leads nowhere, on {len(names)} pages: {', '.join(sorted(names)[:3])}"
+            for link, names in sorted(broken.items())]
 
 
 if __name__ == '__main__':
-    findings = build() + ([] if '--build-only' in sys.argv else broken_links())
+    findings = build() + broken_links()
     for finding in findings: print(finding)
     print(f"_docs/index.html: {len(list(SITE.glob('**/*.html')))} pages, {len(findings)} findings")
     sys.exit(bool(findings))

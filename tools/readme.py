@@ -1,4 +1,4 @@
-"Make README.md of nbs/index.ipynb: the same bytes everywhere, with or without Quarto.   python tools/readme.py"
+"Make README.md of nbs/index.ipynb: the same bytes everywhere, with or without Quarto."
 import difflib
 import json
 import re
@@ -18,7 +18,7 @@ def code(cell, source):
     for out in cell['outputs']:
         text = out.get('text') or out.get('data', {}).get('text/plain', '')
         if any(kind.startswith('image/') for kind in out.get('data', {})):
-            raise ValueError('index.ipynb: a picture in an output cannot go into README.md; save it in nbs/images/ and show that')
+            raise ValueError('index.ipynb: README.md cannot show a picture in an output; save it in nbs/images/, show that')
         yield f"```text\n{''.join(text).rstrip()}\n```"
 
 
@@ -27,7 +27,8 @@ def convert(nb):
     parts = ['<!-- Made of nbs/index.ipynb by `make readme`; edit the notebook, not this file. -->']
     for cell in nb['cells']:
         source = ''.join(cell['source']).strip()
-        if not source or cell['cell_type'] == 'raw' or re.search(r'^#\|\s*(hide|include:\s*false)\b', source, re.M): continue
+        hidden = re.search(r'^#\|\s*(hide|include:\s*false)\b', source, re.M)
+        if not source or hidden or cell['cell_type'] == 'raw': continue
         if cell['cell_type'] == 'markdown': parts.append(in_root(source))
         else: parts += code(cell, re.sub(r'^#\|.*\n', '', source, flags=re.M))
     return '\n\n'.join(parts) + '\n'
@@ -38,8 +39,8 @@ def stale():
     new, target = convert(json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8'))), ROOT/'README.md'
     old = target.read_bytes().decode('utf-8') if target.exists() else ''
     if old == new: return []
-    return ['README.md is not what nbs/index.ipynb gives: run `make readme`',
-            *list(difflib.unified_diff(old.splitlines(), new.splitlines(), 'README.md', 'index.ipynb', lineterm='', n=0))[:12]]
+    diff = difflib.unified_diff(old.splitlines(), new.splitlines(), 'README.md', 'index.ipynb', lineterm='', n=0)
+    return ['README.md is not what nbs/index.ipynb gives: run `make readme`', *list(diff)[:12]]
 
 
 if __name__ == '__main__':
