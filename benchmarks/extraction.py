@@ -1,7 +1,7 @@
 """Measure extraction: `python benchmarks/extraction.py` (under a minute; `--frames 100` for a longer movie).
 
-A simulated movie is written as zlib-compressed TIFFs. Then three things are timed in
-one run, in turn, and compared as ratios, since machines differ and drift:
+A simulated movie is written as zlib-compressed TIFFs. Then three things are timed in turn, several rounds, and
+compared as ratios, since machines differ and drift:
 
 - reading every file once (what no extraction can avoid),
 - `extract_movie` into a sample store,
@@ -10,6 +10,7 @@ one run, in turn, and compared as ratios, since machines differ and drift:
 """
 import argparse
 import json
+import resource
 import shutil
 import tempfile
 import time
@@ -24,17 +25,18 @@ from nucleus_cls.movie import open_movie
 from nucleus_cls.simulate import simulate_movie
 from nucleus_cls.store import folder_bytes
 
+NAMES = {'image': 'registered_images/nuclei_reg8', 'seg': 'registered_label_images/label_reg8'}
+
 
 def write_compressed(sim, folder):
     "Write a simulated movie as zlib-compressed TIFFs."
-    movie = Path(folder)/sim.name
     for t in sim.frames:
-        for name, vol in (('registered_images/nuclei_reg8', sim.image(t)), ('registered_label_images/label_reg8', sim.seg(t))):
-            path = movie/f'{name}_{t}.tif'
+        for what, name in NAMES.items():
+            path = Path(folder)/sim.name/f'{name}_{t}.tif'
             path.parent.mkdir(parents=True, exist_ok=True)
-            tifffile.imwrite(path, vol, compression='zlib')
-    (movie/'LineageGraph.json').write_text(json.dumps(plain(sim.graph)))
-    return movie
+            tifffile.imwrite(path, getattr(sim, what)(t), compression='zlib')
+    (Path(folder)/sim.name/'LineageGraph.json').write_text(json.dumps(plain(sim.graph)))
+    return Path(folder)/sim.name
 
 
 def read_once(movie):
@@ -42,50 +44,56 @@ def read_once(movie):
     for t in movie.frames: movie.image(t), movie.seg(t)
 
 
-def naive(movie, samples, output, limit):
-    "Write the first `limit` samples one by one, with a scan of the volume each; return seconds for all of them."
-    start = time.perf_counter()
-    for row in samples.table.head(limit).to_dict('records'):
+def naive(movie, rows, output):
+    "Write samples one by one, with a scan of the volume each."
+    for row in rows:
         t, n = row['frame'], row['nucleus_id']
         seg = movie.seg(t)
         where = np.argwhere(seg == n)
-        lo = (where.min(0) + where.max(0))//2 - 32
+        low = (where.min(0) + where.max(0))//2 - 32
+        cut = lambda vol: np.pad(vol, 64)[tuple(slice(a + 64, a + 128) for a in low)]
         path = Path(output)/f'{t}_{n}'
         path.mkdir(parents=True)
-        cut = lambda v: np.pad(v, 64)[tuple(slice(a + 64, a + 128) for a in lo)]
         for d in (-1, 0, 1): tifffile.imwrite(path/f'raw{d}.tif', cut(movie.image(t + d)))
         tifffile.imwrite(path/'label.tif', cut(seg))
         tifffile.imwrite(path/'binary.tif', (cut(seg) == n).astype(np.uint8))
-    return (time.perf_counter() - start)*len(samples)/limit
+
+
+def timed(function, *args):
+    "Call a function; return seconds on the clock, seconds of processor time, and what it gives."
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function(*args)
+    return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--frames', type=int, default=40, help='frames of the movie')
-    ap.add_argument('--repeats', type=int, default=3, help='rounds; the medians are printed')
+    ap.add_argument('--rounds', type=int, default=3, help='rounds; the medians are printed')
     args = ap.parse_args()
     folder = Path(tempfile.mkdtemp())
     try:
         sim = simulate_movie('realistic', seed=0, n_frames=args.frames)
         movie = open_movie(write_compressed(sim, folder))
-        mb = 2*len(movie.frames)*movie.image(movie.frames[0]).nbytes/1e6
         extract_movie(open_movie(sim), folder/'warm')                      # imports and start-up are not counted
-        reads, extractions = [], []
-        for n in range(args.repeats):
-            start = time.perf_counter(); read_once(movie); reads.append(time.perf_counter() - start)
-            start = time.perf_counter(); samples = extract_movie(movie, folder/f'out{n}'); extractions.append(time.perf_counter() - start)
-        read, extract = np.median(reads), np.median(extractions)
-        slow = naive(movie, samples, folder/'naive', min(20, len(samples)))
-        loose = folder_bytes(folder/'naive')*len(samples)/min(20, len(samples))
-        store = folder_bytes(folder/'out0')
-        start = time.perf_counter(); n = sum(c.raw.nbytes for _, c in samples.iter_crops()); feed = time.perf_counter() - start
-        print(f'movie                 {len(movie.frames)} frames of {movie.image(movie.frames[0]).shape}, {mb:.0f} MB uncompressed, {len(samples)} samples')
-        print(f'reading once          {read:8.2f} s')
-        print(f'extract_movie         {extract:8.2f} s   {extract/read:6.2f} × reading  ({len(samples)/extract:.0f} nuclei/s)')
-        print(f'naive extraction      {slow:8.2f} s   {slow/read:6.0f} × reading')
-        print(f'store                 {store/1e6:8.1f} MB')
-        print(f'sample folders        {loose/1e6:8.1f} MB  {loose/store:6.0f} × the store')
-        print(f'reading all crops     {feed:8.2f} s   {n/feed/1e9:6.2f} GB/s, {len(samples)/feed:.0f} nuclei/s')
+        rounds = [(timed(read_once, movie), timed(extract_movie, movie, folder/f'out{n}')) for n in range(args.rounds)]
+        (read, read_cpu), (extract, extract_cpu) = np.median([[step[:2] for step in steps] for steps in rounds], axis=0)
+        samples = rounds[0][1][2]
+        few = samples.table.iloc[::max(1, len(samples)//20)].to_dict('records')
+        scale = len(samples)/len(few)
+        slow = timed(naive, movie, few, folder/'naive')[0]*scale
+        loose, store = folder_bytes(folder/'naive')*scale, folder_bytes(folder/'out0')
+        feed, _, n_bytes = timed(lambda: sum(c.raw.nbytes for _, c in samples.iter_crops()))
+        image = movie.image(movie.frames[0])
+        mb = len(movie.frames)*2*image.nbytes/1e6
+        print(f'movie             {len(movie.frames)} frames of {image.shape}, {mb:.0f} MB, {len(samples)} samples')
+        print(f'reading once      {read:8.2f} s                      ({read_cpu:.2f} s of processor time)')
+        print(f'extract_movie     {extract:8.2f} s   {extract/read:6.2f} × reading    ({extract_cpu:.2f} s)')
+        print(f'naive extraction  {slow:8.2f} s   {slow/read:6.0f} × reading')
+        print(f'store             {store/1e6:8.1f} MB')
+        print(f'sample folders    {loose/1e6:8.1f} MB  {loose/store:6.0f} × the store')
+        print(f'reading all crops {feed:8.2f} s   {n_bytes/feed/1e9:6.2f} GB/s, {len(samples)/feed:.0f} nuclei/s')
+        print(f'memory            {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6:8.2f} GB at most')
     finally: shutil.rmtree(folder)
 
 

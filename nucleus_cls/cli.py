@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'one_line', 'command', 'split_list', 'nucleus_simulate', 'find_movies', 'nucleus_extract', 'nucleus_train',
-           'nucleus_evaluate', 'nucleus_predict', 'nucleus_demo', 'show_all', 'busiest_frame']
+           'nucleus_evaluate', 'busiest_frame', 'draw_frame', 'nucleus_predict', 'nucleus_demo', 'show_all']
 
 # %% ../nbs/60_cli.ipynb #d7fbd7bf
 import os
@@ -21,7 +21,7 @@ from .core import check_name
 # %% ../nbs/60_cli.ipynb #ca6f4197
 def one_line(e) -> str:
     "Put an error into one line of text."
-    if isinstance(e, OSError) and e.strerror: return f'{e.filename}: {e.strerror}' if e.filename else e.strerror
+    if isinstance(e, OSError) and e.strerror: return ': '.join(filter(None, (e.filename, e.strerror)))
     return ' '.join(str(e).split()) or type(e).__name__
 
 def command(func):
@@ -30,16 +30,16 @@ def command(func):
     def run(*args, **kwargs):
         def stop(*_): raise KeyboardInterrupt
         previous = signal.signal(signal.SIGTERM, stop)
-        show = warnings.showwarning
-        warnings.showwarning = lambda message, *_, **__: print(f'{func.__name__}: warning: {message}', file=sys.stderr)
+        show, say = warnings.showwarning, lambda text: print(f'{func.__name__}: {text}', file=sys.stderr)
+        warnings.showwarning = lambda message, *_, **__: say(f'warning: {message}')
         try: func(*args, **kwargs)
         except (ValueError, OSError) as e:
             if os.environ.get('NUCLEUS_DEBUG'): raise
-            print(f'{func.__name__}: {one_line(e)}', file=sys.stderr)
+            say(one_line(e))
             sys.exit(1)
         except KeyboardInterrupt:
             again = 'add --resume' if func.__name__ == 'nucleus_train' else 'run it again'
-            print(f'{func.__name__}: interrupted; what is done is kept, {again} to go on', file=sys.stderr)
+            say(f'interrupted; what is done is kept, {again} to go on')
             sys.exit(130)
         finally:
             warnings.showwarning = show
@@ -54,7 +54,7 @@ def split_list(text, # 'A,B' or None
     "Split a flag of several values at its commas."
     if text is None: return None
     try: return [kind(part.strip()) for part in str(text).split(',') if part.strip()]
-    except ValueError: raise ValueError(f'--{what} {text}: expected {kind.__name__} values with commas between') from None
+    except ValueError: raise ValueError(f'--{what} {text}: expected numbers with commas between') from None
 
 # %% ../nbs/60_cli.ipynb #2279c8dd
 @command
@@ -69,7 +69,7 @@ def nucleus_simulate(
     "Simulate movies of dividing embryos, with lineages, in the BlastoSPIM layout."
     from nucleus_cls.simulate import simulate
     movies = simulate(output_dir, n_movies, n_frames, seed, preset)
-    print(f'{len(movies)} movies in {output_dir}. Next: nucleus_extract {Path(output_dir)/"*"} --output_dir samples')
+    print(f'{len(movies)} movies in {output_dir}. Next: nucleus_extract {output_dir} --output_dir samples')
 
 # %% ../nbs/60_cli.ipynb #f95b9da4
 def find_movies(paths:list, # movie folders, or folders of movie folders
@@ -83,7 +83,7 @@ def find_movies(paths:list, # movie folders, or folders of movie folders
     names = names or [p.resolve().name for p in found]
     if len(names) != len(found): raise ValueError(f'--names has {len(names)} names for {len(found)} movies')
     twice = {n for n in names if names.count(n) > 1}
-    if twice: raise ValueError(f'two movies are called {twice.pop()}; give each a name of its own with --names A,B,…')
+    if twice: raise ValueError(f'two movies are called {twice.pop()}; name each one with --names A,B,…')
     return {check_name(n, 'movie name'): p for n, p in zip(names, found)}
 
 # %% ../nbs/60_cli.ipynb #438a9d9a
@@ -108,16 +108,17 @@ def nucleus_extract(
     from nucleus_cls.movie import open_movie
     from nucleus_cls.samples import open_samples
     from nucleus_cls.states import state_counts
-    if size is not None and padding is not None: raise ValueError('--size and --padding exclude each other; give one')
-    movies = find_movies(movie, split_list(names))
-    if lineage_file and len(movies) > 1: raise ValueError('--lineage_file goes with one movie; extract them one by one')
+    if size is not None and padding is not None: raise ValueError('--size and --padding exclude each other')
+    movies, voxel = find_movies(movie, split_list(names)), split_list(voxel_size, float, 'voxel_size')
+    if lineage_file and len(movies) > 1: raise ValueError('--lineage_file goes with a single movie')
     for name, path in movies.items():
-        opened = open_movie(path, name, lineage_file, split_list(voxel_size, float, 'voxel_size'))
-        extract_movie(opened, output_dir, timeframe, size or 64, padding, state_window, max_samples, folders, seed)
+        extract_movie(open_movie(path, name, lineage_file, voxel), output_dir, timeframe,
+                      64 if size is None else size, padding, state_window, max_samples, folders, seed)
         report = Path(output_dir)/(f'{name}_report.txt' if folders else f'{name}.zarr/report.txt')
         print(report.read_text(encoding='utf-8'))
     samples = open_samples(output_dir)
-    save_figure(plot_state_counts(state_counts(samples.table)[:5], 'Samples by state'), Path(output_dir)/'counts.png')
+    picture = plot_state_counts(state_counts(samples.table)[:5], f'{len(samples):,} samples by state')
+    save_figure(picture, Path(output_dir)/'counts.png')
     print(f'{samples} in {output_dir}. Next: nucleus_train {output_dir} --output_dir run')
 
 # %% ../nbs/60_cli.ipynb #de008f3e
@@ -140,8 +141,8 @@ def nucleus_train(
     from nucleus_cls.evaluate import finish_run
     from nucleus_cls.samples import open_samples
     from nucleus_cls.train import train
-    settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val), split=split,
-                           num_epochs=num_epochs, seed=seed)
+    settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val),
+                           split=split, num_epochs=num_epochs, seed=seed)
     opened = open_samples(samples)
     run = train(opened, output_dir, settings, resume)
     finish_run(run, opened)
@@ -162,12 +163,28 @@ def nucleus_evaluate(
     from nucleus_cls.samples import open_samples
     metrics = evaluate(load_run(run), open_samples(samples), output_dir, split_list(movies))
     print((Path(output_dir)/'classification_report.txt').read_text(encoding='utf-8'))
-    for name in ('balanced', 'every_nucleus'):
-        if metrics[name]: print(f'macro-F1, {name}: {metrics[name]["macro_f1"]:.3f}')
-        else: print(f'{name}: not scored, the samples do not hold all nuclei of their frames')
+    why = {'balanced': 'no nucleus has a clear state', 'every_nucleus': 'not all nuclei of the frames are samples'}
+    for name in why:
+        print(f'macro-F1, {name}:', f'{metrics[name]["macro_f1"]:.3f}' if metrics[name] else f'none, {why[name]}')
     print(f'Scores in {output_dir}')
 
 # %% ../nbs/60_cli.ipynb #3dec0d4d
+def busiest_frame(table) -> int: # one row a nucleus: frame, state
+    "Find the frame with most kinds of events, then with most events; the middle frame where there are none."
+    events = table[table.state.isin(('mitotic', 'new_daughter', 'death'))]
+    if not len(events): return int(table.frame.unique()[table.frame.nunique()//2])
+    kinds = events.groupby('frame').state.agg(['nunique', 'size'])
+    return int(kinds.sort_values(['nunique', 'size'], kind='stable').index[-1])
+
+def draw_frame(image, seg, table, path) -> Path: # `path`
+    "Save a picture of a frame, every nucleus outlined in the colour of its state."
+    from nucleus_cls.charts import save_figure
+    from nucleus_cls.visualize import overlay
+    shown = [f'{what} {v}' for what in ('movie', 'frame') for v in table[what].dropna().iloc[:1] if v != '']
+    save_figure(overlay(image, seg, table, ', '.join(shown)), path)
+    return path
+
+# %% ../nbs/60_cli.ipynb #b8e73f47
 @command
 def nucleus_predict(
     run:Param('Run folder', str),
@@ -181,21 +198,28 @@ def nucleus_predict(
 ):
     "Predict the state of nuclei."
     from nucleus_cls import predict
+    from nucleus_cls.movie import open_movie, read_tiff
     from nucleus_cls.run import load_run
     given = [n for n, v in dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie).items() if v]
-    if len(given) != 1:
-        raise ValueError(f'give one of --folder_path, --volumes, --npz, --movie; got {", ".join(given) or "none"}')
-    if volumes and not 3 <= len(volumes) <= 4:
-        raise ValueError(f'--volumes takes 3 or 4 files (t-1, t, t+1 and the segmentation); got {len(volumes)}')
-    if (full_timestamp or nuclei_ids) and not (volumes or npz):
-        raise ValueError('--full_timestamp and --nuclei_ids go with --volumes or --npz')
+    if len(given) != 1: raise ValueError(
+        f'give one of --folder_path, --volumes, --npz and --movie; got {", ".join(given) or "none"}')
+    if volumes and not 3 <= len(volumes) <= 4: raise ValueError(
+        f'--volumes takes 3 or 4 files, t-1 t t+1 and the segmentation; got {len(volumes)}')
+    if (full_timestamp or nuclei_ids) and not (volumes or npz): raise ValueError(
+        '--full_timestamp and --nuclei_ids go with --volumes or --npz')
     loaded, ids = load_run(run), split_list(nuclei_ids, int, 'nuclei_ids')
+    out, opened, frame = Path(output_dir), open_movie(movie) if movie else None, None
     if folder_path: found = predict.predict_folders(loaded, folder_path)
     elif npz: found = predict.predict_arrays(loaded, npz, full_timestamp or None, ids)
-    elif movie: found = predict.predict_movie(loaded, movie)
-    else: found = predict.predict_volumes(loaded, *(volumes + [None])[:4], full=full_timestamp, nuclei_ids=ids)
-    found.to_csv(Path(output_dir)/'predictions.csv')
-    print(f'{found}, in {Path(output_dir)/"predictions.csv"}')
+    elif movie: found = predict.predict_movie(loaded, opened)
+    else: found = predict.predict_volumes(loaded, *[*volumes, None][:4], full=full_timestamp, nuclei_ids=ids)
+    found.to_csv(out/'predictions.csv')
+    print(f'{found}, in {out/"predictions.csv"}')
+    if movie and len(found):
+        t = busiest_frame(found.table)
+        frame = opened.image(t), opened.seg(t), found.table[found.table.frame == t]
+    elif volumes and (full_timestamp or ids): frame = read_tiff(volumes[1]), read_tiff(volumes[3]), found.table
+    if frame: print(f'A picture of a frame: {draw_frame(*frame, out/"overlay.png")}')
 
 # %% ../nbs/60_cli.ipynb #026f980d
 DEMO = {'n_movies': 4, 'n_frames': 40, 'preset': 'realistic', 'num_epochs': 10}   #: what the demo does
@@ -227,26 +251,20 @@ def show_all(out:Path, n_movies:int, n_frames:int, preset:str, num_epochs:int, s
     print(f'    {samples}')
     print(f'3/6 Training 4ncnn on {n_movies - 1} movies')
     known = samples.select(samples.table.movie != test.name)
-    run = train(known, out/'run', TrainConfig(split='lineage', num_epochs=num_epochs, **settings), resume=True)
+    config = TrainConfig(split='lineage', num_epochs=num_epochs, **settings)
+    run = train(known, out/'run', config, resume=True)
     finish_run(run, known)
     print(f'4/6 Evaluating on {test.name}, which it has not seen')
     metrics = evaluate(run, samples, out/'evaluation', [test.name])
     print('5/6 Predicting a timepoint, then every frame')
-    t = busiest_frame(samples, test.name)
+    t = busiest_frame(samples.table[samples.table.movie == test.name])
     images = [test.image(f) if f in test.image_frames else None for f in (t - 1, t, t + 1)]
     frame = predict_volumes(run, *images, test.seg(t), full=True, where={'movie': test.name, 'frame': t})
     frame.to_csv(out/'timepoint'/'predictions.csv')
     predict_movie(run, test).to_csv(out/'movie'/'predictions.csv')
     print('6/6 Writing the report')
-    build_report(out/'report.html', out/'run', samples, out/'evaluation', out/'movie'/'predictions.csv', test, t,
-                 title='nucleus_cls: the demo', notes=('All movies are simulated; none is real.',))
+    build_report(out/'report.html', out/'run', samples, out/'evaluation', out/'movie'/'predictions.csv', test,
+                 t, title='nucleus_cls: the demo', notes=('All movies are simulated; none is real.',))
     for name, words in (('balanced', 'clear nuclei'), ('every_nucleus', 'every nucleus')):
         print(f'macro-F1 on the held-out movie, {words}: {metrics[name]["macro_f1"]:.3f}')
     print(f'Open {out/"report.html"} in a browser.')
-
-def busiest_frame(samples, movie:str) -> int:
-    "Find the frame of a movie in which most kinds of events happen, then most events."
-    events = samples.table[(samples.table.movie == movie) & samples.table.state.isin(('mitotic', 'new_daughter', 'death'))]
-    if not len(events): return int(samples.table.frame[samples.table.movie == movie].iloc[0])
-    kinds = events.groupby('frame').state.agg(['nunique', 'size'])
-    return int(kinds.sort_values(['nunique', 'size'], kind='stable').index[-1])

@@ -69,7 +69,7 @@ class LearnSettings:
     num_epochs:int = setting(30, 'epochs at most', 'epochs', low=1)
     epoch_samples:int = setting(1024, 'draws in one epoch; 0: each training sample once', 'samples', low=0)
     balance:float = setting(1., 'draw rare states more often: 0 as they come, 1 all alike', low=0, high=1)
-    prior:float = setting(1., 'return probabilities to the true rarity: 0 not, 1 fully', low=0, high=1)
+    prior:float = setting(.5, 'return probabilities to the true rarity: 0 not, 1 fully', low=0, high=1)
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
     lr:float = setting(3e-3, 'learning rate; with one_cycle its peak', low=0)
@@ -192,5 +192,5 @@ def read_settings(path, # TOML or JSON file
         except ValueError as e: raise ValueError(f'{path}: not valid TOML ({e})') from e  # or not text at all
     elif path.suffix == '.json': data = read_json(path)
     else: raise ValueError(f'{path}: expected a settings file that ends in .toml or .json')
-    if not isinstance(data, dict): raise ValueError(f'{path}: expected names and values, found a list or text')
+    if not isinstance(data, dict): raise ValueError(f'{path}: expected names and values, found a list')
     return dict(data['training']) if isinstance(data.get('training'), dict) else data

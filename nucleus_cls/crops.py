@@ -141,10 +141,10 @@ def has_background(vol, # raw intensity, (Z,Y,X)
     step = tuple(slice(None, None, max(1, n//32)) for n in vol.shape)   # a sparse grid is enough for a median
     vol, outside = vol[step], outside[step]
     background = np.ones(vol.shape, bool) if seg is None else seg[step] == 0
-    if not background.any(): return True
-    if np.median(vol[background]) > 0: return True
+    n = np.count_nonzero(background)
+    if 2*np.count_nonzero(vol[background]) >= n: return True
     rest = vol[background & ~outside]
-    if len(rest) < .01*background.sum(): return False
+    if len(rest) < .01*n: return False
     return bool(np.percentile(rest, 1) >= FLOOR*np.median(rest))
 
 # %% ../nbs/06_crops.ipynb #19b145d3

@@ -96,8 +96,8 @@ def add_fates(table:pd.DataFrame, # the joined table
     table['fate_frame'] = table.track.map(last.frame.where(ends != '')).astype('Int64')
     names = list(map(node_name, table.frame, table.nucleus_id))
     volume, frame = pd.Series(table.volume.array, names), pd.Series(table.frame.array, names)
-    relative = lambda c, d: table[c].map(volume).where(table[c].map(frame) == table.frame + d)    # in frame t+d
-    beside = relative('parent', -1), relative('daughters', 1)
+    in_frame = lambda c, t: table[c].map(volume).where(table[c].map(frame) == t)
+    beside = in_frame('parent', table.frame - 1), in_frame('daughters', table.frame + 1)
     series = pd.concat([table.volume, *beside], axis=1)
     table['volume_variance'] = series.var(axis=1, ddof=0).where(series.count(axis=1) > 1)
     return table

@@ -30,7 +30,7 @@ class Run:
     device:torch.device # where the network computes
 
     def probs(self, xb, # tensors of `normalize.to_tensor`, float32 (B,4,S,S,S), numpy or torch
-              batch_size:int=64, # samples computed at once
+              batch_size:int=32, # samples computed at once
              ) -> np.ndarray: # probabilities, float32 (B,K), rows sum to 1
         "Compute the probability of each state."
         self.model.eval()
@@ -45,7 +45,7 @@ class Run:
 # %% ../nbs/21_run.ipynb #5948ef6a
 def prior_shift(natural, # samples of each state as they occur, (K,)
                 drawn, # share of each state in the draws, (K,)
-                strength:float=1., # 0: none, 1: all of it
+                strength:float=1., # how much of it, 0–1
                ) -> np.ndarray: # added to the logits, (K,)
     "Compute what brings probabilities learned from balanced draws back to the true rarity of states."
     natural = np.asarray(natural, float)

@@ -116,14 +116,14 @@ def write_frame(array, # image, seg or dark of a store
         kept = vol[here].astype(array.dtype, copy=False)
         if mask.mean() < FULL:
             for axis in range(3): mask = mask.repeat(CELL, axis)
-            kept = np.where(mask[tuple(map(slice, kept.shape))], kept, kept.dtype.type(0))
+            kept = kept*mask[tuple(map(slice, kept.shape))]
         if not kept.any(): continue
         if kept.shape != chunk: kept = np.pad(kept, [(0, c - n) for c, n in zip(chunk, kept.shape)])
-        kept = np.ascontiguousarray(kept)
-        packed, file = codec.encode(kept), folder.joinpath(*map(str, place))
+        packed, file = codec.encode(np.ascontiguousarray(kept)), folder.joinpath(*map(str, place))
+        packed += crc32c(packed).to_bytes(4, 'little')
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(packed + crc32c(packed).to_bytes(4, 'little'))
-        checksum = zlib.crc32(kept, checksum)
+        file.write_bytes(packed)
+        checksum = zlib.crc32(packed[-4:], checksum)
     return checksum
 
 # %% ../nbs/07_store.ipynb #2e267e11

@@ -279,5 +279,5 @@ def train(samples, # Samples, as `open_samples` gives them
             save_epoch(folder, model, opt, schedule, state, best)
             bar.set_postfix(epoch=epoch + 1, loss=row['train_loss'], macro_f1=row['val_macro_f1'])
     core.write_json(folder/'config.json', info | dict(best=state['best'], n_epochs=len(history)))
-    say('best epoch {epoch}: macro-F1 {val_macro_f1:.3f} over every nucleus held out'.format(**state['best']))
+    say('best epoch: {epoch}, macro-F1 {val_macro_f1:.3f} on what was held out'.format(**state['best']))
     return load_run(folder, config.device)

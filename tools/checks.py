@@ -148,7 +148,8 @@ def run_notebook(path, flags, threads):
     env, start = os.environ | {'TQDM_DISABLE': '1', 'OMP_NUM_THREADS': str(threads)}, time.monotonic()
     try:
         done = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--flags', flags, env=env, timeout=TIMEOUT)
-        error = done.stderr.split('nbdev Tests Failed')[0].strip()[-3000:]
+        error = re.sub(r' *File "[^"]*site-packages.*\n(?: {4,}.*\n)*', '', done.stderr)   # other people's frames
+        error = error[error.find('While Executing'):].split('nbdev Tests Failed')[0].strip()[-3000:]
         ended = done.stdout.endswith('Success.\n')
         findings = [] if ended else [error or f'ended in the middle, with status {done.returncode}']
     except subprocess.TimeoutExpired: findings = [f'still running after {TIMEOUT} s']
