@@ -132,15 +132,18 @@ def today() -> str: # ISO date and time, UTC, to the second
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(int(pinned) if pinned else None))
 
 # %% ../nbs/00_core.ipynb #dd20d0ef
-def progress(items, # what to go through
+def progress(items, # what to go through; None: the bar is moved by hand, with `update`
              what:str, # words before the bar
              unit:str='it', # what one item is: 'frame', 'nucleus', …
              total:int=None, # number of items; None: ask `items`
+             done:int=0, # how many were done before
+             show:bool=True, # False: no bar
             ):
     "Go through `items` behind a progress bar."
     from tqdm.auto import tqdm
-    silent = os.environ.get('TQDM_DISABLE', '0') not in ('', '0')   # tqdm's notebook bar does not look itself
-    return tqdm(items, desc=what, unit=unit, total=total, mininterval=.2, dynamic_ncols=True, disable=silent)
+    silent = not show or os.environ.get('TQDM_DISABLE', '0') not in ('', '0')
+    return tqdm(items, desc=what, unit=unit, total=total, initial=done, mininterval=.2, dynamic_ncols=True,
+                disable=silent)
 
 # %% ../nbs/00_core.ipynb #fa416749
 STAGES = ('movie', 'lineage', 'states', 'crops', 'samples', 'training', 'evaluation', 'prediction', 'report')

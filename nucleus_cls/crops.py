@@ -18,8 +18,8 @@ NUCLEUS_COLUMNS = ['nucleus_id', 'z', 'y', 'x', 'volume', 'z0', 'y0', 'x0', 'z1'
 def scan_nuclei(seg, # nucleus ids, (Z,Y,X), integers, 0 background
                ) -> np.ndarray: # (n,12) floats, a row a nucleus by id, columns as NUCLEUS_COLUMNS
     "Measure every nucleus of a frame in one scan."
-    flat = seg.reshape(-1)
-    where = np.flatnonzero(flat != 0)
+    flat, step = seg.reshape(-1), 1 << 20         # piece by piece: what fits the cache is ten times as fast
+    where = np.concatenate([np.flatnonzero(flat[i:i + step] != 0) + i for i in range(0, flat.size, step)])
     if not len(where): return np.empty((0, len(NUCLEUS_COLUMNS)))
     order = np.argsort(flat[where], kind='stable')
     where = where[order]
@@ -89,10 +89,10 @@ def cut_crop(vol, # volume, (Z,Y,X)
 def _row_ends(seen, # boolean (Z,Y,X): voxels that are not zero
              ) -> tuple: # number of zeros at the beginning and at the end of every row along x, each (Z,Y,1)
     "Count the zeros at both ends of every row; those of a blank row count as its beginning."
-    n = seen.shape[2]
-    lead, trail = (rows.argmax(2).astype(np.int32) for rows in (seen, seen[:, :, ::-1]))
+    n, lead, trail = seen.shape[2], seen.argmax(2).astype(np.int32), np.zeros(seen.shape[:2], np.int32)
     lead[(lead == 0) & ~seen[:, :, 0]] = n
-    trail[lead == n] = 0
+    ends = ~seen[:, :, -1] & (lead < n)
+    trail[ends] = np.ascontiguousarray(seen[ends][:, ::-1]).argmax(1)
     return lead[..., None], trail[..., None]
 
 # %% ../nbs/06_crops.ipynb #d4fcae06

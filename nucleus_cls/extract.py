@@ -10,6 +10,7 @@ __all__ = ['whole_windows', 'reading_order', 'read_ahead', 'Pass', 'kept_type', 
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -48,11 +49,9 @@ def read_ahead(read, # (what, frame) → volume
     "Yield (what, frame, volume) in order, reading one file ahead."
     with ThreadPoolExecutor(1) as pool:
         coming = None
-        for step in order:
-            now, coming = coming, pool.submit(read, *step)
-            if now: yield (*before, now.result())
-            before = step
-        if coming: yield (*before, coming.result())
+        for step in [*order, None]:
+            now, coming = coming, step and (step, pool.submit(read, *step))
+            if now: yield (*now[0], now[1].result())
 
 # %% ../nbs/09_extract.ipynb #153faac1
 class Pass:
@@ -128,7 +127,7 @@ def take_seg(run:Pass, t:int, seg):
     run.unchecked -= len(rows) > 0 and t in run.tracked
     if run.unchecked == 0: check_lineage(gather(run.nuclei), run.states, run.movie.name)
     def task():
-        if len(run.boxes[t]): write_frame(array, run.index[t], seg, run.boxes[t])
+        if len(run.boxes[t]): write_frame(array, run.index[t], seg, run.boxes[t], full=0)
         run.note('seg', t, rows.tolist())
     return task
 
@@ -191,7 +190,8 @@ def extraction_report(table:pd.DataFrame, # the manifest
     for reason, part in table[table.reason != ''].groupby('reason'):
         first = ', '.join(map(node_name, part.frame[:3], part.nucleus_id[:3]))
         lines.append(f'No sample, {reason}: {len(part)} nuclei ({first}{", …" if len(part) > 3 else ""})')
-    return '\n'.join([*lines, lineage.report()]).rstrip() + '\n'
+    found = replace(lineage, source=Path(str(lineage.source)).name).report()     # no path of this machine
+    return '\n'.join([*lines, found]).rstrip() + '\n'
 
 # %% ../nbs/09_extract.ipynb #682019bd
 def check_settings(timeframe, size, padding, state_window, max_samples, seed) -> dict:

@@ -110,12 +110,14 @@ def frame_metadata(crops:Crops, reader:StoreReader, offset:int) -> dict:
     known = lambda key: None if pd.isna(props.get(key)) else props[key]
     start, shape = [[int(row[c + a]) for a in 'zyx'] for c in 'cd']
     _, into = overlap(start, shape, reader.shape)
+    n = offset + len(crops.raw)//2
+    wedge = crops.imaged is not None and not crops.imaged[n][into].all()
     markers = {k.removeprefix('marker_'): known(k) for k in props if k.startswith('marker_')}
     box = [props[f'{a}{n}'] for n in (0, 1) for a in 'zyx'] if props else None
     return {
         'extraction_info': {'dataset_name': row['movie'], 'frame': t, 'time_point': offset_name(offset),
                             'crop_start': start, 'crop_shape': shape, 'volume_shape': list(reader.shape),
-                            'inside_volume': [[s.start, s.stop] for s in into], 'wedge': t in reader.wedges},
+                            'inside_volume': [[s.start, s.stop] for s in into], 'wedge': wedge},
         'nucleus_properties': {'nucleus_id': known('nucleus_id'),
                                **{f'centroid_{a}': known(a) for a in 'zyx'},
                                'bounding_box': box, 'volume_pixels': known('volume'),

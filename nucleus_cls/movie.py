@@ -19,7 +19,7 @@ from typing import Callable
 
 import numpy as np
 
-from .core import check_name, fingerprint
+from .core import check_name, fingerprint, read_json
 from .lineage import lineage_from_graph, read_lineage
 
 # %% ../nbs/05_movie.ipynb #f45c32af
@@ -179,6 +179,8 @@ def _blastospim(path:Path, name:str, lineage_file, voxel_size) -> Movie:
     images = frame_files(path/'registered_images')
     segs = frame_files(path/'registered_label_images') if (path/'registered_label_images').is_dir() else {}
     if lineage_file is None and (path/'LineageGraph.json').is_file(): lineage_file = path/'LineageGraph.json'
+    if voxel_size is None and (path/'simulation.json').is_file():
+        voxel_size = read_json(path/'simulation.json').get('voxel_size_um')
     files = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in (*images.values(), *segs.values())]
     return Movie(name, lambda t: read_tiff(images[t]), lambda t: read_tiff(segs[t]), list(images), list(segs),
                  voxel_size, lineage_file, str(path), fingerprint(files))

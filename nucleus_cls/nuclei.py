@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from .embryo import NUCLEUS, EmbryoSettings, check_settings, setting
+from .embryo import EmbryoSettings, setting
 
 # %% ../nbs/01_nuclei.ipynb #21ad577f
 @lru_cache(maxsize=1)

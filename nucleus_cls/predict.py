@@ -15,14 +15,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from .core import progress
 from .crops import imaged_voxels
 from .folders import find_samples, read_sample, read_sample_row
 from .movie import Movie, check_seg, open_movie, read_tiff
 from .normalize import Preprocess, to_tensor
-from .predictions import Predictions, predict_samples, predict_stream, tabulate, try_tensor
+from .predictions import Predictions, predict_stream, tabulate, try_tensor
 from .timepoint import fill_window, stream_timepoint
 
 # %% ../nbs/40_predict.ipynb #c783114e

@@ -35,7 +35,7 @@ class Samples:
     def __len__(self): return len(self.table)
     def __repr__(self):
         counts = ', '.join(f'{n} {s}' for s, n in self.table.state.value_counts().items())
-        return f'{len(self)} samples of {len(self.movies)} movies: {counts}'
+        return f'{len(self)} samples of {len(self.movies)} movie{"s"*(len(self.movies) != 1)}: {counts}'
 
     @property
     def movies(self) -> list:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from .core import atomic_path, read_json, write_json
-from .crops import cut_crop, overlap
+from .crops import overlap
 
 # %% ../nbs/07_store.ipynb #ad97e4af
 @dataclass
@@ -34,8 +34,8 @@ class Crops:
 # %% ../nbs/07_store.ipynb #4bc24921
 TEXT = ('movie', 'state', 'reason', 'root', 'parent', 'daughters')
 FLAGS = ('near_event', 'lost', 'border')
-WHOLE = ('frame', 'nucleus_id', 'track', 'n_nuclei', 'volume', 'z0', 'y0', 'x0', 'z1', 'y1', 'x1',
-         'cz', 'cy', 'cx', 'dz', 'dy', 'dx')
+WHOLE = ('frame', 'nucleus_id', 'track', 'fate_frame', 'n_nuclei', 'volume', 'z0', 'y0', 'x0', 'z1', 'y1',
+         'x1', 'cz', 'cy', 'cx', 'dz', 'dy', 'dx')
 
 def write_manifest(path, # CSV file to write
                    table:pd.DataFrame, # one row a nucleus
@@ -103,23 +103,27 @@ def write_frame(array, # image, seg or dark of a store
                 i:int, # index of the frame along T
                 vol, # (Z,Y,X)
                 boxes, # (n,6) start and shape of all boxes that will look at this frame
+                full:float=FULL, # a chunk covered to this fraction is kept whole, 0–1
                ) -> int: # checksum of what was written
     "Write the part of a frame that lies in cells that a box touches."
     from google_crc32c import value as crc32c
     from numcodecs import Blosc
     codec, chunk, checksum = Blosc('lz4', 1, Blosc.SHUFFLE), array.chunks[1:], 0
+    kept = np.zeros(chunk, array.dtype)           # one for all: fresh memory would cost more than the work
     folder, cells = Path(array.store.root)/array.path/'c'/str(i), covered_cells(boxes, vol.shape)
     for place in np.ndindex(*(-(-n // c) for n, c in zip(vol.shape, chunk))):
         here = tuple(slice(k*c, (k + 1)*c) for k, c in zip(place, chunk))
         mask = cells[tuple(slice(s.start // CELL, -(-s.stop // CELL)) for s in here)]
         if not mask.any(): continue
-        kept = vol[here].astype(array.dtype, copy=False)
-        if mask.mean() < FULL:
-            for axis in range(3): mask = mask.repeat(CELL, axis)
-            kept = kept*mask[tuple(map(slice, kept.shape))]
+        part = vol[here]
+        if part.shape != chunk: kept[:] = 0
+        inside = kept[tuple(map(slice, part.shape))]
+        inside[...] = part
+        if mask.mean() < full:
+            for axis in (2, 1, 0): mask = mask.repeat(CELL, axis)
+            inside *= mask[tuple(map(slice, part.shape))]
         if not kept.any(): continue
-        if kept.shape != chunk: kept = np.pad(kept, [(0, c - n) for c, n in zip(chunk, kept.shape)])
-        packed, file = codec.encode(np.ascontiguousarray(kept)), folder.joinpath(*map(str, place))
+        packed, file = codec.encode(kept), folder.joinpath(*map(str, place))
         packed += crc32c(packed).to_bytes(4, 'little')
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(packed)
@@ -172,6 +176,7 @@ class StoreReader:
         self.fingerprint, self.complete = self.info['fingerprint'], {self.name: self.info['complete']}
         self.shape, self.wedges = tuple(self.info['shape']), set(self.info['wedge_frames'])
         self.index = {t: i for i, t in enumerate(self.info['image_frames'])}
+        self.dark = {t for t, i in self.index.items() if (self.path/'dark'/'c'/str(i)).exists()}
 
     @cached_property
     def nuclei(self) -> dict:
@@ -186,9 +191,8 @@ class StoreReader:
 
     def crops(self, row:dict) -> Crops:
         "Read the crops of one nucleus, its box alone."
-        start = np.array([row['cz'], row['cy'], row['cx']], int)
-        low = np.clip(start, 0, self.shape)
-        high = np.clip(start + [row['dz'], row['dy'], row['dx']], low, self.shape)
+        start, shape = (np.array([row[c + a] for a in 'zyx'], int) for c in 'cd')
+        low, high = np.clip(start, 0, self.shape), np.clip(start + shape, 0, self.shape)
         return cut_sample(row, lambda name, t: self.load(name, t, low, high), low, self)
 
     def iter_crops(self, rows:pd.DataFrame):
@@ -215,17 +219,21 @@ def cut_sample(row:dict, # row of the manifest
                reader, # the StoreReader: shape, settings, wedges
               ) -> Crops:
     "Cut the crops of one nucleus out of regions of frames."
-    start = np.array([row['cz'], row['cy'], row['cx']], int)
-    shape = np.array([row['dz'], row['dy'], row['dx']], int)
+    start, shape = (np.array([row[c + a] for a in 'zyx'], int) for c in 'cd')
     k = reader.settings['timeframe']
     frames = range(int(row['frame']) - k, int(row['frame']) + k + 1)
-    cut = lambda name, t: cut_crop(frame(name, t), start - low, shape)
-    raw, seg = np.stack([cut('image', t) for t in frames]), cut('seg', row['frame'])
-    imaged, (_, into) = None, overlap(start, shape, reader.shape)
+    regions = [frame('image', t) for t in frames]
+    inside, into = overlap(start - low, shape, regions[0].shape)
+    def cut(regions):
+        crops = np.zeros((len(regions), *shape), regions[0].dtype)
+        for crop, region in zip(crops, regions): crop[into] = region[inside]
+        return crops
+    raw, seg, imaged = cut(regions), cut([frame('seg', row['frame'])])[0], None
     if (start < 0).any() or (start + shape > reader.shape).any() or reader.wedges & set(frames):
         imaged = np.zeros(raw.shape, bool)
         for n, t in enumerate(frames):
-            imaged[n][into] = ((raw[n] != 0) | cut('dark', t))[into] if t in reader.wedges else True
+            if t not in reader.wedges: imaged[n][into] = True
+            else: imaged[n] = (raw[n] != 0) | cut([frame('dark', t)])[0] if t in reader.dark else raw[n] != 0
         if imaged.all(): imaged = None
     return Crops(raw, seg == row['nucleus_id'], seg, imaged, row)
 

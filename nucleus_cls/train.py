@@ -226,9 +226,7 @@ def step_bar(show:bool, # show it at all
              done:int, # steps done before
             ):
     "Give a progress bar over steps; after Ctrl-C it says where the training can go on."
-    from tqdm.auto import tqdm
-    quiet = {} if show else {'disable': True}   # so that TQDM_DISABLE keeps its say
-    with tqdm(desc='training', unit='step', total=total, initial=done, mininterval=.5, **quiet) as bar:
+    with core.progress(None, 'training', 'step', total, done, show) as bar:
         try: yield bar
         except KeyboardInterrupt:
             bar.write('stopped; the epochs that were finished are saved: go on with --resume')

@@ -19,8 +19,7 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
-from .charts import (CURVES, EVENTS, STYLE, Picture, embryo_3d, plot_confusion, plot_history,
-                                plot_state_counts, png_bytes, save_figure, states_over_time, tally)
+from .charts import CURVES, EVENTS, STYLE, Picture
 from .core import STATE_COLORS, STATES, UNKNOWN
 from .crops import find_nuclei
 

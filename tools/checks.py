@@ -145,7 +145,8 @@ def repository():
 
 def run_notebook(path, flags, threads):
     "Run one notebook as nbdev_test does, in a process of its own; (seconds, findings)."
-    env, start = os.environ | {'TQDM_DISABLE': '1', 'OMP_NUM_THREADS': str(threads)}, time.monotonic()
+    env = os.environ | {'TQDM_DISABLE': '1', 'OMP_NUM_THREADS': str(threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
+    start = time.monotonic()
     try:
         done = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--flags', flags, env=env, timeout=TIMEOUT)
         error = re.sub(r' *File "[^"]*site-packages.*\n(?: {4,}.*\n)*', '', done.stderr)   # other people's frames
