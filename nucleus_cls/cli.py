@@ -163,9 +163,10 @@ def nucleus_evaluate(
     from nucleus_cls.samples import open_samples
     metrics = evaluate(load_run(run), open_samples(samples), output_dir, split_list(movies))
     print((Path(output_dir)/'classification_report.txt').read_text(encoding='utf-8'))
-    why = {'balanced': 'no nucleus has a clear state', 'every_nucleus': 'not all nuclei of the frames are samples'}
+    why = {'balanced': 'no nucleus has a clear state', 'every_nucleus': 'some nuclei are no samples'}
     for name in why:
-        print(f'macro-F1, {name}:', f'{metrics[name]["macro_f1"]:.3f}' if metrics[name] else f'none, {why[name]}')
+        score = f'{metrics[name]["macro_f1"]:.3f}' if metrics[name] else f'none, {why[name]}'
+        print(f'macro-F1, {name}: {score}')
     print(f'Scores in {output_dir}')
 
 # %% ../nbs/60_cli.ipynb #3dec0d4d
@@ -218,7 +219,8 @@ def nucleus_predict(
     if movie and len(found):
         t = busiest_frame(found.table)
         frame = opened.image(t), opened.seg(t), found.table[found.table.frame == t]
-    elif volumes and (full_timestamp or ids): frame = read_tiff(volumes[1]), read_tiff(volumes[3]), found.table
+    elif volumes and (full_timestamp or ids):
+        frame = read_tiff(volumes[1]), read_tiff(volumes[3]), found.table
     if frame: print(f'A picture of a frame: {draw_frame(*frame, out/"overlay.png")}')
 
 # %% ../nbs/60_cli.ipynb #026f980d

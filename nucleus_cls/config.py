@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'setting', 'DataSettings', 'ViewSettings', 'LearnSettings', 'TrainConfig', 'check_setting', 'allowed',
-           'describe', 'load_config', 'check_key', 'read_settings']
+           'describe', 'check_key', 'load_config', 'read_settings']
 
 # %% ../nbs/30_config.ipynb #fdde8a06
 import difflib
@@ -153,6 +153,17 @@ PRESETS = {'default': {},
                              epoch_samples=0, balance=0., prior=0., batch_size=16, optimizer='adam',
                              lr=1e-5, weight_decay=1e-5, schedule='plateau', patience=35, seed=42)}
 
+# %% ../nbs/30_config.ipynb #60e6e947
+def check_key(key:str, # name of a setting
+              source:str='', # words before the message, such as 'file.toml: '
+             ):
+    "Refuse a name that is no setting, and offer the nearest that is."
+    names = [f.name for f in fields(TrainConfig)]
+    if key in names: return
+    near = difflib.get_close_matches(str(key), names, 1, .5)
+    hint = f'did you mean {near[0]}?' if near else f'settings are {", ".join(names)}'
+    raise ValueError(f'{source}unknown setting {key!r}: {hint}')
+
 # %% ../nbs/30_config.ipynb #c0c659a7
 def load_config(path=None, # TOML or JSON file, or the config.json of a run; None: no file
                 preset:str=None, # 'default' or 'reference'; None: the file's `preset`, else 'default'
@@ -169,17 +180,6 @@ def load_config(path=None, # TOML or JSON file, or the config.json of a run; Non
     try: base = TrainConfig(**{**PRESETS[name], **given})
     except ValueError as e: raise ValueError(f'{path}: {e}' if given else str(e)) from e
     return replace(base, **flags)
-
-# %% ../nbs/30_config.ipynb #60e6e947
-def check_key(key:str, # name of a setting
-              source:str='', # words before the message, such as 'file.toml: '
-             ):
-    "Refuse a name that is no setting, and offer the nearest that is."
-    names = [f.name for f in fields(TrainConfig)]
-    if key in names: return
-    near = difflib.get_close_matches(str(key), names, 1, .5)
-    hint = f'did you mean {near[0]}?' if near else f'settings are {", ".join(names)}'
-    raise ValueError(f'{source}unknown setting {key!r}: {hint}')
 
 # %% ../nbs/30_config.ipynb #fc2945f3
 def read_settings(path, # TOML or JSON file

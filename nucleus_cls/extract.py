@@ -25,7 +25,8 @@ from .manifest import add_fates, check_lineage, draw_samples, gather, join_state
 from .movie import Movie, read_frame, span
 from .samples import Samples, open_samples
 from .states import state_counts, state_table
-from .store import STORE_FORMAT, StoreReader, create_store, finish_store, open_arrays, write_frame
+from .store import (STORE_FORMAT, StoreReader, choose_packer, create_store, finish_store,
+                               open_arrays, write_frame)
 
 # %% ../nbs/09_extract.ipynb #0f82f676
 def whole_windows(seg_frames, image_frames, k:int) -> list: # frames
@@ -68,7 +69,9 @@ class Pass:
             image, seg = read_frame(movie, t)
             self.first = {('image', t): image, ('seg', t): seg}      # they need not be read again
             ids = np.uint16 if seg.itemsize < 3 else np.uint32
-            create_store(job.part, (len(self.index), *image.shape), kept_type(image.dtype), ids)
+            boxes = crop_boxes(scan_nuclei(seg), settings['size'], settings['padding'])
+            create_store(job.part, (len(self.index), *image.shape), kept_type(image.dtype), ids,
+                         choose_packer(boxes, image.shape))
         self.arrays = open_arrays(job.part)
 
     def place(self, t:int, rows:np.ndarray):

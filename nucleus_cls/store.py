@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEXT', 'FLAGS', 'WHOLE', 'CHUNK', 'CELL', 'FULL', 'STORE_FORMAT', 'Crops', 'write_manifest', 'read_manifest',
-           'create_store', 'open_arrays', 'covered_cells', 'write_frame', 'count_chunks', 'finish_store', 'damaged',
-           'read_store', 'StoreReader', 'cut_sample', 'folder_bytes']
+           'create_store', 'open_arrays', 'covered_cells', 'choose_packer', 'write_frame', 'count_chunks',
+           'finish_store', 'damaged', 'read_store', 'StoreReader', 'cut_sample', 'folder_bytes']
 
 # %% ../nbs/07_store.ipynb #a355b0f8
 import os
@@ -66,6 +66,7 @@ def create_store(path, # folder to make, `NAME.zarr`
                  shape:tuple, # (T,Z,Y,X)
                  dtype, # of the raw intensity
                  seg_dtype, # of the nucleus ids
+                 packer:str='zstd', # Blosc's compressor: zstd (small) or lz4 (fast)
                 ) -> dict: # array name → zarr array
     "Make an empty store: the arrays image, seg and dark (zeros that were imaged), each (T,Z,Y,X)."
     import zarr
@@ -75,7 +76,7 @@ def create_store(path, # folder to make, `NAME.zarr`
     shutil.rmtree(path, ignore_errors=True)
     group = zarr.create_group(path, zarr_format=3)
     for name, kind in (('image', dtype), ('seg', seg_dtype), ('dark', bool)):
-        blosc = BloscCodec(cname='lz4', clevel=1, shuffle='shuffle', typesize=np.dtype(kind).itemsize)
+        blosc = BloscCodec(cname=packer, clevel=1, shuffle='shuffle', typesize=np.dtype(kind).itemsize)
         group.create_array(name, shape=shape, chunks=(1, *chunks), dtype=kind, fill_value=0,
                            compressors=(blosc, Crc32cCodec()), dimension_names=('t', 'z', 'y', 'x'))
     return open_arrays(path)
@@ -99,6 +100,14 @@ def covered_cells(boxes, # (n,6) start and shape, voxels
     return cells
 
 # %% ../nbs/07_store.ipynb #af8014cc
+def choose_packer(boxes, # (n,6) start and shape of the boxes of one frame
+                  shape, # of the volume, (Z,Y,X)
+                 ) -> str: # 'lz4' or 'zstd'
+    "Pack fast where boxes overlap so much that a stored voxel serves two crops or more, else small."
+    each = boxes[:, 3:].prod(1).sum()
+    return 'lz4' if covered_cells(boxes, shape).sum()*CELL**3 <= each/2 else 'zstd'
+
+# %% ../nbs/07_store.ipynb #44147303
 def write_frame(array, # image, seg or dark of a store
                 i:int, # index of the frame along T
                 vol, # (Z,Y,X)
@@ -108,26 +117,26 @@ def write_frame(array, # image, seg or dark of a store
     "Write the part of a frame that lies in cells that a box touches."
     from google_crc32c import value as crc32c
     from numcodecs import Blosc
-    codec, chunk, checksum = Blosc('lz4', 1, Blosc.SHUFFLE), array.chunks[1:], 0
+    codec, chunk, checksum = Blosc(array.compressors[0].cname.value, 1, Blosc.SHUFFLE), array.chunks[1:], 0
     kept = np.zeros(chunk, array.dtype)           # one for all: fresh memory would cost more than the work
     folder, cells = Path(array.store.root)/array.path/'c'/str(i), covered_cells(boxes, vol.shape)
     for place in np.ndindex(*(-(-n // c) for n, c in zip(vol.shape, chunk))):
         here = tuple(slice(k*c, (k + 1)*c) for k, c in zip(place, chunk))
         mask = cells[tuple(slice(s.start // CELL, -(-s.stop // CELL)) for s in here)]
         if not mask.any(): continue
-        part = vol[here]
-        if part.shape != chunk: kept[:] = 0
-        inside = kept[tuple(map(slice, part.shape))]
-        inside[...] = part
-        if mask.mean() < full:
+        part, whole = vol[here], mask.mean() >= full
+        if whole and part.shape == chunk: block = np.ascontiguousarray(part, array.dtype)
+        else:
+            kept[:], block, inside = 0, kept, kept[tuple(map(slice, part.shape))]
+            inside[...] = part
             for axis in (2, 1, 0): mask = mask.repeat(CELL, axis)
-            inside *= mask[tuple(map(slice, part.shape))]
-        if not kept.any(): continue
-        packed, file = codec.encode(kept), folder.joinpath(*map(str, place))
-        packed += crc32c(packed).to_bytes(4, 'little')
+            if not whole: inside *= mask[tuple(map(slice, part.shape))]
+        if not block.any(): continue
+        packed, file = codec.encode(block), folder.joinpath(*map(str, place))
+        mark = crc32c(packed).to_bytes(4, 'little')
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(packed)
-        checksum = zlib.crc32(packed[-4:], checksum)
+        with open(file, 'wb') as f: f.writelines((packed, mark))
+        checksum = zlib.crc32(mark, checksum)
     return checksum
 
 # %% ../nbs/07_store.ipynb #2e267e11
