@@ -104,11 +104,16 @@ def cut_crop(vol, # volume, (Z,Y,X)
 def _row_ends(seen, # boolean (Z,Y,X): voxels that are not zero
              ) -> tuple: # number of zeros at the beginning and at the end of every row along x, each (Z,Y,1)
     "Count the zeros at both ends of every row; those of a blank row count as its beginning."
-    n, lead, trail = seen.shape[2], seen.argmax(2).astype(np.int32), np.zeros(seen.shape[:2], np.int32)
-    lead[(lead == 0) & ~seen[:, :, 0]] = n
-    ends = ~seen[:, :, -1] & (lead < n)
-    trail[ends] = np.ascontiguousarray(seen[ends][:, ::-1]).argmax(1)
-    return lead[..., None], trail[..., None]
+    rows, flat, n = seen.reshape(-1, seen.shape[2]), seen.reshape(-1).view(np.uint8), seen.shape[2]
+    row, x = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), n)        # where zeros end, or begin
+    row, x = row[x < n - 1], x[x < n - 1]                               # but not where a row ends
+    lead, trail = np.zeros((2, len(rows)), np.int32)
+    first = np.flatnonzero(np.diff(row, prepend=-1))
+    last = np.append(first[1:], len(row))[:len(first)] - 1
+    lead[~rows[:, 0]] = n                                    # right for a blank row
+    lead[row[first]] = np.where(rows[row[first], 0], 0, x[first] + 1)
+    trail[row[last]] = np.where(rows[row[last], -1], 0, n - 1 - x[last])
+    return lead.reshape(*seen.shape[:2], 1), trail.reshape(*seen.shape[:2], 1)
 
 # %% ../nbs/06_crops.ipynb #d4fcae06
 def _spread(reached, # boolean (Z,Y,X), changed in place
