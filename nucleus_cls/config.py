@@ -52,15 +52,27 @@ class ViewSettings:
     tensor_size:int = setting(32, 'edge of the cube the network sees', 'voxels', low=8)
     margin:int = setting(8, 'cached beyond that cube, so that a rotation finds image', 'voxels', low=0)
     imaged_only:bool = setting(True, 'scale intensities over imaged voxels, not over zero padding')
+    drop_segs:float = setting(.2, 'share of samples shown without the other nuclei (channels 4 and up)',
+                              low=0, high=1)
     flips:bool = setting(True, 'mirror each axis half of the time')
+    cube:bool = setting(False, 'swap axes too: the 48 symmetries of the cube, where voxels are isotropic')
     rotation:float = setting(180., 'turn in the plane by up to this, either way', 'degrees', low=0, high=180)
-    zoom:float = setting(.1, 'scale in the plane between 1/(1+this) and 1+this', low=0, high=1)
+    zoom:float = setting(.1, 'scale between 1/(1+this) and 1+this', low=0, high=1)
+    elastic:float = setting(0., 'bend the plane by up to this', 'voxels', low=0, high=4)
+    drift:float = setting(0., 'move t-1 and t+1 against t by up to this, along each axis', 'voxels',
+                          low=0, high=4)
     shift:float = setting(1.5, 'move along each axis by up to this', 'voxels', low=0, high=8)
-    turned:float = setting(.75, 'share that is turned, zoomed and moved; the rest stays sharp', low=0, high=1)
+    turned:float = setting(.75, 'share that is turned, zoomed, bent and moved; the rest stays sharp',
+                           low=0, high=1)
     contrast:float = setting(.2, 'multiply by 1 ± up to this', low=0, high=1)
     brightness:float = setting(.1, 'add ± up to this', 'of the range', low=0, high=1)
     gamma:float = setting(.2, 'raise to a power between 1/(1+this) and 1+this', low=0, high=4)
     noise:float = setting(.02, 'Gaussian noise, standard deviation', 'of the range', low=0, high=1)
+    blur:float = setting(0., 'Gaussian blur, standard deviation up to this', 'voxels', low=0, high=2)
+    attenuation:float = setting(0., 'light lost from one side in z to the other, up to this', 'of the light',
+                                low=0, high=.9)
+    dim:float = setting(0., 'share of samples of which one frame is dimmed, down to a third', low=0, high=1)
+    drop_frame:float = setting(0., 'share of samples in which t stands in for t-1 or t+1', low=0, high=1)
 
 # %% ../nbs/30_config.ipynb #b80ab99c
 @dataclass(frozen=True)
@@ -70,10 +82,22 @@ class LearnSettings:
     epoch_samples:int = setting(1024, 'draws in one epoch; 0: each training sample once', 'samples', low=0)
     balance:float = setting(1., 'draw rare states more often: 0 as they come, 1 all alike', low=0, high=1)
     prior:float = setting(.5, 'return probabilities to the true rarity: 0 not, 1 fully', low=0, high=1)
+    hard_negatives:float = setting(1., 'draw nuclei within 3 frames of an event so many times as often',
+                                   low=.1, high=100)
+    loss:str = setting('cross_entropy', 'price of a wrong answer; weighted: rare states cost more',
+                       choices=('cross_entropy', 'weighted', 'focal'))
+    focal_gamma:float = setting(2., 'with focal: how fast a sample that is right stops counting',
+                                low=0, high=10)
+    label_smoothing:float = setting(0., 'share of the truth given to all states alike', low=0, high=.9)
+    init:str = setting('', 'start from these weights: a run folder, or pretrained; empty: random')
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
     lr:float = setting(3e-3, 'learning rate; with one_cycle its peak', low=0)
     weight_decay:float = setting(1e-2, 'pull of the weights towards zero', low=0)
+    amp:bool = setting(True, 'compute with bfloat16 where the device is faster with it')
+    clip:float = setting(0., 'shorten gradients to this length; 0: never', low=0)
+    ema:float = setting(0., 'keep a running mean of the weights with this decay; 0: the weights as they are',
+                        low=0, high=.9999)
     schedule:str = setting('one_cycle', 'rate up, then down; plateau: a fifth after 10 idle epochs',
                            choices=('one_cycle', 'plateau'))
     patience:int = setting(12, 'stop after so many epochs without a better macro-F1', 'epochs', low=1)
@@ -148,10 +172,13 @@ def _show(value) -> str:
 # %% ../nbs/30_config.ipynb #9be58361
 PRESETS = {'default': {},
            'reference': dict(targets='balanced', max_per_state=224, split='random', split_seed=42,
-                             imaged_only=False, dropout=.5, margin=0, flips=True, rotation=0., zoom=0.,
-                             shift=0., contrast=.2, brightness=.1, gamma=0., noise=.02, num_epochs=300,
-                             epoch_samples=0, balance=0., prior=0., batch_size=16, optimizer='adam',
-                             lr=1e-5, weight_decay=1e-5, schedule='plateau', patience=35, seed=42)}
+                             imaged_only=False, dropout=.5, margin=0, flips=True, cube=False, rotation=0.,
+                             zoom=0., elastic=0., shift=0., drift=0., contrast=.2, brightness=.1, gamma=0.,
+                             noise=.02, blur=0., attenuation=0., dim=0., drop_frame=0., drop_segs=0.,
+                             num_epochs=300, epoch_samples=0, balance=0., prior=0., hard_negatives=1.,
+                             loss='cross_entropy', label_smoothing=0., batch_size=16, optimizer='adam',
+                             lr=1e-5, weight_decay=1e-5, amp=False, clip=0., ema=0., schedule='plateau',
+                             patience=35, seed=42)}
 
 # %% ../nbs/30_config.ipynb #60e6e947
 def check_key(key:str, # name of a setting
@@ -177,8 +204,13 @@ def load_config(path=None, # TOML or JSON file, or the config.json of a run; Non
     flags = {k: v for k, v in overrides.items() if v is not None}
     for source, keys in ((f'{path}: ', given), ('', flags)):
         for key in keys: check_key(key, source)
-    try: base = TrainConfig(**{**PRESETS[name], **given})
-    except ValueError as e: raise ValueError(f'{path}: {e}' if given else str(e)) from e
+    given = PRESETS[name] | given
+    init = flags.get('init', given.get('init'))
+    if init and 'model' not in given | flags:
+        from nucleus_cls.start import init_model
+        given['model'] = init_model(init)
+    try: base = TrainConfig(**given)
+    except ValueError as e: raise ValueError(f'{path}: {e}' if path is not None else str(e)) from e
     return replace(base, **flags)
 
 # %% ../nbs/30_config.ipynb #fc2945f3
