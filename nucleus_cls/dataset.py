@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['LEAKS', 'target_states', 'choose_states', 'find_leaks', 'shared_pairs', 'lineage_groups', 'draw_groups', 'Split',
-           'cap_rows', 'draw_random', 'split_samples', 'check_val', 'check_leaks']
+           'cap_rows', 'draw_random', 'split_samples', 'check_val', 'check_leaks', 'crop_hashes', 'find_copies']
 
 # %% ../nbs/31_dataset.ipynb #8cf2381a
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
@@ -72,7 +73,7 @@ def shared_pairs(leak:str, # what to call it, one of LEAKS
     for side, rows in (('train', train), ('val', val)):
         groups = rows.groupby(['movie', *keys], sort=False)
         first = groups[['at', 'nucleus_id']].agg('first').set_axis(['t', 'id'], axis=1)
-        names = [node_name(*n) for n in first.to_numpy(int)]
+        names = [node_name(*n) for n in first.fillna(-1).to_numpy(int)]
         sides.append(pd.DataFrame({side: names, f'n_{side}': groups.size()}, first.index))
     both = sides[0].join(sides[1], how='inner').reset_index()
     both = both.assign(leak=leak, pairs=both['n_train']*both['n_val'])
@@ -157,12 +158,15 @@ def split_samples(table:pd.DataFrame, # one row a sample
     "Part the samples into those to train on and those to judge by; `ValueError` for a leak nobody asked for."
     used, movie, kind, notes = target != '', table['movie'].to_numpy(object), config.split, []
     names = sorted(set(movie[used]))
-    check_val(config, names)
     if kind == 'movie' and len(names) == 1:
         kind, notes = 'lineage', [f'only one movie, {names[0]}: whole lineage trees are held out of it']
-    if kind == 'random': held_out, val = (), draw_random(target, config.val_fraction, config.split_seed)
+    if kind == 'random':
+        if config.val: raise ValueError(
+            f'val = {", ".join(config.val)}, but split is random: drop one of the two')
+        held_out, val = (), draw_random(target, config.val_fraction, config.split_seed)
     else:
         groups = movie if kind == 'movie' else lineage_groups(table)
+        check_val(config.val, kind, sorted(set(groups[used].astype(str))))
         held_out = config.val or draw_groups(groups, target, config.val_fraction, config.split_seed)
         val = used & np.isin(groups.astype(str), held_out)
     split = Split(np.flatnonzero(used & ~val), np.flatnonzero(val), kind, held_out, {}, notes)
@@ -177,17 +181,16 @@ def split_samples(table:pd.DataFrame, # one row a sample
     return split
 
 # %% ../nbs/31_dataset.ipynb #d5e2b7b5
-def check_val(config:TrainConfig, # val, split
-              names:list, # movies there are
+def check_val(val:tuple, # names to hold out
+              kind:str, # 'movie' or 'lineage'
+              names:list, # movies or trees there are
              ):
-    "Refuse held-out movies that do not exist, that leave nothing, or that the split has no use for."
-    if config.val and config.split != 'movie': raise ValueError(
-        f'val = {", ".join(config.val)} names movies, but split is {config.split}: drop one of the two')
-    there = ', '.join(names)
-    for v in config.val:
-        if v not in names: raise ValueError(f'no movie {v!r} to hold out: the samples hold {there}')
-    if config.val and len(config.val) == len(names):
-        raise ValueError(f'val names every movie ({there}): none is left to train on')
+    "Refuse what does not exist to be held out, or what leaves nothing to train on."
+    what, there = {'movie': 'movie', 'lineage': 'lineage tree'}[kind], ', '.join(names[:20])
+    for v in val:
+        if v not in names: raise ValueError(f'no {what} {v!r} to hold out: the samples hold {there}')
+    if val and len(val) == len(names):
+        raise ValueError(f'val names every {what} ({there}): none is left to train on')
 
 # %% ../nbs/31_dataset.ipynb #189c766b
 def check_leaks(table:pd.DataFrame, # one row a sample
@@ -198,8 +201,32 @@ def check_leaks(table:pd.DataFrame, # one row a sample
     if split.kind == 'lineage': leaks = leaks[leaks['leak'] != 'same movie']
     if not len(leaks): return []
     if split.kind == 'random':
-        pairs = leaks.groupby('leak', sort=False)['pairs'].sum()
+        kinds = [f'{part["pairs"].sum()} {kind}, such as {part["movie"].iloc[0]} {part["train"].iloc[0]} and '
+                 f'{part["val"].iloc[0]}' for kind, part in leaks.groupby('leak', sort=False)]
         return ['random split: scores will be too good, since near copies are on both sides (pairs: '
-                + ', '.join(f'{n} {kind}' for kind, n in pairs.items()) + ')']
+                + '; '.join(kinds) + ')']
     first = '; '.join(f'{r.leak}: {r.movie} {r.train} and {r.val}' for r in leaks.head(3).itertuples())
     raise ValueError(f'the split leaks in {len(leaks)} places ({first}): is a nucleus in the samples twice?')
+
+# %% ../nbs/31_dataset.ipynb #8b7b100d
+def crop_hashes(raw # crops of N samples, (N,T,L,L,L), any dtype
+               ) -> np.ndarray: # (N,) 16 hexadecimal digits each
+    "Fingerprint the crop at t of each sample."
+    t = raw.shape[1]//2
+    return np.array([blake2b(np.ascontiguousarray(r[t]).data, digest_size=8).hexdigest() for r in raw])
+
+def find_copies(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id
+                hashes:np.ndarray, # fingerprint of each sample, (N,), '' where not known
+                split, # a Split
+               ) -> list: # sentences for the user
+    "Name samples that lie on both sides under two names; `ValueError` unless the split is random."
+    t = table[['movie', 'frame', 'nucleus_id']].reset_index(drop=True).assign(hash=hashes)
+    nodes = t[['frame', 'nucleus_id']].fillna(-1).to_numpy(int)
+    t['name'] = [f'{movie} {node_name(*n)}' for movie, n in zip(t['movie'], nodes)]
+    sides = [t.iloc[rows].loc[t['hash'] != ''].drop_duplicates('hash') for rows in (split.train, split.val)]
+    both = sides[0].merge(sides[1], on='hash', suffixes=('_train', '_val'))
+    if not len(both): return []
+    first = '; '.join(f'{r.name_train} and {r.name_val}' for r in both.head(3).itertuples())
+    text = f'{len(both)} samples are on both sides of the split as the same file: {first}'
+    if split.kind == 'random': return [text]
+    raise ValueError(f'{text}; remove one of the two')

@@ -105,6 +105,7 @@ _TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out
                every_nucleus='Every nucleus: natural prevalence, what is no event counts as stable')
 
 def report_text(both:dict, # of `score_sets`
+                spans:dict=None, # of `uncertainty.intervals`, for each scoring; None: no intervals
                ) -> str: # a table a scoring
     "Set out both scorings as text."
     lines = []
@@ -114,13 +115,18 @@ def report_text(both:dict, # of `score_sets`
             lines.append('  not scored: the samples do not hold all nuclei of their frames'
                          if name == 'every_nucleus' else '  not scored: no nucleus with a clear state')
             continue
-        lines.append(' '*14 + '  precision     recall   f1-score  avg. prec.   support')
+        span = (spans or {}).get(name) or {}
+        ends = {state: v['f1'] for state, v in span.get('per_state', {}).items() if v}
+        lines.append(' '*14 + '  precision     recall   f1-score  avg. prec.   support'
+                     + (f'   f1 {span["level"]:.0%} interval' if span else ''))
         for state, v in s['per_state'].items():
             cells = '  (does not occur)' if v is None else (
                 f'{v["precision"]:11.3f}{v["recall"]:11.3f}{v["f1"]:11.3f}'
-                f'{v["average_precision"]:12.3f}{v["support"]:10d}')
+                f'{v["average_precision"]:12.3f}{v["support"]:10d}'
+                + (f'     {ends[state][0]:.3f} – {ends[state][1]:.3f}' if state in ends else ''))
             lines.append(f'{state:>14}{cells}')
         n = sum(v['support'] for v in s['per_state'].values() if v)
         lines += ['', f'      accuracy {s["accuracy"]:.3f}   macro-F1 {s["macro_f1"]:.3f}   '
                       f'calibration error {s["ece"]:.3f}   nuclei {n}']
+        if span: lines.append(f'      intervals: bootstrap over {span["n_units"]} {spans["over"]}')
     return '\n'.join(lines[1:]) + '\n'
