@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'RESERVED', 'Finding', 'Lineage', 'found', 'find_graph', 'table_columns', 'parse_names', 'numbers',
-           'node_values', 'closing_edges', 'mend_edges', 'lineage_from_graph', 'gc_paused', 'read_lineage']
+           'node_values', 'closing_edges', 'mend_edges', 'lineage_from_graph', 'gc_paused', 'read_lineage',
+           'graph_from_lineage']
 
 # %% ../nbs/03_lineage.ipynb #480ca0cc
 import gc
@@ -34,7 +35,24 @@ KINDS = {
     'edge over a gap': 'kept; fine where the nucleus was not segmented in between',
     'two parents': 'both links kept, the track follows the parent listed first; check for a wrong merge',
     'three or more children': 'kept as one division; check for a wrong link',
-    'node without links': 'kept; before the last frame it will look like a death'}
+    'node without links': 'kept; before the last frame it will look like a death',
+    # of formats that know places or tracks instead of ids
+    'point without a place or frame': 'left out with its links: a number is missing, negative or none',
+    'link to a point that is not there': 'left out; was the file cut short or filtered?',
+    'point beside a nucleus': 'tied to the nearest one; the segmentation may be a little too small there',
+    'point outside every nucleus': 'kept, but has no nucleus, so no sample; segment it or move the point',
+    'two points in one nucleus': 'the first has the nucleus, the others none; check for a merged mask',
+    'point without a seg id': 'numbered within its frame, as no segmentation was at hand',
+    'nucleus without a point': 'has no lineage node, so no sample; link it or remove it',
+    'point in a frame without segmentation': 'kept, but has no nucleus there',
+    'points that fit another frame better': 'kept as they are; give lineage_offset, the frames to add',
+    'place in µm': 'left out: the voxel size is not known; give voxel_size',
+    'track listed twice': 'its first entry counts',
+    'track that ends before it begins': 'left out',
+    'track without a mask': 'those frames have no nucleus; the link spans them',
+    'mask without a track': 'has no lineage node, so no sample; correct the track file',
+    'parent that is not there': 'that track begins without one',
+    'parent that does not end before its child': 'linked to the last frame it has before the child'}
 
 # %% ../nbs/03_lineage.ipynb #99d6e0eb
 @dataclass
@@ -251,3 +269,21 @@ def read_lineage(path, # LineageGraph.json
                 ) -> Lineage:
     "Read a LineageGraph.json; a missing or half-written file is an error that names it."
     with gc_paused(): return lineage_from_graph(read_json(path), str(path))
+
+# %% ../nbs/03_lineage.ipynb #8e3bef19
+def graph_from_lineage(lineage:Lineage) -> dict: # content of a LineageGraph.json; write it with `write_json`
+    "Turn a lineage into MATLAB's form: names, centroids as x, y, z, markers; null where not known."
+    nodes = lineage.nodes
+    names = [node_name(t, i) for t, i in zip(nodes.frame, nodes.nucleus_id)]
+    rest = nodes.drop(columns=['frame', 'nucleus_id', *'zyx'], errors='ignore')
+    rows = [{'Name': n, 'Centroid': c if c == c else None} for n, c in zip(names, _centroids(nodes))]
+    for k in rest:
+        for row, v in zip(rows, rest[k].tolist()): row[k] = v if v == v else None
+    edges = [{'EndNodes': [names[a], names[b]]} for a, b in lineage.edges.tolist()]
+    return {'G_based_on_nn': {'Edges': edges, 'Nodes': rows}}
+
+def _centroids(nodes) -> list: # [x, y, z] of each node, NaN where it has none
+    "Give every node its centroid as the file has it."
+    if not {'z', 'y', 'x'} <= set(nodes): return [float('nan')]*len(nodes)
+    places = nodes[['x', 'y', 'z']].to_numpy(float).tolist()
+    return [place if all(v == v for v in place) else float('nan') for place in places]
