@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 config = ConfigParser(delimiters=['='], interpolation=None)
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
+extras = {key.removeprefix('extra_'): value.split() for key, value in cfg.items() if key.startswith('extra_')}
 
 setup(
     name=cfg['lib_name'],
@@ -21,7 +22,8 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    package_data={'nucleus_cls': ['checkpoints/*/*']},
+    extras_require={**extras, 'dev': sum((extras[key] for key in extras if key != 'trackmate'), cfg['dev_requirements'].split())},
     entry_points={'console_scripts': cfg.get('console_scripts', '').split(),
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .normalize import Preprocess, pick_frames, to_cache
+from .normalize import CHANNELS, Preprocess, known_segs, pick_frames, to_cache
 
 # %% ../nbs/12_batches.ipynb #c9ef2d24
 @dataclass
@@ -19,10 +19,11 @@ class Cache:
     "Crops of N samples, ready to be drawn from; all arrays share the first axis."
     rows:np.ndarray # row numbers in the sample table, (N,)
     raw:np.ndarray # (N,3,L,L,L), native dtype
-    mask:np.ndarray # (N,L,L,L), uint8 0/1
+    mask:np.ndarray # (N,L,L,L), uint8, the binary channels as bits: `normalize.pack_masks`
     lo:np.ndarray # minimum of the whole crop, (N,), float32
     hi:np.ndarray # maximum of the whole crop, (N,), float32
     skipped:list # samples that cannot be scaled, and why
+    channels:tuple=CHANNELS[:4] # of its tensors, what `normalize.from_cache` has to be told
 
     def batch(self, at) -> tuple: # at: positions 0…N-1
         "Copy some samples out: raw, mask, lo, hi, as `normalize.from_cache` takes them."
@@ -59,12 +60,13 @@ def load_cache(samples, # Samples, as `open_samples` gives them
     row_of = dict(zip(ids, rows))
     for i, crops in samples.iter_crops(ids, 'reading crops'):
         k, row = len(order), row_of[i]
-        try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size)
+        try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size,
+                                                      known_segs(crops) if len(prep.channels) > 4 else None)
         except ValueError as e: skipped.append(f'{sample_name(table.iloc[row])}: {e}')
         else: order.append(row)
     n = len(order)
     if not n: raise ValueError(f'none of the {len(rows)} samples can be used; the first: {skipped[0]}')
-    return Cache(np.array(order, int), raw[:n], mask[:n], lo[:n], hi[:n], skipped)
+    return Cache(np.array(order, int), raw[:n], mask[:n], lo[:n], hi[:n], skipped, tuple(prep.channels))
 
 def sample_name(row) -> str:
     "Name a sample for people: movie, frame and nucleus."
@@ -85,6 +87,7 @@ def draw_epoch(y:np.ndarray, # state of each sample as a number, (N,), 0…K-1
                balance:float=1., # 0: as they come, 1: all states alike
                seed:int=0, # seed of the training
                epoch:int=0, # number of the epoch
+               weights:np.ndarray=None, # how often, against others of its state, (N,), >0; None: all alike
               ) -> np.ndarray: # positions 0…N-1, (n,), in random order
     "Draw the samples of one epoch."
     rng, n = np.random.default_rng([seed, epoch]), n or len(y)
@@ -93,7 +96,8 @@ def draw_epoch(y:np.ndarray, # state of each sample as a number, (N,), 0…K-1
     count[np.argsort(count - share, kind='stable')[:n - count.sum()]] += 1   # largest remainders
     draws = []
     for state, m in enumerate(count):
-        rows = np.flatnonzero(y == state)
-        rounds = -(-m//max(1, len(rows)))
-        draws += np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:m].tolist() if m else []
-    return rng.permutation(draws)
+        rows = rng.permutation(np.flatnonzero(y == state))
+        if not len(rows): continue
+        ends = np.cumsum(np.ones(len(rows)) if weights is None else np.asarray(weights, float)[rows])
+        draws.append(rows[np.searchsorted(ends/ends[-1], (np.arange(m) + rng.random())/max(m, 1), 'right')])
+    return rng.permutation(np.concatenate(draws))

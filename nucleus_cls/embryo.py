@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CELL', 'NUCLEUS', 'LOOKS', 'MITOSIS', 'NEWBORN', 'DEATH', 'setting', 'EmbryoSettings', 'check_settings', 'draw_cell',
-           'grow_cells', 'embryo_size', 'relax', 'sister_distance', 'random_axes', 'move_nuclei', 'place_nuclei',
-           'look_at', 'clocks', 'phase_names', 'dress_nuclei', 'grow_embryo']
+           'grow_cells', 'round_shape', 'embryo_size', 'relax', 'sister_distance', 'random_axes', 'move_nuclei',
+           'place_nuclei', 'look_at', 'clocks', 'phase_names', 'dress_nuclei', 'grow_embryo']
 
 # %% ../nbs/01_embryo.ipynb #5ca43e3f
 from dataclasses import dataclass, field, fields
@@ -37,15 +37,24 @@ class EmbryoSettings:
     synchrony:float = setting(.2, 'how far the first cells share one age: 0 not, 1 fully', '', 0, 1)
     diameter:float = setting(22., 'nucleus of the first generation, just before mitosis', 'voxels', 6, 60)
     diameter_cv:float = setting(.06, 'spread of the diameter between nuclei, relative', '', 0, .3)
+    elong:float = setting(1., 'nuclei longer than wide, across the spindle axis, mean', '', .3, 4)
+    elong_cv:float = setting(.22, 'spread of it between nuclei, relative', '', 0, 1)
+    stretch_z:float = setting(1., 'all of it drawn out in z, by optics or a wrong scale', '', .4, 3)
+    hollow:float = setting(0., 'radius of a lumen, relative to that of the embryo', '', 0, .95)
     shrink:float = setting(.9, 'diameter of a nucleus relative to its mother at the same age', '', .5, 1)
     glow_cv:float = setting(.2, 'spread of brightness between cells, relative; runs in families', '', 0, 1)
-    crowding:float = setting(.4, 'share of the embryo that full-grown nuclei would fill', '', .02, .8)
+    crowding:float = setting(.4, 'share of the embryo that full-grown nuclei would fill', '', .02, 1)
     motion:float = setting(1.6, 'random step of a nucleus, standard deviation an axis', 'voxels/frame', 0, 10)
     prophase_min:float = setting(25., 'first threads until the nuclear envelope breaks', 'min', 1)
     prometaphase_min:float = setting(8., 'envelope breakdown until the plate', 'min', 1)
     metaphase_min:float = setting(14., 'plate until anaphase', 'min', 1)
     anaphase_min:float = setting(8., 'sisters moving apart', 'min', 1)
     decondense_min:float = setting(40., 'condensed daughter until interphase look', 'min', 1)
+    mitosis_shrink:float = setting(1., 'exponent on the size of mitotic chromatin: 0 stays large', '', 0, 2)
+    mitosis_glow:float = setting(1., 'exponent on its brightness: 0 stays as in interphase', '', 0, 2)
+    newborn_shrink:float = setting(1., 'exponent on the size of condensed daughters', '', 0, 2)
+    newborn_glow:float = setting(1., 'exponent on their brightness', '', 0, 2)
+    rosette:float = setting(0., 'depth of the hole in the ring of chromosomes before the plate', '', 0, 1)
     death:float = setting(.22, 'deaths a nucleus and cell cycle', '', 0, 5)
     death_min:float = setting(60., 'first shrinking until gone', 'min', 1)
     # what makes movies ambiguous: see the next cell
@@ -100,7 +109,8 @@ def draw_cell(s:EmbryoSettings, rng,
     if c['fate'] == 'leaves': c['end'] = np.inf # until it is out
     c['dim'] = rng.random() < s.dim if of is None else of['dim']
     c['glow'] = rng.lognormal(0, s.glow_cv)*(1 if of is None else of['glow']**.6)
-    c['size'], c['elong'] = 1 + s.diameter_cv*np.clip(rng.normal(), -2.5, 2.5), rng.lognormal(0, .22)
+    c['size'] = 1 + s.diameter_cv*np.clip(rng.normal(), -2.5, 2.5)
+    c['elong'] = s.elong*rng.lognormal(0, s.elong_cv)
     c['pace'], c['density'] = rng.lognormal(0, .3), rng.lognormal(0, .15)
     c['spell'] = rng.uniform(birth + .3*cycle, birth + .75*cycle) if rng.random() < s.condensed else np.nan
     c['spell_len'], c['spell_shrink'] = rng.uniform(8, 25)/s.frame_min, rng.uniform(0, .3)
@@ -126,11 +136,16 @@ def grow_cells(s:EmbryoSettings, rng,
     return np.array(cells, CELL)
 
 # %% ../nbs/01_embryo.ipynb #2da94876
+def round_shape(s:EmbryoSettings) -> np.ndarray: # (3,), voxels
+    "Return the size of the volume before it is drawn out in z: there nuclei are round and cells push alike."
+    return np.array(s.shape)/[s.stretch_z, 1, 1]
+
+# %% ../nbs/01_embryo.ipynb #f927da27
 def embryo_size(s:EmbryoSettings, n:int, # nuclei to make room for
                ) -> tuple: # (semi-axes (3,), voxels; distance at which cells begin to push, voxels)
     "Size the ellipsoid that nuclear centres stay in, flattened where the volume is flat."
-    shape, r = np.array(s.shape, float), .45*s.diameter
-    volume = n*r**3/s.crowding # in units of 4π/3
+    shape, r, share = round_shape(s), .45*s.diameter, 1 - s.hollow**3
+    volume = n*r**3/s.crowding/share # in units of 4π/3
     room = np.maximum(shape/2 - .55*s.diameter, 2.)
     semi = np.full(3, volume**(1/3))
     for axis in np.argsort(room): # where it does not fit, the other axes give way
@@ -138,7 +153,7 @@ def embryo_size(s:EmbryoSettings, n:int, # nuclei to make room for
         rest = [k for k in range(3) if room[k] > room[axis]]
         if rest: semi[rest] = (volume/np.prod(np.delete(semi, rest)))**(1/len(rest))
     semi = np.minimum(semi, room)
-    return semi, max(1.7*(np.prod(semi)/n)**(1/3), .75*s.diameter)
+    return semi, max(1.7*(np.prod(semi)*share/n)**(1/3), .75*s.diameter)
 
 # %% ../nbs/01_embryo.ipynb #5cbf51f7
 def relax(pos:np.ndarray, # centres, (N,3), voxels
@@ -147,6 +162,7 @@ def relax(pos:np.ndarray, # centres, (N,3), voxels
           apart:float, # distance at which two begin to push, voxels
           free:np.ndarray, # True for nuclei that the embryo's wall does not hold, (N,)
           n_steps:int=3,
+          hollow:float=0., # radius of a lumen that pushes back too, relative to the embryo
          ) -> np.ndarray: # centres, (N,3)
     "Let nuclei push each other and the embryo's wall push them back."
     for _ in range(n_steps):
@@ -155,7 +171,8 @@ def relax(pos:np.ndarray, # centres, (N,3), voxels
         push = np.clip(apart - dist, 0, None)*(dist > 1e-5)*.15
         pos = pos + (d/dist[..., None]*push[..., None]).sum(1)
         out = (((pos - centre)/semi)**2).sum(1)**.5
-        back = .7*np.clip(1 - 1/np.maximum(out, 1e-6), 0, None)*~free
+        out = np.maximum(out, 1e-6)
+        back = .7*(1 - np.clip(out, hollow, 1)/out)*~free
         pos = pos + (centre - pos)*back[:, None]
     return pos
 
@@ -171,7 +188,7 @@ def sister_distance(minutes, # since the onset of anaphase
 NUCLEUS = np.dtype([
     ('frame', 'i4'), ('cell', 'i4'), ('pos', 'f4', 3), ('axis', 'f4', 3), ('spin', 'f4'), ('phase', 'U12'),
     ('radius', 'f4'), ('flat', 'f4'), ('elong', 'f4'), ('bright', 'f4'), ('threads', 'f4'), ('lumps', 'f4'),
-    ('pieces', 'f4'), ('merged', '?')])
+    ('pieces', 'f4'), ('hole', 'f4'), ('merged', '?')])
 
 def random_axes(rng, n:int) -> np.ndarray: # (n,3), of length 1
     "Draw directions that favour no direction."
@@ -186,13 +203,14 @@ def move_nuclei(pos:np.ndarray, # centres in the frame before, (N,3); of newborn
                 s:EmbryoSettings, room:tuple, # what `embryo_size` returns
                 rng) -> tuple: # (centres (N,3), axes (N,3), which ones are on their way out (N,))
     "Move the nuclei of a movie by one frame."
-    centre, size = (np.array(s.shape) - 1)/2, s.diameter*c['size']*s.shrink**c['generation']
+    shape = round_shape(s)
+    centre, size = (shape - 1)/2, s.diameter*c['size']*s.shrink**c['generation']
     age, left = (t - c['birth'])*s.frame_min, (c['end'] - t)*s.frame_min
     out = (c['fate'] == 'leaves') & (t > c['turn'])
-    pos = relax(pos + rng.normal(0, s.motion, pos.shape), room[0], centre, room[1], out)
+    pos = relax(pos + rng.normal(0, s.motion, pos.shape), room[0], centre, room[1], out, 3, s.hollow)
     before = np.where(age > s.frame_min, sister_distance(age - s.frame_min, size), 0)
     pos = pos + axis*np.where(c['mother'] >= 0, sister_distance(age, size) - before, 0)[:, None]
-    away = (pos - centre)/s.shape
+    away = (pos - centre)/shape
     face = np.abs(away).argmax(1)[:, None] == np.arange(3)
     pos = pos + out[:, None]*face*np.sign(away)*.15*s.diameter
     turn = .15*((age > 40) & (left > 40))[:, None]
@@ -204,12 +222,12 @@ def place_nuclei(cells:np.ndarray, # type CELL; the `end` of those that leave is
                  s:EmbryoSettings, rng) -> np.ndarray: # of type NUCLEUS without looks, by frame then cell
     "Move all cells through the movie; return where each is in each frame."
     alive = lambda t: np.flatnonzero((cells['birth'] <= t) & (t < cells['end']))
-    n, mother, shape = len(cells), cells['mother'], np.array(s.shape)
+    n, mother, shape = len(cells), cells['mother'], round_shape(s)
     room = embryo_size(s, max(1, len(alive(s.n_frames//2))))
     pos = (shape - 1)/2 + random_axes(rng, n)*room[0]*rng.random((n, 1))**(1/3)
     axis, spin, rows = random_axes(rng, n), rng.uniform(0, 2*np.pi, n), []
     here = alive(0)
-    pos[here] = relax(pos[here], room[0], (shape - 1)/2, room[1], np.zeros(len(here), bool), 40)
+    pos[here] = relax(pos[here], room[0], (shape - 1)/2, room[1], np.zeros(len(here), bool), 40, s.hollow)
     for t in range(s.n_frames):
         here = alive(t)
         new = here[(cells['birth'][here] > t - 1) & (mother[here] >= 0)]
@@ -220,7 +238,8 @@ def place_nuclei(cells:np.ndarray, # type CELL; the `end` of those that leave is
         p = pos[here]
         cells['end'][here[out & ((p < .1*s.diameter) | (p > shape - 1 - .1*s.diameter)).any(1)]] = t + .5
         row = np.zeros(len(here), NUCLEUS)
-        row['frame'], row['cell'], row['pos'], row['axis'], row['spin'] = t, here, p, axis[here], spin[here]
+        row['frame'], row['cell'], row['axis'], row['spin'] = t, here, axis[here], spin[here]
+        row['pos'] = (p + .5)*[s.stretch_z, 1, 1] - .5 if s.stretch_z != 1 else p
         rows.append(row)
     return np.concatenate(rows)
 
@@ -270,6 +289,9 @@ def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
     c, (mitosis, newborn, death) = cells[nuclei['cell']], clocks(nuclei, cells, s)
     keys = (MITOSIS, mitosis), (NEWBORN, newborn), (DEATH, death)
     m, b, d = (dict(zip(LOOKS, look_at(k, clock).T)) for k, clock in keys)
+    for look, name in ((m, 'mitosis'), (b, 'newborn')):
+        look['radius'] **= getattr(s, f'{name}_shrink')
+        look['bright'] **= getattr(s, f'{name}_glow')
     calm = (mitosis == 3) & (newborn == 2) & (death == 3)
     spell = np.where(calm, np.nan_to_num(np.exp(-((nuclei['frame'] - c['spell'])/c['spell_len'])**2)), 0)
     age = np.clip((nuclei['frame'] - c['birth'])*s.frame_min/(s.cycle_h*60), 0, 1)
@@ -281,6 +303,7 @@ def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
     nuclei['bright'] = c['glow']*np.where(c['dim'], .35, 1)*packed
     for k in ('threads', 'lumps', 'pieces'): nuclei[k] = np.maximum.reduce([m[k], b[k], d[k]])
     nuclei['threads'] = np.maximum(nuclei['threads'], .9*spell)
+    nuclei['hole'] = s.rosette*np.interp(mitosis, (.3, 1, 1.4, 2, 2.7), (0, .6, 1, 1, 0))
     nuclei['phase'] = phase_names(mitosis, newborn, death, spell)
     mother = np.where(c['mother'] >= 0, c['mother'], 0)
     nuclei['merged'] = (c['mother'] >= 0) & cells['merged'][mother] & (nuclei['frame'] < c['birth'] + 1)

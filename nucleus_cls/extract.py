@@ -239,6 +239,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                  ) -> Samples:
     "Extract the samples of every nucleus; after an interruption it goes on, when done it does nothing."
     settings = check_settings(timeframe, size, padding, state_window, max_samples, seed)
+    settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not whole_windows(movie.seg_frames, movie.image_frames, timeframe):
         images, segs = span(movie.image_frames), span(movie.seg_frames)
         raise ValueError(f'movie {movie.name}: no nucleus has a whole window; a sample needs the images '

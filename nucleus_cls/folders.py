@@ -67,6 +67,7 @@ def sample_metadata(crops:Crops, # the sample
                    ) -> dict:
     "Compose the metadata of a sample; what is not known is None."
     row, info, settings = crops.row, reader.info, reader.settings
+    cleaning = settings.get('cleaning') or {}
     known = lambda key: None if pd.isna(row.get(key)) else row[key]
     t, k, fate = int(row['frame']), settings['timeframe'], known('fate') or None
     mothers = row['parent'].split() if row['state'] == 'new_daughter' else []
@@ -85,7 +86,8 @@ def sample_metadata(crops:Crops, # the sample
         'extraction_config': {
             'crop_padding': settings['padding'], 'size': settings['size'], 'time_window': k,
             'state_window': settings['state_window'], 'voxel_size_um': info['voxel_size_um'],
-            'min_object_size': None, 'hole_filling_enabled': False},
+            'min_object_size': cleaning.get('min_voxels') or None,
+            'hole_filling_enabled': bool(cleaning.get('fill_holes'))},
         'quality_metrics': {
             'extraction_success': True, 'frame_consistency': frame_consistency(crops),
             'volume_variance': known('volume_variance'), 'signal_to_noise_ratio': signal_to_noise(crops)}}

@@ -21,6 +21,7 @@ class SimSettings(ImagingSettings):
     "All settings of a simulated movie: the embryo's, the microscope's and the seg's."
     seg_rough:float = setting(.06, 'roughness of outlines, relative to the radius', '', 0, .5)
     seg_grow:float = setting(.4, 'outlines too far out or in, standard deviation a nucleus', 'voxels', 0, 5)
+    seg_bias:float = setting(0., 'all outlines too far out, or in where negative', 'voxels', -4, 4)
     missed:float = setting(.003, 'nuclei without a mask; of dim ones five times as many', '', 0, .2)
     joined:float = setting(.003, 'nuclei swallowed by the mask of a touching one', '', 0, .5)
     split:float = setting(.002, 'nuclei cut in two, one half without a lineage node', '', 0, .5)
@@ -33,7 +34,8 @@ def blurred_axes(row, # one record of type NUCLEUS
     "Return the ellipsoid that a nucleus looks like through the point spread function."
     axes, semi = own_axes(row)
     blur = 1.4*np.diag([s.psf_z, s.psf_xy, s.psf_xy])**2
-    spread = (axes.T*np.maximum(semi + grow, .7*semi)**2) @ axes + blur
+    tall = np.diag([s.stretch_z, 1, 1])
+    spread = tall @ (axes.T*np.maximum(semi + grow, .7*semi)**2) @ axes @ tall + blur
     length, axes = np.linalg.eigh(spread)
     return axes.T, np.sqrt(length), np.sqrt(np.diag(spread))
 
@@ -77,7 +79,7 @@ def draw_objects(rows:np.ndarray, # type NUCLEUS, one frame, sisters merged
                  s:SimSettings, rng) -> np.ndarray: # seg, (Z,Y,X) uint16: row + 1
     "Draw all masks of a frame, each with its own error, except those that are missed."
     seg, depth = np.zeros(s.shape, np.uint16), np.zeros(s.shape, np.float32)
-    grow = np.clip(rng.normal(0, 1, len(rows)), -2, 2)*s.seg_grow
+    grow = np.clip(rng.normal(0, 1, len(rows)), -2, 2)*s.seg_grow + s.seg_bias
     seen = rng.random(len(rows)) >= s.missed*np.where(rows['bright'] < .5, 5, 1)
     for i in np.flatnonzero(seen):
         row = rows[i].copy()

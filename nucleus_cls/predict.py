@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEYS', 'MAX_GIB', 'is_timepoint', 'as_volume', 'parse_volume_path', 'predict_volumes', 'load_npz', 'predict_arrays',
-           'predict_folders', 'stream_movie', 'predict_movie']
+           'predict_folders', 'predict_movie', 'stream_movie']
 
 # %% ../nbs/40_predict.ipynb #0dc430c1
 import math
@@ -19,7 +19,8 @@ import numpy as np
 from .core import progress
 from .crops import imaged_voxels
 from .folders import find_samples, read_sample, read_sample_row
-from .movie import Movie, check_seg, open_movie, read_tiff
+from .movie import check_seg, read_tiff
+from .movies import predict_movie, stream_movie
 from .normalize import Preprocess, to_tensor
 from .predictions import Predictions, predict_stream, tabulate, try_tensor
 from .timepoint import fill_window, stream_timepoint
@@ -166,36 +167,4 @@ def _sample_folders(path:Path) -> list:
     raise ValueError(f'{path}: no sample folders in it; expected folders with t/raw_cropped.tif')
 
 # %% ../nbs/40_predict.ipynb #7010477d
-def stream_movie(movie:Movie, # the movie
-                 prep:Preprocess, # settings of the run
-                 frames=None, # frames to predict; None: all that have image and seg
-                ):
-    "Yield (row, tensor) of every nucleus, frame by frame; `ValueError` naming a frame that does not fit."
-    frames = movie.frames if frames is None else sorted(int(t) for t in frames)
-    if gone := sorted(set(frames) - set(movie.frames)):
-        raise ValueError(f'movie {movie.name}: frames {gone} lack image or seg; there are {movie.frames}')
-    held, reach = {}, max(map(abs, prep.offsets))
-    for t in progress(frames, f'{movie.name}: predicting', 'frame'):
-        around = range(t - reach, t + reach + 1)
-        for u in [u for u in held if u not in around]: del held[u]
-        for u in around:
-            if u in movie.image_frames and u not in held: held[u] = _look(movie, u, prep)
-        images, imaged = zip(*(held.get(u, (None, None)) for u in around))
-        try:
-            for row, x in stream_timepoint(images, movie.seg(t), prep, None, imaged):
-                yield dict(movie=movie.name, frame=t, **row), x
-        except ValueError as e: raise ValueError(f'movie {movie.name}, frame {t}: {e}') from e
-
-def _look(movie, t, prep) -> tuple:
-    "Read the image of a frame, and find out which of its voxels were imaged."
-    image = movie.image(t)
-    return image, imaged_voxels(image) if prep.imaged_only else None
-
-# %% ../nbs/40_predict.ipynb #5219d4a4
-def predict_movie(run, # trained run
-                  movie, # Movie, or what `open_movie` takes: a folder, a simulated movie
-                  frames=None, # frames to predict; None: all that have image and seg
-                 ) -> Predictions:
-    "Predict every nucleus of every frame; the lineage is not read."
-    movie = movie if isinstance(movie, Movie) else open_movie(movie)
-    return tabulate(*predict_stream(run, stream_movie(movie, run.preprocess, frames)), run.states)
+_all_ = ['predict_movie', 'stream_movie']

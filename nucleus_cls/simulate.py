@@ -84,7 +84,7 @@ def make_frame(rows:np.ndarray, # type NUCLEUS, the nuclei of the frame
     for row in [*rows, *remains]:
         its = own(int(row['cell']))
         offset = its.uniform(0, 64, 3)
-        for piece in pieces_of(row, its): draw_light(light, piece, s.texture, offset)
+        for piece in pieces_of(row, its): draw_light(light, piece, s, offset)
     image = record(see(light, s, t), s, rng)
     if s.dtype == 'uint8': image = np.clip(image/16, 1, 255)
     image = np.where(imaged, np.minimum(np.rint(image), 65535), 0).astype(s.dtype)

@@ -61,6 +61,7 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                      prep:Preprocess, # settings of the run
                      ids=None, # nuclei wanted; None: all
                      imaged=None, # for each volume, what `imaged_voxels` says of it; None: find out
+                     segs=None, # seg of each frame, None where there is none; only read for seven channels
                     ):
     "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the seg."
     volumes, quality = fill_window(frames)
@@ -68,10 +69,13 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
         f'the image is {volumes[0].shape} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     if imaged is None: imaged = [imaged_voxels(v) if prep.imaged_only else None for v in volumes]
+    segs = list(segs or [None]*len(volumes))
+    segs[len(segs)//2] = seg
     for n, box in zip(nuclei.itertuples(), crop_boxes(nuclei, prep.crop_size, prep.padding)):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
-        x, flag = try_tensor(raw, cut_crop(seg, box[:3], box[3:]) == n.nucleus_id, seen, prep)
-        yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x,
+        ids = [None if s is None else cut_crop(s, box[:3], box[3:]) for s in segs]
+        x, flag = try_tensor(raw, ids[len(ids)//2] == n.nucleus_id, seen, prep, ids)
+        yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, volume=n.volume,
                    quality=join_flags(flag, quality, n.border and 'border')), x
 
 # %% ../nbs/35_timepoint.ipynb #d6c5631d
@@ -83,7 +87,7 @@ def nucleus_tensors(frames, # three volumes (Z,Y,X): t-1, t, t+1; the first and 
     "Make the tensors of all nuclei of a timepoint."
     prep = prep or Preprocess()
     pairs = list(stream_timepoint(frames, seg, prep, ids))
-    tensors = np.full((len(pairs), len(prep.offsets) + 1, *[prep.tensor_size]*3), np.nan, np.float32)
+    tensors = np.full((len(pairs), len(prep.channels), *[prep.tensor_size]*3), np.nan, np.float32)
     for to, (_, x) in zip(tensors, pairs):
         if x is not None: to[:] = x
     return pd.DataFrame([row for row, _ in pairs]), tensors

@@ -1,0 +1,98 @@
+"""Measure what the shipped network saves: `python benchmarks/finetune.py` (about half an hour on two cores).
+
+From 10, 50 and 200 samples of two simulated movies of one preset, a network is trained twice: from random weights,
+and from the network that comes with the package (`init = "pretrained"`), with the same settings otherwise. A third
+movie picks the epoch, and both are scored on a fourth and fifth, all their events among 500 other nuclei, by the
+average precision of mitotic and of new_daughter, which no threshold enters. Runs that are there are not repeated.
+"""
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nucleus_cls.config import load_config
+from nucleus_cls.core import write_json
+from nucleus_cls.dataset import target_states
+from nucleus_cls.extract import extract_movie
+from nucleus_cls.movie import open_movie
+from nucleus_cls.predictions import sample_probs
+from nucleus_cls.pretrained import from_pretrained
+from nucleus_cls.samples import open_samples
+from nucleus_cls.simulate import simulate_movie
+from nucleus_cls.train import train
+
+EVENTS = ('mitotic', 'new_daughter')
+
+
+def make_samples(folder, preset, seed):
+    "Simulate five movies and extract their samples."
+    names = [f'{preset}_{k}' for k in range(1, 6)]
+    for k, name in enumerate(names, 1):
+        if not (folder/f'{name}.zarr').is_dir():
+            extract_movie(open_movie(simulate_movie(preset, (seed, k), name, n_frames=30)), folder)
+    return open_samples(folder), names
+
+
+def choose(samples, target, names, n, seed):
+    "Draw n samples, states as alike as can be, from two movies, and nuclei of a third to pick the epoch by."
+    rng, movie = np.random.default_rng(seed), samples.table['movie'].to_numpy()
+    lots = {s: rng.permutation(np.flatnonzero((target == s) & np.isin(movie, names[:2]))) for s in (*EVENTS, 'stable')}
+    share = {s: min(n//3 if s != 'stable' else n, len(rows)) for s, rows in lots.items()}
+    share['stable'] = n - share['mitotic'] - share['new_daughter']
+    train_rows = np.concatenate([rows[:share[s]] for s, rows in lots.items()])
+    third = np.flatnonzero((movie == names[2]) & (target != ''))
+    val_rows = np.concatenate([third[np.isin(target[third], EVENTS)],
+                               rng.permutation(third[target[third] == 'stable'])[:150]])
+    return samples.select(np.isin(np.arange(len(movie)), np.concatenate([train_rows, val_rows])))
+
+
+def precisions(run, samples, target):
+    "Score every nucleus: average precision of each event."
+    from sklearn.metrics import average_precision_score
+    probs, _ = sample_probs(run, samples)
+    known = target != ''
+    return {s: float(average_precision_score(target[known] == s, probs[known][:, list(run.states).index(s)]))
+            for s in EVENTS}
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument('--work', default='finetuning', help='folder for samples and runs (default finetuning)')
+    ap.add_argument('--preset', default='hard', help='preset of the movies')
+    ap.add_argument('--seed', type=int, default=300, help='seed of the movies')
+    ap.add_argument('--seeds', type=int, default=3, help='repeats, with other samples and first weights')
+    ap.add_argument('--sizes', default='10,50,200', help='numbers of samples')
+    ap.add_argument('--num_epochs', type=int, default=6, help='epochs of 256 draws')
+    args = ap.parse_args()
+    work = Path(args.work)
+    samples, names = make_samples(work/'samples', args.preset, args.seed)
+    target = target_states(samples.table).astype(str)
+    target[target == 'death'] = ''
+    test = samples.table['movie'].isin(names[3:]).to_numpy()
+    stable = np.flatnonzero(test & (target == 'stable'))
+    test[np.random.default_rng(0).permutation(stable)[500:]] = False
+    pretrained = from_pretrained()
+    found = [dict(n=0, start='pretrained', seed=0, **precisions(pretrained, samples.select(test), target[test]))]
+    for n in map(int, args.sizes.split(',')):
+        for seed in range(args.seeds):
+            for start in ('', 'pretrained'):
+                folder = work/f'{start or "random"}_{n}_{seed}'
+                if not (folder/'scores.json').is_file():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    config = load_config(model=pretrained.config['architecture'], init=start, val=(names[2],),
+                                         states=(*EVENTS, 'stable'), num_epochs=args.num_epochs, epoch_samples=256,
+                                         seed=seed, patience=args.num_epochs, **({'lr': 1e-3} if start else {}))
+                    run = train(choose(samples, target, names, n, seed), folder, config, progress=False)
+                    write_json(folder/'scores.json', precisions(run, samples.select(test), target[test]))
+                scores = json.loads((folder/'scores.json').read_text())
+                found.append(dict(n=n, start=start or 'random', seed=seed, **scores))
+                print(found[-1], flush=True)
+    table = pd.DataFrame(found).groupby(['n', 'start'], sort=False)[list(EVENTS)].agg(['mean', 'std']).round(3)
+    table.to_csv(work/'finetune.csv')
+    print(table.to_string())
+
+
+if __name__ == '__main__': main()
