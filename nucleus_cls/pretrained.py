@@ -9,7 +9,6 @@ __all__ = ['pretrained_names', 'pretrained_folder', 'from_pretrained', 'from_fol
 from importlib.resources import files
 from pathlib import Path
 
-from .core import read_json
 from .run import Run, load_run
 
 # %% ../nbs/24_pretrained.ipynb #e51e6e82

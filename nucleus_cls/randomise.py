@@ -59,8 +59,7 @@ def draw_times(rng, frame_min:float, # time between frames, min
     usual = dict(prophase_min=25., prometaphase_min=8., metaphase_min=14., anaphase_min=8.,
                  decondense_min=40.)
     pace = _factor(rng, .5, 1.7)
-    longest = dict(prometaphase_min=4., metaphase_min=2.5)
-    times = {k: v*pace*_factor(rng, .6, longest.get(k, 1.6)) for k, v in usual.items()}
+    times = {k: v*pace*_factor(rng, .6, 1.6) for k, v in usual.items()}
     cycle = max(rng.uniform(10, 30)*frame_min, 1.2*sum(times.values()))
     return times | dict(death_min=_factor(rng, 20, 120), cycle_h=cycle/60)
 
