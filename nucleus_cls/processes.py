@@ -7,6 +7,7 @@ __all__ = ['FRAMES', 'MEMORY', 'n_processes', 'in_parallel']
 
 # %% ../nbs/08_processes.ipynb #f4932bc4
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -40,6 +41,7 @@ def _child(work, part, end):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _keep_memory()
+    gc.freeze()                                               # or collecting would copy the parent's memory
     parent = os.getppid()
     try:
         for note in work(part):

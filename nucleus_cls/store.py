@@ -68,7 +68,7 @@ def read_manifest(path) -> pd.DataFrame: # one row a nucleus, with fixed types
 CHUNK = (64, 160, 160)   #: the largest chunk of a frame, (Z,Y,X) voxels
 CELL = 8                 #: how much of a chunk the boxes cover is told in cells of so many voxels a side
 FULL = .8                #: a chunk covered to this fraction is kept whole
-LEVEL = 2                #: of Blosc's compressors: as quick as 1 and a little smaller
+LEVEL = {'lz4': 1, 'zstd': 2}   #: of Blosc's compressors: the quickest, and a little smaller at no cost
 
 def create_store(path, # folder to make, `NAME.zarr`
                  shape:tuple, # (T,Z,Y,X)
@@ -85,7 +85,7 @@ def create_store(path, # folder to make, `NAME.zarr`
     group = zarr.create_group(path, zarr_format=3)
     for name, kind in (('image', dtype), ('seg', seg_dtype), ('dark', bool)):
         cname, size = packer if name == 'image' else 'lz4', np.dtype(kind).itemsize
-        blosc = BloscCodec(cname=cname, clevel=LEVEL, shuffle='shuffle', typesize=size)
+        blosc = BloscCodec(cname=cname, clevel=LEVEL[cname], shuffle='shuffle', typesize=size)
         group.create_array(name, shape=shape, chunks=(1, *chunks), dtype=kind, fill_value=0,
                            compressors=(blosc, Crc32cCodec()), dimension_names=('t', 'z', 'y', 'x'))
     return open_arrays(path)
@@ -125,7 +125,8 @@ def write_frame(array, # image, seg or dark of a store
     "Write the part of a frame that lies in a box."
     from google_crc32c import value as crc32c
     from numcodecs import Blosc
-    codec = Blosc(array.compressors[0].cname.value, LEVEL, Blosc.SHUFFLE)
+    packer = array.compressors[0].cname.value
+    codec = Blosc(packer, LEVEL[packer], Blosc.SHUFFLE)
     chunk, checksum = array.chunks[1:], 0
     kept = np.zeros(chunk, array.dtype)           # one for all: fresh memory would cost more than the work
     folder, cells = Path(array.store.root)/array.path/'c'/str(i), covered_cells(boxes, vol.shape)
