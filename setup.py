@@ -23,7 +23,7 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     package_data={'nucleus_cls': ['checkpoints/*/*']},
-    extras_require={**extras, 'dev': sum((extras[key] for key in extras if key not in ('parquet', 'trackmate')), cfg['dev_requirements'].split())},
+    extras_require={**extras, 'dev': sum((extras[key] for key in extras if key != 'trackmate'), cfg['dev_requirements'].split())},
     entry_points={'console_scripts': cfg.get('console_scripts', '').split(),
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
