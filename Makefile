@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-slow readme docs docs-check bench freeze clean
+.PHONY: help setup demo test check test-slow readme docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ docs: $(READY) ## the documentation site in _docs/
 
 docs-check: $(READY) ## every page of the site in headless Chromium
 	@$(BIN)/python tools/browser.py
+
+lab-check: $(READY) ## the widgets in a real JupyterLab in headless Chromium
+	@$(BIN)/python tools/lab.py
 
 bench: $(READY) ## extraction: time and size, beside a naive version
 	@$(BIN)/python benchmarks/extraction.py

@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 config = ConfigParser(delimiters=['='], interpolation=None)
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
+NOT_IN_DEV = ('trackmate', 'review', 's3', 'validate')   # heavy, or not with the pinned versions of all others
 extras = {key.removeprefix('extra_'): value.split() for key, value in cfg.items() if key.startswith('extra_')}
 
 setup(
@@ -23,7 +24,7 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     package_data={'nucleus_cls': ['checkpoints/*/*']},
-    extras_require={**extras, 'dev': sum((extras[key] for key in extras if key != 'trackmate'), cfg['dev_requirements'].split())},
+    extras_require={**extras, 'dev': sum((extras[key] for key in extras if key not in NOT_IN_DEV), cfg['dev_requirements'].split())},
     entry_points={'console_scripts': cfg.get('console_scripts', '').split(),
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',

@@ -1,43 +1,55 @@
-"""What decoding over time brings to a trained run, and how good the list of suspicious places is.
+"""What decoding over time brings to trained runs, and how good the list of suspicious places is.
 
-    python benchmarks/decoding.py RUN [--seed 0] [--movies 7,8] [--presets realistic,hard]
+    python benchmarks/decoding.py RUN [RUN …] [--seed 0] [--movies 7,8] [--presets realistic,hard]
 
-RUN is a run folder that has not seen these movies; they are simulated (or left where they are, with --folder) as
-`simulate(n_movies=8, seed=0)` makes them. Each is predicted once, nucleus by nucleus, and decoded on links made from
-the segmentation alone. Both are scored on every nucleus, and by events, exact and one frame off along the lineage.
-Then one in twenty of the true lineage's links is cut or led astray, and the suspicious places are compared with that.
-Prints the tables and writes `decoding.csv` beside this file (or --output). Nothing is tuned here.
+RUN is a run folder, or `pretrained`, that has not seen these movies; they are simulated (or left where they are, with
+--folder) as `nucleus_simulate --n_movies 8 --seed 0` makes them. Each is predicted once, nucleus by nucleus, and
+decoded on links made from the segmentation alone. Both are scored on every nucleus, and by events, exact and one frame
+off along the lineage. Then one in twenty of the true lineage's links is cut or led astray, and the suspicious places
+are compared with that. Run again, it goes on: what the networks said is kept in --work. Writes `decoding.csv` and
+`decoding.md` beside this file (or --output, without the ending). Nothing is tuned here: the shares and weights of
+decoding come from movies of other seeds (see `links.py`).
 """
 import argparse
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.core import STATES
+from nucleus_cls.core import STATES, atomic_path, write_text
 from nucleus_cls.decode import decode, missing_prior
 from nucleus_cls.events import event_scores
 from nucleus_cls.extract import extract_movie
-from nucleus_cls.links import link_movie, link_scores
+from nucleus_cls.links import link_kinds, link_movie, link_scores
 from nucleus_cls.metrics import predicted_states, scores, scoring_sets
 from nucleus_cls.movie import open_movie
-from nucleus_cls.movies import predict_movie
-from nucleus_cls.run import load_run
+from nucleus_cls.movies import predict_movie, run_key
+from nucleus_cls.predictions import Predictions
+from nucleus_cls.pretrained import open_run
 from nucleus_cls.simulate import simulate_movie, write_movie
 from nucleus_cls.suspects import corrupt, suspect_scores, suspicious_places
 
-KEY = ['frame', 'nucleus_id']
+KEY, HERE = ['frame', 'nucleus_id'], Path(__file__).with_suffix('')
+F1 = [f'f1 {s}' for s in STATES]
+SHOWN = dict(zip(['macro_f1', *F1, 'events_exact', 'events_1_frame'],
+                 ['macro-F1', *(s.replace('_', ' ') for s in STATES), 'events ±0', 'events ±1']))
 
 
-def study(run, movie, folder, seed):
-    "Predict one movie; its table of samples, probabilities raw and decoded, and what links and suspects are worth."
-    raw = predict_movie(run, movie, decode=False)
-    links, lineage = link_movie(movie)[0], movie.lineage()
-    decoded = decode(raw, links, adjust=missing_prior(run))
-    samples = extract_movie(movie, folder)
+def predict(run, movie, work):
+    "The network's own opinion of every nucleus, computed once."
+    folder = Path(work)/f'{run_key(run)[:12]}_{movie.name}'
+    if not (folder/'predictions.csv').exists(): predict_movie(run, movie, output_dir=folder, decode=False)
+    table = pd.read_csv(folder/'predictions.csv', keep_default_na=False, na_values={f'p_{s}': [''] for s in run.states})
+    return Predictions(table, run.states)
+
+
+def study(run, movie, work, seed):
+    "Predict and decode one movie: probabilities of its samples, and what links and suspects are worth."
+    raw, lineage, (links, nuclei) = predict(run, movie, work), movie.lineage(), link_movie(movie)
+    decoded = decode(raw, links, link_kinds(nuclei, links, movie.voxel_size), adjust=missing_prior(run))
+    samples = extract_movie(movie, Path(work)/'samples')
     at = pd.MultiIndex.from_frame(raw.table[KEY].astype(int))
     at = at.get_indexer(pd.MultiIndex.from_frame(samples.table[KEY].astype(int)))
     assert (at >= 0).all()
@@ -55,54 +67,75 @@ def score(parts, which, states):
     probs = np.concatenate([p[which] for p in parts])
     s, pred = scores(true, probs[rows], states), predicted_states(probs, states)
     events = [event_scores(table, rows, true, pred[rows], n)['macro_f1'] for n in (0, 1)]
-    f1 = {f'f1 {state}': s['per_state'][state] and s['per_state'][state]['f1'] for state in STATES}
-    return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **f1, events_exact=events[0], events_1_frame=events[1])
+    per_state = {f'f1 {state}': s['per_state'][state] and s['per_state'][state]['f1'] for state in STATES}
+    return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **per_state, events_exact=events[0], events_1_frame=events[1])
 
 
 def pooled(parts, what, numbers):
     "Pool precision and recall over movies, each with its own count."
-    precision, recall = ([p[what][k] for p in parts] for k in ('precision', 'recall'))
-    n, m = ([p[what][k] for p in parts] for k in numbers)
-    return dict(precision=np.average(precision, weights=n), recall=np.average(recall, weights=m))
+    weights = ([p[what][k] for p in parts] for k in numbers)
+    return {f'{what} {k}': np.average([p[what][k] for p in parts], weights=w)
+            for k, w in zip(('precision', 'recall'), weights)}
+
+
+def find_movie(args, preset, k):
+    "A movie of the folder, simulated if it is not there."
+    name = f'sim_{preset}_s{args.seed}_{k:02d}'
+    places = [Path(args.folder or args.work)/part/name for part in ('', preset, f'{preset}/movies')]
+    path = next((p for p in places if p.exists()), None)
+    return open_movie(path or write_movie(simulate_movie(preset, (args.seed, k), name, args.frames), places[0].parent))
+
+
+def measure(run, name, preset, args):
+    "Two rows: a run's scores on the movies of a preset, raw and decoded."
+    movies = [find_movie(args, preset, k) for k in map(int, args.movies.split(','))]
+    split = run.config.get('split', {})
+    known = {m.name for m in movies} & {*split.get('train_movies', ()), *split.get('val_movies', ())}
+    if known: raise SystemExit(f'{name}: was trained on {", ".join(sorted(known))}; choose other --movies')
+    parts = [study(run, movie, args.work, args.seed) for movie in movies]
+    rows = [dict(run=name, preset=preset, states=which, **score(parts, which, run.states))
+            for which in ('raw', 'decoded')]
+    rows[1] |= pooled(parts, 'links', ('n_links', 'n_links')) | pooled(parts, 'suspects', ('n_listed', 'n_wrong'))
+    return rows
+
+
+def to_markdown(table):
+    "Scores before and after decoding, a line for each run and preset, and the smallest of the gains."
+    lines = ['| run | preset | nuclei | ' + ' | '.join(SHOWN.values()) + ' | links | suspicious places |',
+             '|---|---|--:|' + '---|'*(len(SHOWN) + 2)]
+    for (name, preset), pair in table.groupby(['run', 'preset'], sort=False):
+        raw, new = pair.to_dict('records')
+        cells = [f'{raw[c]:.3f} → {new[c]:.3f}' for c in SHOWN]
+        cells += [f'{new[f"{what} precision"]:.3f} / {new[f"{what} recall"]:.3f}' for what in ('links', 'suspects')]
+        lines.append(f'| {name} | {preset} | {raw["nuclei"]:,} | ' + ' | '.join(cells) + ' |')
+    gains = table.groupby(['run', 'preset'], sort=False)[list(SHOWN)].agg(lambda pair: pair.iloc[1] - pair.iloc[0])
+    (name, preset), state = (worst := gains[F1].stack()).idxmin()[:2], worst.idxmin()[2]
+    return '\n'.join(['Every nucleus; each by itself → decoded over time. Links and places: precision / recall.', '',
+                      *lines, '', f'The smallest gain in macro-F1 is {gains["macro_f1"].min():+.3f}; that of a single '
+                      f'state {worst.min():+.3f} ({state.removeprefix("f1 ")} of {name} on {preset}).', ''])
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument('run', help='run folder')
+    ap.add_argument('runs', nargs='+', help='run folders, or pretrained')
     ap.add_argument('--seed', type=int, default=0, help='seed of the movies')
     ap.add_argument('--movies', default='7,8', help='their numbers')
     ap.add_argument('--presets', default='realistic,hard')
     ap.add_argument('--frames', type=int, default=40, help='frames of each')
-    ap.add_argument('--folder', help='where the movies are or are to be kept; default: a temporary folder')
-    ap.add_argument('--output', default=Path(__file__).with_suffix('.csv'), help='table to write')
+    ap.add_argument('--folder', help='where the movies are, or are to be kept; default: in --work')
+    ap.add_argument('--work', default=str(Path(tempfile.gettempdir())/'nucleus_decoding'), help='where work is kept')
+    ap.add_argument('--output', default=str(HERE), help='path of the table, without .csv and .md')
     args = ap.parse_args()
-    run, tmp, rows = load_run(args.run), Path(tempfile.mkdtemp()), []
-    print(f'run {Path(args.run).name}: {run.config["architecture"]}, movies {args.movies} of seed {args.seed}\n')
-    try:
-        for preset in args.presets.split(','):
-            parts, begun = [], time.perf_counter()
-            for k in map(int, args.movies.split(',')):
-                name = f'sim_{preset}_s{args.seed}_{k:02d}'
-                path = Path(args.folder or tmp)/name
-                if not path.exists():
-                    write_movie(simulate_movie(preset, (args.seed, k), name, args.frames), path.parent)
-                parts.append(study(run, open_movie(path), tmp/'samples', args.seed))
-            for which in ('raw', 'decoded'):
-                rows.append(dict(preset=preset, states=which, **score(parts, which, run.states)))
-            gain = {c: rows[-1][c] - rows[-2][c] for c in rows[-1] if isinstance(rows[-1][c], float)}
-            links = pooled(parts, 'links', ('n_links', 'n_links'))
-            suspects = pooled(parts, 'suspects', ('n_listed', 'n_wrong'))
-            rows[-1] |= {f'{name} {k}': v for name, d in (('links', links), ('suspects', suspects))
-                         for k, v in d.items()}
-            print(f'{preset}: {time.perf_counter() - begun:.0f} s; the worst of the gains is '
-                  f'{min(gain, key=gain.get)} {min(gain.values()):+.3f}')
-            print(f'  links from the segmentation: precision {links["precision"]:.3f}, recall {links["recall"]:.3f}')
-            print(f'  suspicious places, 5 % of the links wrong: precision {suspects["precision"]:.2f}, '
-                  f'recall {suspects["recall"]:.2f}')
-    finally: shutil.rmtree(tmp)
-    table = pd.DataFrame(rows)
-    table.to_csv(args.output, index=False, float_format='%.4f')
-    print('\n' + table.iloc[:, :10].round(3).to_string(index=False))
+    rows = []
+    for text in args.runs:
+        path, run = Path(text).resolve(), open_run(text)
+        name = text if not path.is_dir() else '/'.join(p for p in path.parts[-4:] if p not in ('benchmark', 'runs'))
+        for preset in args.presets.split(','): rows += measure(run, name, preset, args)
+        table = pd.DataFrame(rows)
+        with atomic_path(f'{args.output}.csv') as tmp: table.to_csv(tmp, index=False, float_format='%.4f')
+        write_text(f'{args.output}.md', to_markdown(table))
+    shutil.rmtree(Path(args.work)/'samples', ignore_errors=True)
+    print(to_markdown(table))
 
 
 if __name__ == '__main__': main()

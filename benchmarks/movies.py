@@ -8,9 +8,10 @@ as ratios, since machines differ and drift:
 - the network's forward alone, on the same crops in the same batches, which are in memory already,
 - `predict_movie`: reading, cutting, scaling, the network, linking, decoding and writing.
 
-Peak memory is that of a process of its own that predicts 20 frames, and of another one that predicts all. The weights
-are random: they change no time. On a busy machine, `--processor` counts processor time instead of time on the clock;
-what reading ahead saves is not seen then.
+Peak memory is that of a process of its own that predicts 20 frames, and of another one that predicts all. With
+`--memory` nothing is timed, and memory alone is measured at 20, 60 and 200 frames of 56 × 144 × 144 voxels with four
+nuclei each; `movies.csv` beside this file holds the result. The weights are random: they change neither. On a busy
+machine, `--processor` counts processor time instead of time on the clock; what reading ahead saves is not seen then.
 """
 import argparse
 import resource
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from extraction import Large, read_once, write_compressed
@@ -34,6 +36,17 @@ from nucleus_cls.run import load_run, save_weights
 from nucleus_cls.simulate import simulate_movie
 
 SHOWN = 20   # frames of the shorter movie
+LENGTHS = 20, 60, 200   # frames, where memory alone is measured
+
+
+class Sparse(Large):
+    "A long movie of small frames with four nuclei each."
+    name = 'sparse'
+
+    def __init__(self, n_frames):
+        self.frames, self.graph = list(range(n_frames)), {'G': {'Nodes': [], 'Edges': []}}
+        self.noise = np.random.default_rng(0).normal(105, 8, (56, 144, 144)).astype(np.uint16)
+        self.centres = [(28, y, x) for y in (45, 100) for x in (45, 100)]
 
 
 def write_run(name, folder):
@@ -72,12 +85,24 @@ def child(folder, n_frames):
     print(begun, peak())
 
 
+def measure_memory(name, folder):
+    "Write the peak memory of movies of several lengths."
+    write_run(name, folder/'run')
+    path = write_compressed(Sparse(max(LENGTHS)), folder/'movie')
+    peaks = {n: memory(folder, n) for n in LENGTHS}
+    rows = [dict(model=name, frames=n, nuclei=4*n, before_mb=begun, peak_mb=end) for n, (begun, end) in peaks.items()]
+    table = pd.DataFrame(rows).round(0).astype(dict(before_mb=int, peak_mb=int))
+    table.to_csv(Path(__file__).with_suffix('.csv'), index=False)
+    print(f'{path.name}: frames of (56, 144, 144)\n{table.to_string(index=False)}')
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--frames', type=int, default=60, help='frames of the movie')
     ap.add_argument('--rounds', type=int, default=3, help='rounds; the quickest of each counts')
     ap.add_argument('--model', default='4ncnn', help='architecture')
     ap.add_argument('--large', action='store_true', help='frames of 243 × 512 × 512 voxels (try --frames 24)')
+    ap.add_argument('--memory', action='store_true', help='measure memory alone, at 20, 60 and 200 frames')
     ap.add_argument('--processor', action='store_true', help='count processor time')
     ap.add_argument('--child', nargs=2, help=argparse.SUPPRESS)
     args = ap.parse_args()
@@ -90,6 +115,7 @@ def main():
         return clock() - begun
 
     try:
+        if args.memory: return measure_memory(args.model, folder)
         write_run(args.model, folder/'run')
         run = load_run(folder/'run', 'cpu')
         sim = Large(args.frames) if args.large else simulate_movie('realistic', seed=0, n_frames=args.frames)

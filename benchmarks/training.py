@@ -2,11 +2,12 @@
 
 A simulated movie gives 536 samples, once as a sample store and once as folders of TIFFs. Epochs over them are timed
 in turn, several rounds, the quickest of each counting, and compared as ratios, since machines differ and drift. Two
-recipes, each fed in two ways to a network that learns from them in the same batches:
+recipes, each in two ways:
 
 - `reference` (mirror, brighten, add noise) and `default` (turn, zoom and move besides),
-- ours: crops cached in memory, augmented as a batch; one by one: every sample read from its folder again, scaled,
-  and augmented alone with numpy and scipy, as the scripts did that this project grew from.
+- ours: crops cached in memory, augmented as a batch, convolved in channels-last order and, where the processor has
+  it, in bfloat16; one by one: every sample read from its folder again, scaled, and augmented alone with numpy and
+  scipy, and batches of 16 in the plain order in float32, as the scripts did that this project grew from.
 
 The files were just written, so they come from memory: a cold disk makes the old way slower still. Then an epoch of
 ours is taken apart: how much of it is the network's own forward and backward pass, how much is feeding. On a busy
@@ -41,7 +42,7 @@ from nucleus_cls.normalize import fit_shape
 from nucleus_cls.simulate import simulate_movie
 from nucleus_cls.train import use_all_cores
 
-N = 536
+N, OLD_BATCH = 536, 16
 
 
 def write_folders(samples, rows, folder):
@@ -96,11 +97,11 @@ def old_epoch(make, paths, y, model, opt, config, epoch, clock):
     "An epoch that reads and augments one by one; seconds in all and in feeding alone."
     rng, start, feeding, s = np.random.default_rng(epoch), clock(), 0., steps.augmentation(config)
     model.train()
-    for some in np.array_split(rng.permutation(len(paths)), len(paths)//config.batch_size):
+    for some in np.array_split(rng.permutation(len(paths)), len(paths)//OLD_BATCH):
         begin = clock()
         xb = torch.from_numpy(np.stack([make(paths[k], rng, s) for k in some]))
         feeding += clock() - begin
-        loss = F.cross_entropy(model(xb.contiguous(memory_format=torch.channels_last_3d)), torch.from_numpy(y[some]))
+        loss = F.cross_entropy(model(xb), torch.from_numpy(y[some]))
         opt.zero_grad(); loss.backward(); opt.step()
     return clock() - start, feeding
 
@@ -159,8 +160,8 @@ def main():
         write_folders(samples, np.unique(rows), folder/'folders')
         paths, y = [folder/'folders'/str(i) for i in samples.table.index[rows]], material['default'].y
 
-        build = lambda name: build_model(name, len(material['default'].states)).to(memory_format=torch.channels_last_3d)
-        model, basic = build(args.model), build('4ncnn')
+        build = lambda name: build_model(name, len(material['default'].states))
+        model, basic = build(args.model).to(memory_format=torch.channels_last_3d), build('4ncnn')
         opt, schedule = steps.make_optimizer(model, base, N//base.batch_size + 1)
         plain, best = torch.optim.Adam(basic.parameters(), 1e-5), {}
         for k in range(args.rounds):

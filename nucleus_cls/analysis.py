@@ -19,6 +19,7 @@ from .crops import crop_boxes, cut_crop, find_nuclei, imaged_voxels
 from .explain import activations, grad_cam, plot_activations, plot_cam
 from .normalize import Preprocess, known_segs
 from .predictions import join_flags, try_tensor
+from .space import crop_edges
 from .store import Crops
 from .timepoint import choose_nuclei, cut_window, fill_window
 from .visualize import DARK, contrast, draw, plot_crops, three_views
@@ -29,15 +30,18 @@ def timepoint_crops(frames, # volumes (Z,Y,X) in time order, the middle one is t
                     prep:Preprocess=None, # settings of the run; None: the defaults
                     ids=None, # nuclei wanted; None: all
                     where:dict=None, # movie and frame, where known
+                    voxel=None, # voxel size, (z,y,x), µm; None: not known
                    ): # yields Crops
     "Cut the crops of nuclei out of whole frames; `ValueError` names ids that are not there."
     prep, (volumes, quality) = prep or Preprocess(), fill_window(frames)
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     imaged = [imaged_voxels(v) if prep.imaged_only else None for v in volumes]
-    for n, box in zip(nuclei.itertuples(), crop_boxes(nuclei, prep.crop_size, prep.padding)):
+    boxes = crop_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
+    for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         near = cut_crop(seg, box[:3], box[3:])
-        row = dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, border=n.border, quality=quality)
+        row = dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, border=n.border, quality=quality,
+                   voxel_size_um=voxel)
         yield Crops(raw, near == n.nucleus_id, near, seen, {**(where or {}), **row})
 
 # %% ../nbs/54_analysis.ipynb #6a14d755
@@ -128,7 +132,8 @@ def analyse(run, # trained run
            ) -> dict: # content of prediction.json
     "Write everything about one nucleus."
     folder = Path(folder)
-    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, known_segs(crops))
+    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, known_segs(crops),
+                         crops.row.get('voxel_size_um'))
     probs = None if x is None else dict(zip(run.states, run.probs(x[None])[0].tolist()))
     best = max(probs, key=probs.get) if probs else ''
     said = {'state': best, 'confidence': probs and probs[best], 'probabilities': probs,

@@ -61,7 +61,8 @@ def load_cache(samples, # Samples, as `open_samples` gives them
     for i, crops in samples.iter_crops(ids, 'reading crops'):
         k, row = len(order), row_of[i]
         try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size,
-                                                      known_segs(crops) if len(prep.channels) > 4 else None)
+                                                      known_segs(crops) if len(prep.channels) > 4 else None,
+                                                      crops.row.get('voxel_size_um'))
         except ValueError as e: skipped.append(f'{sample_name(table.iloc[row])}: {e}')
         else: order.append(row)
     n = len(order)

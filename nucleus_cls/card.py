@@ -119,11 +119,13 @@ def model_card(config:dict, # config.json of a run
     split, prep, names = config['split'], config['preprocessing'], lambda v: ', '.join(map(str, v)) or '–'
     held = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}[split['kind']]
     versions = metrics.get('versions') or config.get('versions') or {}
+    um = prep.get('size_um')
+    cut = f'{um:g} µm' if um else f'{prep["crop_size"] or "varying"} voxels'
     return '\n'.join([
         f'# Model card: {config["architecture"]}', '',
         f'Trained {config["date"]}, seed {config["seed"]}; {config["n_parameters"]:,} parameters. '
-        f'Tells apart: {names(config["states"])}. Sees crops of {prep["crop_size"] or "varying"} voxels '
-        f'around a nucleus at t−1, t and t+1, of which the inner {prep["tensor_size"]}.', '',
+        f'Tells apart: {names(config["states"])}. Sees crops of {cut} '
+        f'around a nucleus at t−1, t and t+1, of which the inner {prep["tensor_size"]} voxels.', '',
         '## Intended use', '', USE, '',
         '## Data', '', f'Trained on movies: {names(split["train_movies"])}. Held out ({held}): '
         f'{names(split["held_out"] or split["val_movies"])}.', *(f'- {note}' for note in split['notes']), '',

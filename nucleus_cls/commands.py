@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastcore.script import Param
 
-from .cli import command, split_list
+from .cli import AXES, CHANNEL, IMAGES, OFFSET, SEGS, VOXEL, command, split_list
 
 # %% ../nbs/61_commands.ipynb #b53fe5cd
 @command
@@ -20,11 +20,14 @@ def nucleus_check(
     lineage_file:Param('Lineage that lies elsewhere, or of another kind', str)=None,
     timeframe:Param('Frames before and after t in a sample', int)=1,
     state_window:Param('w of the rule for stable, nodes before and after', int)=8,
+    images:IMAGES=None, segs:SEGS=None, channel:CHANNEL=None, axes:AXES=None, voxel_size:VOXEL=None,
+    lineage_offset:OFFSET=None,
 ):
     "Say in plain words what is in a movie and what is wrong with it."
     from nucleus_cls.check import check_movie
-    from nucleus_cls.movie import open_movie
-    opened = open_movie(movie, lineage_file=lineage_file)
+    from nucleus_cls.movie import movie_options, open_movie
+    told = movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
+    opened = open_movie(movie, lineage_file=lineage_file, **told)
     print(check_movie(opened, output_dir, timeframe, state_window))
     print(f'The report with pictures: {Path(output_dir)/opened.name}.html')
 
@@ -65,9 +68,13 @@ def nucleus_video(
     views:Param('Projections along z, y, x: such as z or zyx (default: of the preset)', str)=None,
     only:Param('Only the nuclei of this state', str)=None,
     fps:Param('Frames a second (default: of the preset)', int)=None,
+    images:IMAGES=None, segs:SEGS=None, channel:CHANNEL=None, axes:AXES=None, voxel_size:VOXEL=None,
+    lineage_offset:OFFSET=None,
 ):
     "Make a film of a movie, every nucleus outlined in the colour of its state."
+    from nucleus_cls.movie import movie_options, open_movie
     from nucleus_cls.video import make_video
-    summary = make_video(movie, predictions_csv, output, preset, truth, tree, light=light, views=views,
+    opened = open_movie(movie, **movie_options(images, segs, channel, axes, voxel_size, lineage_offset))
+    summary = make_video(opened, predictions_csv, output, preset, truth, tree, light=light, views=views,
                          only=only, fps=fps)
     print(f'{output}: {summary["n_frames"]} frames')

@@ -35,6 +35,7 @@ class DataSettings:
                           choices=('every_nucleus', 'balanced'))
     lost:str = setting('drop', 'a death that may be a lost track: left out, or trained on as a death',
                        choices=('drop', 'death'))
+    corrections:str = setting('', 'corrections.csv of a review: states to learn instead; empty: none', 'file')
     max_per_state:int = setting(0, 'at most so many of a state, drawn at random; 0: all', 'samples', low=0)
     split:str = setting('movie', 'what is held out whole; random lets near copies leak',
                         choices=('movie', 'lineage', 'random'))
@@ -52,6 +53,10 @@ class ViewSettings:
     tensor_size:int = setting(32, 'edge of the cube the network sees', 'voxels', low=8)
     margin:int = setting(8, 'cached beyond that cube, so that a rotation finds image', 'voxels', low=0)
     imaged_only:bool = setting(True, 'scale intensities over imaged voxels, not over zero padding')
+    voxel_um:float = setting(0., 'edge of its voxels, for samples cut in µm; 0: the inner half of a box',
+                             'µm', low=0)
+    register:str = setting('none', 'move t-1 and t+1 onto t, where frames drift: never, or crop by crop',
+                           choices=('none', 'crop'))
     drop_segs:float = setting(.2, 'share of samples shown without the other nuclei (channels 4 and up)',
                               low=0, high=1)
     flips:bool = setting(True, 'mirror each axis half of the time')
@@ -131,7 +136,7 @@ def check_setting(f, # a field made by `setting`
     if ok and meta['choices']: ok = all(v in meta['choices'] for v in items)
     if ok and meta['low'] is not None: ok = value >= meta['low']
     if ok and meta['high'] is not None: ok = value <= meta['high']
-    if not ok: raise ValueError(f'setting {f.name} = {value!r}: expected {allowed(f)}')
+    if not ok: raise ValueError(f'setting {f.name} = {repr(value)[:60]}: expected {allowed(f)}')
     return value
 
 # %% ../nbs/30_config.ipynb #81c956ec
@@ -189,7 +194,7 @@ def check_key(key:str, # name of a setting
     if key in names: return
     near = difflib.get_close_matches(str(key), names, 1, .5)
     hint = f'did you mean {near[0]}?' if near else f'settings are {", ".join(names)}'
-    raise ValueError(f'{source}unknown setting {key!r}: {hint}')
+    raise ValueError(f'{source}unknown setting {str(key)[:40]!r}: {hint}')
 
 # %% ../nbs/30_config.ipynb #c0c659a7
 def load_config(path=None, # TOML or JSON file, or the config.json of a run; None: no file

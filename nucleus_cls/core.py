@@ -102,7 +102,7 @@ def read_json(path):
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try: return json.loads(path.read_text(encoding='utf-8-sig'))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as e:
+    except (ValueError, RecursionError) as e:
         raise ValueError(f'{path}: not valid JSON ({e}); was it only half copied?') from e
 
 # %% ../nbs/00_core.ipynb #31634c75

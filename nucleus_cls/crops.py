@@ -62,18 +62,20 @@ def find_nuclei(seg, # nucleus ids, (Z,Y,X), integers, 0 background
 
 # %% ../nbs/06_crops.ipynb #a1727dc5
 def crop_boxes(nuclei, # table of `find_nuclei`, or array of `scan_nuclei`
-               size:int=64, # edge of the cube, voxels, ≥1; None: use `padding`
+               size:int=64, # edge of the cube, voxels, ≥1, or three edges (z,y,x); None: use `padding`
                padding:float=None, # box = bounding box × padding, ≥1
               ) -> np.ndarray: # (n,6) integers: start z y x (may be negative), shape z y x
     "Place the box of every nucleus; it may reach outside the volume."
     if (size is None) == (padding is None): raise ValueError(f'{size=} {padding=}: give one, not both')
-    if size is not None and (size != int(size) or not 1 <= size <= 1024):
+    edges = [1] if size is None else np.ravel(size)
+    if len(edges) not in (1, 3) or any(n != int(n) or not 1 <= n <= 1024 for n in edges):
         raise ValueError(f'size={size}: expected whole voxels, 1 to 1024')
     if padding is not None and not 1 <= padding <= 20:
         raise ValueError(f'padding={padding}: expected a factor of 1 to 20')
     rows = np.asarray(nuclei[NUCLEUS_COLUMNS] if isinstance(nuclei, pd.DataFrame) else nuclei, float)
     first, end = rows[:, 5:8].astype(int), rows[:, 8:11].astype(int)
-    shape = np.full_like(first, size or 0) if padding is None else np.ceil((end - first)*padding).astype(int)
+    if padding is None: shape = np.broadcast_to(np.array(edges, int), first.shape)
+    else: shape = np.ceil((end - first)*padding).astype(int)
     return np.hstack([(first + end - 1)//2 - shape//2, shape])
 
 # %% ../nbs/06_crops.ipynb #740d4702

@@ -181,7 +181,7 @@ def open_sequence(path, # folder of a sequence, such as DATASET/01
                  options.get('voxel_size'), lineage, str(path), stamp_of(files))
 
 LAYOUTS = [Layout('Cell Tracking Challenge', 'a folder 01 with images t000.tif', find_sequences,
-                  open_sequence, sequence_name)]
+                  open_sequence, sequence_name, ('segs',))]
 
 # %% ../nbs/05_ctc.ipynb #a2f976d2
 def split_tracks(lineage:Lineage, # the lineage

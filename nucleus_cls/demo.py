@@ -52,7 +52,8 @@ def show_all(out:Path, n_movies:int, n_frames:int, preset:str, num_epochs:int, s
     print('5/6 Predicting a timepoint, then every frame')
     t = busiest_frame(samples.table[samples.table.movie == test.name])
     images = [test.image(f) if f in test.image_frames else None for f in (t - 1, t, t + 1)]
-    frame = predict_volumes(run, *images, test.seg(t), full=True, where={'movie': test.name, 'frame': t})
+    frame = predict_volumes(run, *images, test.seg(t), full=True, where={'movie': test.name, 'frame': t},
+                            voxel_size=test.voxel_size)
     frame.to_csv(out/'timepoint'/'predictions.csv')
     predict_movie(run, test, output_dir=out/'movie')
     print('6/6 Making a video and the report')

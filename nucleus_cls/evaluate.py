@@ -21,6 +21,7 @@ from .config import TrainConfig
 from .core import STATES, atomic_path, environment, plain, write_json, write_text
 from .dataset import choose_states, lineage_groups, split_samples, target_states
 from .events import event_scores
+from .material import corrected
 from .metrics import confusion, predicted_states, report_text, score_sets, scoring_sets
 from .predictions import sample_probs, tabulate_samples
 from .run import soften
@@ -193,6 +194,7 @@ def finish_run(run, # trained run
               ) -> dict: # content of metrics.json
     "Calibrate and score a run on what it held out, and complete its folder."
     from nucleus_cls.charts import plot_history, save_figure
+    samples = corrected(samples, run.config['training'].get('corrections'))
     held_out, complete = find_held_out(run, samples)
     sets = truth(held_out, complete)
     before, _ = sample_probs(replace(run, config=run.config | dict(calibration=None)), held_out)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['sample_name', 'offset_name', 'parse_sample_name', 'signal_to_noise', 'frame_consistency', 'sample_metadata',
            'find_relative', 'frame_metadata', 'write_sample', 'write_folders', 'is_sample', 'find_samples',
-           'read_sample_row', 'read_sample', 'complete_movies', 'FolderReader']
+           'read_sample_row', 'sample_cut', 'read_sample', 'complete_movies', 'FolderReader']
 
 # %% ../nbs/08_folders.ipynb #cf257a8a
 import os
@@ -20,7 +20,9 @@ import pandas as pd
 from .core import (STATES, UNKNOWN, check_name, fingerprint, node_name, parse_node_name, progress,
                               read_json, write_json)
 from .crops import imaged_voxels, overlap, zeros_at_faces
+from .files import plainly
 from .movie import read_tiff
+from .space import check_voxel
 from .store import Crops, StoreReader, read_manifest
 
 # %% ../nbs/08_folders.ipynb #f9087ab5
@@ -84,7 +86,8 @@ def sample_metadata(crops:Crops, # the sample
             'cell_fate': fate, 'track': known('track'), 'root': known('root') or None,
             'near_event': row['near_event'], 'lost': row['lost']},
         'extraction_config': {
-            'crop_padding': settings['padding'], 'size': settings['size'], 'time_window': k,
+            'crop_padding': settings['padding'], 'size': settings['size'],
+            'size_um': settings.get('size_um'), 'time_window': k,
             'state_window': settings['state_window'], 'voxel_size_um': info['voxel_size_um'],
             'min_object_size': cleaning.get('min_voxels') or None,
             'hole_filling_enabled': bool(cleaning.get('fill_holes'))},
@@ -185,7 +188,7 @@ def _section(meta, key:str) -> dict:
 
 def _whole(value) -> int: # None where it is no whole number
     "Take a number or its text for a whole number."
-    try: return int(value) if float(value) == int(value) else None
+    try: return int(value) if float(value) == int(value) and abs(int(value)) < 2**63 else None
     except (TypeError, ValueError, OverflowError): return None
 
 # %% ../nbs/08_folders.ipynb #9a929c95
@@ -201,7 +204,9 @@ def read_sample_row(path, # a sample folder
     lacking = [o for o in (0, -1, 1) if not (path/offset_name(o)/'raw_cropped.tif').is_file()]
     masks = [n for n in ('binary_label_cropped.tif', 'label_cropped.tif') if (path/'t'/n).is_file()]
     cells = lambda key: ' '.join(map(str, v)) if isinstance(v := lineage.get(key), list) else ''
-    return {'movie': str(about.get('dataset_name') or named.get('movie') or path.parent.parent.name),
+    movie = str(about.get('dataset_name') or named.get('movie') or path.parent.parent.name)
+    with plainly(path): check_name(movie, 'movie name')
+    return {'movie': movie,
             'frame': number('event_frame', 'frame'), 'nucleus_id': number('nucleus_id', 'nucleus_id'),
             'state': state if state in (*STATES, UNKNOWN) else '',
             'near_event': lineage.get('near_event') is True, 'lost': lineage.get('lost') is True,
@@ -209,6 +214,24 @@ def read_sample_row(path, # a sample folder
             'track': _whole(lineage.get('track')), 'root': str(lineage.get('root') or ''),
             'parent': cells('parent_cells'), 'daughters': cells('daughter_cells'),
             'n_nuclei': number('total_nuclei_in_frame', 'n_nuclei'), 'path': str(path)}
+
+# %% ../nbs/08_folders.ipynb #04c553bd
+def sample_cut(path, # a sample folder
+              ) -> dict: # voxel_size_um and, where known, size, padding, size_um
+    "Read how a sample was cut; what makes no sense counts as not there."
+    path = Path(path)/'metadata.json'
+    config = _section(read_json(path) if path.is_file() else {}, 'extraction_config')
+    try: cut = {'voxel_size_um': check_voxel(config.get('voxel_size_um'))}
+    except ValueError: cut = {'voxel_size_um': None}
+    names = {'size': 'size', 'padding': 'crop_padding', 'size_um': 'size_um'}
+    ours = {name: config.get(key) for name, key in names.items()}
+    sizes, number = np.ravel(ours['size']).tolist(), lambda v: type(v) in (int, float) and 0 < v < 2000
+    if ours['size'] is not None and len(sizes) in (1, 3) and all(type(n) is int and n > 0 for n in sizes):
+        cut |= {'size': ours['size'], 'padding': None}
+        if number(ours['size_um']) and cut['voxel_size_um']: cut['size_um'] = ours['size_um']
+    elif 'size' in config and ours['size'] is None and number(ours['padding']) and ours['padding'] >= 1:
+        cut |= {'size': None, 'padding': ours['padding']}
+    return cut
 
 # %% ../nbs/08_folders.ipynb #5d2a6f49
 def _imaged(vol, # one crop, (Z,Y,X)
@@ -221,7 +244,7 @@ def _imaged(vol, # one crop, (Z,Y,X)
     if not isinstance(inside, list) or len(inside) != 3:
         imaged = imaged_voxels(vol, seg)
         return ~seen if imaged is None else imaged
-    seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
+    with plainly(metadata): seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
     wedge = zeros_at_faces(vol) if note.get('wedge') else None
     return seen if wedge is None else seen & ~wedge
 
@@ -245,6 +268,7 @@ def read_sample(path, # a sample folder
         raise ValueError(f'{path}: its mask is empty; nucleus {row["nucleus_id"]} is not in the crop')
     imaged = np.stack([_imaged(vol, mask if seg is None else seg, path/offset_name(o)/'metadata.json')
                        for vol, o in zip(raw, (-1, 0, 1))])
+    row = row | {'voxel_size_um': sample_cut(path)['voxel_size_um']}
     return Crops(np.stack(raw), mask, seg, None if imaged.all() else imaged, row)
 
 # %% ../nbs/08_folders.ipynb #476b495b
@@ -287,6 +311,8 @@ class FolderReader:
                              't/raw_cropped.tif')
         whole = {c: 'Int64' for c in ('frame', 'nucleus_id', 'track', 'n_nuclei')}
         self.manifest = pd.DataFrame([read_sample_row(p) for p in found]).astype(whole)
+        firsts = self.manifest.drop_duplicates('movie')
+        self.cuts = {movie: sample_cut(path) for movie, path in zip(firsts.movie, firsts.path)}
         self.complete = complete_movies(self.manifest, sorted(self.path.glob('*_manifest.csv')))
         self.fingerprint = fingerprint([[str(p.relative_to(path)), *map(_glance, sorted(p.rglob('*.tif')))]
                                         for p in found])

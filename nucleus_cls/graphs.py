@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .files import need, why
+from .files import check_array, need, why
 from .lineage import Lineage, read_lineage
-from .points import Points, lineage_from_points, link_rows
+from .points import Points, lineage_from_points, link_rows, note
 from .tracks import MOST, points_from_tracks, read_napari_npz, read_points_csv, read_track_list
 
 # %% ../nbs/03_graphs.ipynb #205afbb5
@@ -41,23 +41,39 @@ def read_trackmate(path, # XML file of TrackMate or MaMuT
     from defusedxml.ElementTree import ParseError, iterparse
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-    spots, links, unit, image, root = [], [], None, {}, ''
+    spots, links, tracks, chosen, unit, image, root, track = [], [], [], set(), None, {}, '', None
     try:
         for event, node in iterparse(str(path), ('start', 'end'), forbid_dtd=True):
             root = root or node.tag
             if event == 'start':
                 if node.tag == 'Model': unit = node.get('spatialunits')
+                if node.tag == 'Track': track = node.get('TRACK_ID')
                 continue
             if node.tag == 'Spot': spots.append([node.get(k) for k in SPOT])
-            elif node.tag == 'Edge': links.append((node.get('SPOT_SOURCE_ID'), node.get('SPOT_TARGET_ID')))
+            elif node.tag == 'TrackID': chosen.add(node.get('TRACK_ID'))
+            elif node.tag == 'Edge':
+                links.append((node.get('SPOT_SOURCE_ID'), node.get('SPOT_TARGET_ID')))
+                tracks.append(track)
             elif node.tag == 'ImageData': image = dict(node.attrib)
             if node.tag in ('Spot', 'Edge', 'SpotsInFrame', 'Track'): node.clear()
     except (ParseError, DefusedXmlException, LookupError, ValueError) as e:
         raise ValueError(f'{path}: not a TrackMate file that can be read ({why(e)})') from e
     if root != 'TrackMate' or not spots:
         raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{root[:40]}>')
-    return _spots(spots, links, unit_um(unit, path), image, str(path))
+    spots, links, out = _filtered(spots, links, tracks, chosen)
+    points = _spots(spots, links, unit_um(unit, path), image, str(path))
+    points.findings += note('track that was filtered out', out)
+    return points
 
+def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
+    "Keep the tracks that were chosen, with their spots, and the spots of no track."
+    out = set(tracks) - chosen if chosen else set()
+    kept = [pair for pair, track in zip(links, tracks) if track not in out]
+    stay = {i for pair in kept for i in pair}
+    gone = {i for pair, track in zip(links, tracks) if track in out for i in pair} - stay
+    return [s for s in spots if s[0] not in gone], kept, sorted(out, key=str)
+
+# %% ../nbs/03_graphs.ipynb #bef67f22
 #: what is read of a spot
 SPOT = ('ID', 'FRAME', 'POSITION_Z', 'POSITION_Y', 'POSITION_X', 'RADIUS', 'QUALITY')
 
@@ -77,13 +93,17 @@ def read_geff(path, # GEFF folder, or address of one
     "Read nodes, links and number-valued properties of a GEFF."
     geff = need('geff', 'geff')
     try:
+        if not ('://' in str(path) or Path(path).is_dir()): raise ValueError('no such folder')
         reader = geff.GeffReader(str(path))
         arrays = {'node ids': reader.nodes, 'edge ids': reader.edges}
-        wanted = [n for n in reader.node_prop_names if not reader.metadata.node_props_metadata[n].varlength]
+        told = reader.metadata.node_props_metadata
+        wanted = [n for n in reader.node_prop_names
+                  if not told[n].varlength and np.dtype(told[n].dtype).kind in 'uifb']   # no words
         reader.read_node_props(wanted)
         arrays |= {n: reader.node_props[n]['values'] for n in wanted}
         for what, array in arrays.items():
             if array.size > 4*MOST: raise ValueError(f'{what} declares {array.shape} entries')
+            check_array(array, what)
         held = reader.build()
         return _geff_points(held, str(path))
     except Exception as e:                      # whatever zarr, pydantic or a damaged chunk raise

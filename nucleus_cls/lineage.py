@@ -49,6 +49,7 @@ KINDS = {
     'place in µm': 'left out: the voxel size is not known; give voxel_size',
     'track listed twice': 'its first entry counts',
     'track that ends before it begins': 'left out',
+    'track that was filtered out': 'left out with its spots, as TrackMate does; select it there to keep it',
     'track without a mask': 'those frames have no nucleus; the link spans them',
     'mask without a track': 'has no lineage node, so no sample; correct the track file',
     'parent that is not there': 'that track begins without one',
@@ -139,7 +140,8 @@ def parse_names(names:list, # `frame_nucleusid`, any padding
     pairs = [_pair(n) for n in names]
     bad = [n for n, pair in zip(names, pairs) if pair is None]
     if bad: raise ValueError(f'{source}: {len(bad):,} node names cannot be read, first '
-                             f'{", ".join(map(repr, bad[:3]))}: expected frame_nucleusid, such as 007_012')
+                             f'{", ".join(repr(n)[:40] for n in bad[:3])}: expected frame_nucleusid, '
+                             'such as 007_012')
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 def _pair(name):

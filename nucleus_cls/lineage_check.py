@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import find_objects
 
 from .core import node_name
 from .crops import imaged_voxels
@@ -66,8 +67,11 @@ class LineageLook:
             self.at[t, r.nucleus_id] = int(seg[place]) if inside else -1
         if image is None or t not in self.ends: return
         if (imaged := imaged_voxels(image, seg)) is None: return
+        boxes = find_objects(seg.astype(np.int32) if seg.dtype.itemsize > 4 else seg, max(self.ends[t]))
         for i in self.ends[t]:
-            if touches_wedge(seg, ~imaged, i): self.wedge.add((t, i))
+            if (box := boxes[i - 1]) is None: continue
+            box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+            if touches_wedge(seg[box], ~imaged[box], i): self.wedge.add((t, i))
 
 # %% ../nbs/55_lineage_check.ipynb #2b9d87f0
 def by_frame(rows:pd.DataFrame) -> list: # of text, the frames with most first
@@ -110,7 +114,8 @@ def best_reading(nuclei:pd.DataFrame, # of the scan
         for order in permutations(range(3)):
             for size in ((1, 1, 1), voxel_size or (1, 1, 1)):
                 at = both[axes].to_numpy()[:, order]/size
-                fits = float((np.linalg.norm(at - both[['z', 'y', 'x']].to_numpy(), axis=1) < near).mean())
+                far = np.abs(at - both[['z', 'y', 'x']].to_numpy()).clip(max=1e9)
+                fits = float((np.linalg.norm(far, axis=1) < near).mean())
                 if len(both) and fits > best:
                     best = fits
                     said = {f'as {"".join("zyx"[k] for k in order)}': order != (0, 1, 2),

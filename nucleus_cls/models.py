@@ -46,7 +46,9 @@ class ConvBlock(nn.Module):
         self.norm = nn.BatchNorm3d(n_out)
 
     def forward(self, x): # (B,n_in,Z,Y,X) → (B,n_out,Z/2,Y/2,X/2)
-        return self.norm(F.relu(F.max_pool3d(self.conv(x), 2)))
+        # with the indices: `max_pool3d` alone would leave bfloat16 for float32, and take twice as long
+        y, _ = F.max_pool3d(self.conv(x), 2, return_indices=True)
+        return self.norm(F.relu(y))
 
 # %% ../nbs/20_models.ipynb #1cf762c0
 class ConvNet(nn.Module):

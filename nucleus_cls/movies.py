@@ -4,17 +4,15 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'read_frame_for', 'read_windows', 'check_frames', 'stream_movie', 'predict_blocks', 'run_key',
-           'movie_stamp', 'open_job', 'save_block', 'load_block', 'open_again', 'remote_block', 'describe_job',
+           'movie_stamp', 'open_job', 'save_block', 'load_block', 'load_again', 'remote_block', 'describe_run',
            'all_blocks', 'table_columns', 'conclude', 'write_table', 'predict_movie']
 
 # %% ../nbs/44_movies.ipynb #56840daf
 import hashlib
-import json
 import shutil
 import time
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -22,15 +20,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .cluster import import_dask, in_cluster
+from .cluster import describe_movie, import_dask, in_cluster, open_again
 from .core import atomic_path, environment, fingerprint, progress, read_json, write_json
 from .crops import imaged_voxels
 from .decode import decode as decode_states, division_candidates, missing_prior
-from .links import link_nuclei
-from .movie import Movie, is_address, open_movie
+from .links import link_kinds, link_nuclei
+from .movie import Movie, open_movie
 from .normalize import Preprocess
 from .predictions import Predictions, predict_stream, tabulate
+from .processes import read_ahead
 from .run import load_run
+from .space import check_space
 from .states import state_table
 from .suspects import suspicious_places
 from .timepoint import stream_timepoint
@@ -50,15 +50,13 @@ def read_windows(movie:Movie, # the movie
     reach, all_segs = max(map(abs, prep.offsets)), len(prep.channels) > 4
     there, segs = set(movie.image_frames), set(movie.seg_frames) if all_segs else set(frames)
     windows, held = [range(t - reach, t + reach + 1) for t in frames], {}
-    reader = ThreadPoolExecutor(1)
-    try:
-        for n, t in enumerate(frames):
-            soon = [u for window in windows[n:n + 2] for u in window if u in there]
-            held = {u: job for u, job in held.items() if u in soon}
-            for u in soon:
-                if u not in held: held[u] = reader.submit(read_frame_for, movie, u, prep, u in segs)
-            yield t, *zip(*(held[u].result() if u in held else (None,)*3 for u in windows[n]))
-    finally: reader.shutdown(cancel_futures=True)
+    files = sorted(there.intersection(u for window in windows for u in window))
+    reader = read_ahead(lambda u: read_frame_for(movie, u, prep, u in segs), ((u,) for u in files))
+    for t, window in zip(frames, windows):
+        held = {u: volumes for u, volumes in held.items() if u in window}
+        for u in window:
+            if u in there and u not in held: held[u] = next(reader)[1]
+        yield t, *zip(*(held.get(u, (None,)*3) for u in window))
 
 # %% ../nbs/44_movies.ipynb #1350b06e
 def check_frames(movie:Movie, # the movie
@@ -82,7 +80,8 @@ def stream_movie(movie:Movie, # the movie
         middle = len(segs)//2
         try:
             for row, x in stream_timepoint(images, segs[middle], prep, None, imaged,
-                                           segs if len(prep.channels) > 4 else None):
+                                           segs if len(prep.channels) > 4 else None,
+                                           movie.voxel_size):
                 yield dict(movie=movie.name, frame=t, **row), x
         except ValueError as e: raise ValueError(f'movie {movie.name}, frame {t}: {e}') from e
 
@@ -143,31 +142,23 @@ def load_block(path):
 
 # %% ../nbs/44_movies.ipynb #921368d5
 @lru_cache(2)
-def open_again(job:str) -> tuple: # run, movie
-    "Open run and movie from a description in JSON, once in a process; `ValueError` if they are not the same."
-    job = json.loads(job)
-    run, movie = load_run(job['run'], job['device']), open_movie(**job['movie'])
-    for what, here, there in ('run', run_key(run), job['run_key']), ('movie', movie.stamp, job['stamp']):
-        if here != there: raise ValueError(
-            f'a worker found another {what} in {run.folder if what == "run" else movie.source}: save it '
-            'where all workers see the same files (and the same package versions), or use n_workers=1')
-    return run, movie
+def load_again(folder:str, device:str, key:str): # a run
+    "Open a run, once in a process; `ValueError` if it is not the same."
+    run = load_run(folder, device)
+    if run_key(run) != key: raise ValueError(
+        f'a worker found another run in {folder}: save it where all workers see the same files '
+        '(and the same package versions), or use n_workers=1')
+    return run
 
 def remote_block(part) -> pd.DataFrame:
-    "Predict a block, given as (description of run and movie, frames)."
-    run, movie = open_again(part[0])
-    return next(predict_blocks(run, movie, [part[1]]))
+    "Predict a block, given as (description of the run, description of the movie, frames)."
+    run, movie, frames = part
+    return next(predict_blocks(load_again(*run), open_again(movie), [frames]))
 
 # %% ../nbs/44_movies.ipynb #5543eda9
-def describe_job(run, movie:Movie) -> str: # JSON
-    "Say how to open run and movie elsewhere; `ValueError` for a movie that is in memory only."
-    if movie.again is None or not movie.stamp: raise ValueError(
-        f'movie {movie.name} is in memory only ({movie.source}): with several processes or a scheduler give '
-        'the path of a movie on disk, or use n_workers=1')
-    where = movie.again['path']
-    where = where if is_address(where) else str(Path(where).resolve())
-    return json.dumps(dict(run=str(Path(run.folder).resolve()), device=str(run.device), run_key=run_key(run),
-                           movie=movie.again | dict(path=where, lineage_file=None), stamp=movie.stamp))
+def describe_run(run) -> tuple: # arguments of `load_again`
+    "Say how to open a run elsewhere."
+    return str(Path(run.folder).resolve()), str(run.device), run_key(run)
 
 # %% ../nbs/44_movies.ipynb #39df1a7d
 def all_blocks(run, # trained run
@@ -185,8 +176,8 @@ def all_blocks(run, # trained run
     if scheduler is None and n_workers == 1:
         tables = zip(todo, predict_blocks(run, movie, [blocks[n] for n in todo]))
     else:
-        job = describe_job(run, movie)
-        parts = [(job, blocks[n]) for n in todo]
+        job = describe_run(run), describe_movie(movie)
+        parts = [(*job, blocks[n]) for n in todo]
         found = in_cluster(remote_block, parts, n_workers, scheduler) if todo else ()
         tables = ((todo[n], table) for n, table in found)
     begun, n_nuclei = time.perf_counter(), 0
@@ -220,7 +211,8 @@ def conclude(run, # trained run
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[table_columns(run)[len(PLACE):]].to_numpy(float), run.states)
     if lineage: suspects = suspicious_places(found, links, known)
-    if decode: found = decode_states(found, links, adjust=missing_prior(run))
+    if decode: found = decode_states(found, links, link_kinds(table, links, movie.voxel_size),
+                                     adjust=missing_prior(run))
     return found, division_candidates(found) if decode else None, suspects
 
 # %% ../nbs/44_movies.ipynb #d76c730c
@@ -245,8 +237,9 @@ def predict_movie(run, # trained run
     if n_workers > 1 or scheduler is not None: import_dask()
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
     frames, place = check_frames(movie, frames), None
+    check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     if output_dir is not None:
-        has = [movie.name, movie.image_frames, movie.seg_frames, movie_stamp(movie)]
+        has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, movie_stamp(movie)]
         place = open_job(output_dir, fingerprint([run_key(run), has, frames, BLOCK]))
     table = all_blocks(run, movie, frames, place, n_workers, scheduler)
     found, divisions, suspects = conclude(run, movie, table, decode, lineage)

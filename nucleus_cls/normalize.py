@@ -14,6 +14,9 @@ from functools import partial
 
 import numpy as np
 
+from .register import REGISTER, align
+from .space import check_voxel, crop_edges, cut_box, to_grid, voxel_step
+
 # %% ../nbs/10_normalize.ipynb #53326a27
 def settings_from(cls:type, # a dataclass of settings
                   values:dict, # field name → value; lists become tuples
@@ -34,18 +37,28 @@ CHANNELS = ('t-1', 't', 't+1', 'mask', 'others', 'seg t-1', 'seg t+1')
 @dataclass(frozen=True)
 class Preprocess:
     "How crops become a tensor; the defaults are the rule, `imaged_only=False` is what the old scripts did."
-    crop_size:int=64 # edge of the cube that was cut, voxels, ≥1; None where `padding` decides
-    padding:float=None # box cut, in bounding boxes of the nucleus, ≥1; None where `crop_size` decides
+    crop_size:int=64 # edge of the cube that was cut, voxels, ≥1; None where another decides
+    padding:float=None # box cut, in bounding boxes of the nucleus, ≥1; None where another decides
     tensor_size:int=32 # edge of the tensor, voxels, ≥8
     imaged_only:bool=True # intensity range over the imaged voxels only (False: over all)
     offsets:tuple=(-1, 0, 1) # frames read, relative to the event frame, ascending
     channels:tuple=CHANNELS[:4] # of the tensor: the first four of CHANNELS, or all seven
+    size_um:float=None # edge of the cube that was cut, µm, >0; None where another decides
+    voxel_um:tuple=None # voxels of the tensor, (z,y,x) or one edge, µm; None: as they come, size not known
+    register:str='none' # are t-1 and t+1 moved to lie on t: 'none' or 'crop'
 
     def __post_init__(self):
-        if (self.crop_size is None) == (self.padding is None):
-            raise ValueError(f'Preprocess: crop_size={self.crop_size}, padding={self.padding}: give one')
-        for name, kind, least in ('crop_size', int, 1), ('padding', (int, float), 1), ('tensor_size', int, 8):
-            value = getattr(self, name)
+        cut = self.crop_size, self.padding, self.size_um
+        if sum(v is not None for v in cut) != 1:
+            raise ValueError('Preprocess: crop_size={}, padding={}, size_um={}: give one'.format(*cut))
+        um = (self.voxel_um,)*3 if isinstance(self.voxel_um, (int, float)) else self.voxel_um
+        object.__setattr__(self, 'voxel_um', check_voxel(um))
+        if self.size_um is not None and um is None: raise ValueError(
+            f'Preprocess: size_um={self.size_um}: give voxel_um, too')
+        if self.register not in REGISTER:
+            raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
+        for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8):
+            value, kind = getattr(self, name), (int, float) if name in ('padding', 'size_um') else int
             if value is None and name != 'tensor_size': continue
             if not isinstance(value, kind) or value < least:
                 raise ValueError(f'Preprocess: {name}={value!r}: expected a {"" if kind != int else "whole "}'
@@ -176,13 +189,14 @@ def pick_frames(raw, # raw intensity, (T,Z,Y,X) or T volumes (Z,Y,X) in time ord
     with np.errstate(over='ignore'):
         return np.stack([raw[middle + o].astype(dtype, order='C', copy=False) for o in prep.offsets])
 
-# %% ../nbs/10_normalize.ipynb #4493d87c
+# %% ../nbs/10_normalize.ipynb #7cc3cdbf
 def to_cache(raw, # raw intensity, (T,Z,Y,X), counts
              mask:np.ndarray, # the nucleus, bool, 0/1 or seg ids, (Z,Y,X); None: left empty
              imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
              prep:Preprocess=None, # settings; None: the defaults
              size:int=40, # edge of what is kept, voxels, ≥`prep.tensor_size`
              segs=None, # seg ids of each frame, as `pack_masks` takes them
+             voxel=None, # voxel size of the crops, (z,y,x), µm; None: not known
             ) -> tuple: # raw (T,size,size,size) in native dtype, masks uint8 (size,size,size), lo, hi
     "Keep the middle of a sample in its native dtype, with the intensity range of the whole crop."
     prep = prep or Preprocess()
@@ -192,9 +206,17 @@ def to_cache(raw, # raw intensity, (T,Z,Y,X), counts
     mask = np.zeros(raw.shape[1:], bool) if mask is None else nucleus_mask(mask)
     imaged = None if imaged is None or not prep.imaged_only else np.asarray(imaged, bool)
     if imaged is not None and imaged.ndim == 4: imaged = pick_frames(imaged.view(np.uint8), prep).view(bool)
+    step = voxel_step(prep, voxel)
+    if step is not None:
+        box = crop_edges(prep, voxel), prep.tensor_size
+        raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
     lo, hi = intensity_range(raw, imaged)
-    kept = fit_shape(raw, size, raw.dtype.type(lo))
-    if imaged is not None: kept[~np.broadcast_to(fit_shape(imaged, size, False), kept.shape)] = lo
+    if prep.register != 'none':
+        raw, imaged, segs = align(raw, imaged, segs, prep.offsets, raw.dtype.type(lo))
+    if step is not None: kept, mask, segs = to_grid(raw, mask, imaged, segs, step, size, lo, hi)
+    else:
+        kept = fit_shape(raw, size, raw.dtype.type(lo))
+        if imaged is not None: kept[~np.broadcast_to(fit_shape(imaged, size, False), kept.shape)] = lo
     return kept, pack_masks(mask, segs, prep, size), lo, hi
 
 # %% ../nbs/10_normalize.ipynb #d86a40b4
@@ -223,8 +245,9 @@ def to_tensor(raw, # raw intensity, (T,Z,Y,X), counts
               imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
               prep:Preprocess=None, # settings; None: the defaults
               segs=None, # seg ids of each frame, as `pack_masks` takes them; only read for seven channels
+              voxel=None, # voxel size of the crops, (z,y,x), µm; None: not known
              ) -> np.ndarray: # float32 (C,S,S,S) in [0,1], frames first; S is `prep.tensor_size`
     "Turn the crops of one nucleus into what the network reads."
     prep = prep or Preprocess()
-    cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs)
+    cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, voxel)
     return from_cache(*(np.asarray(a)[None] for a in cached), prep.channels)[0]

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import environment, fingerprint, progress, write_json
-from .files import check_size, inside, why
+from .files import check_array, check_count, check_size, inside, why
 from .graphs import unit_um, write_geff
 from .lineage import graph_from_lineage
 from .movie import Layout, Movie, is_address, open_movie
@@ -29,7 +29,8 @@ def _plainly(path):
     "Turn whatever a store, a codec or the network raises into one line that names the path."
     try: yield
     except ImportError as e:
-        raise ValueError(f"{path}: needs another library ({e}): pip install 'nucleus_cls[zarr]'") from e
+        more = " (and pip install 'nucleus_cls[zarr]')" if 'http' in str(path)[:5] else ''
+        raise ValueError(f'{path}: needs another library: {why(e)}{more}') from e
     except Exception as e:
         raise ValueError(f'{path}: {why(e).removeprefix(f"{path}: ")}') from e
 
@@ -69,11 +70,11 @@ class Pyramid:
             names = [str(a.get('name')) for a in axes]
             raise ValueError(f'its axes {names} for {self.array.ndim} dimensions are not of t, c, z, y, x')
         shape = dict(zip(self.axes, self.array.shape))
-        self.n_frames, self.n_channels = shape.get('t', 1), shape.get('c', 1)
+        self.n_frames, self.n_channels = check_count(shape.get('t', 1), f'{what}, frames'), shape.get('c', 1)
         self.shape = tuple(shape.get(a, 1) for a in 'zyx')
         self.voxel_size = _voxel_size(axes, self.axes, level, scales[0])
         check_size(self.shape, self.array.dtype, what)
-        check_size(self.array.shards or self.array.chunks, self.array.dtype, f'{what}: a chunk')
+        check_array(self.array, what)
 
     def volume(self, t:int, channel:int=0) -> np.ndarray: # (Z,Y,X)
         "Read one frame of one channel."
@@ -171,7 +172,8 @@ def _stamp(path, image:Pyramid) -> str:
         about += [[p.name, p.stat().st_mtime_ns] for p in near if p.is_dir()]
     return fingerprint(about)
 
-LAYOUTS = [Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open_image, image_name)]
+LAYOUTS = [Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open_image, image_name,
+                  ('segs', 'channel'))]
 
 # %% ../nbs/05_omezarr.ipynb #ed252dc6
 def write_omezarr(movie, # a Movie or a simulated movie

@@ -62,7 +62,7 @@ def state_style(state, # one of STATES, `unknown`, or '' and None for no predict
                ) -> dict: # keywords of `paint`
     "Say how the outline of a nucleus of some state is drawn."
     event, known = state in EVENTS, state in STATES
-    casing = (rgb('#ffffff') if known else rgb('#aaaaaa')) if light else (0, 0, 0)
+    casing = (rgb('#ffffff') if known else rgb('#777777')) if light else (0, 0, 0)
     return dict(color=rgb(STATE_COLORS.get(state, '#888888')), width=unit*(2.4 if event else 1.4),
                 fill=.18 if event else 0., broken=not known, casing=casing)
 
@@ -89,7 +89,7 @@ def count_columns(counts:pd.DataFrame, # from `counted`: what was predicted
     now = lambda c: c.loc[t].to_dict() if t in c.index else {}
     if true is not None: return {'true': now(true), 'pred.': now(counts)}
     so_far = counts.loc[:t].sum()
-    return {'now': now(counts), 'so far': {s: int(n) for s, n in so_far.items() if s in EVENTS}}
+    return {'now': now(counts), 'so far': {s: int(so_far.get(s, 0)) for s in EVENTS}}
 
 # %% ../nbs/52_panels.ipynb #2a8bddc6
 def ring(state, size:int, unit:float, light:bool) -> Image.Image:

@@ -18,24 +18,28 @@ import numpy as np
 
 from .core import progress
 from .crops import imaged_voxels
+from .files import why
 from .folders import find_samples, read_sample, read_sample_row
 from .movie import check_seg, read_tiff
 from .movies import predict_movie, stream_movie
 from .normalize import Preprocess, to_tensor
 from .predictions import Predictions, predict_stream, tabulate, try_tensor
+from .space import check_space, check_voxel, crop_edges
 from .timepoint import fill_window, stream_timepoint
 
 # %% ../nbs/40_predict.ipynb #c783114e
 def is_timepoint(vol:np.ndarray, # volume of frame t, (Z,Y,X)
                  seg, # nucleus ids or mask, (Z,Y,X), or None
                  prep:Preprocess, # settings of the run
+                 voxel=None, # voxel size, (z,y,x), µm; None: not known
                 ) -> bool:
     "Say whether a volume can only be a whole timepoint, not the crop of one nucleus."
-    edge = prep.crop_size
-    if seg is None: return edge is not None and max(vol.shape) > 2*edge
+    edges = crop_edges(prep, voxel)
+    if seg is None: return edges is not None and max(vol.shape) > 2*max(edges)
     if not ((seg > 0) & (seg < seg.max())).any(): return False   # a single id: the nucleus
     if not seg[tuple(n//2 for n in seg.shape)]: return True      # nothing at the centre
-    return edge is not None and (len(set(vol.shape)) > 1 or max(vol.shape) > edge + 1)
+    if edges is None: return False
+    return len(set(edges)) == 1 < len(set(vol.shape)) or max(vol.shape) > max(edges) + 1
 
 # %% ../nbs/40_predict.ipynb #b8b67507
 KEYS = ('t-1', 't', 't+1', 'mask')   #: names of the arrays in a dictionary or .npz
@@ -59,13 +63,13 @@ def parse_volume_path(path) -> dict: # movie and frame, as far as the path tells
     return dict(movie=folder.name, frame=int(match[1])) if match else {}
 
 # %% ../nbs/40_predict.ipynb #c3f55444
-def _timepoint(run, frames, seg, ids, where) -> Predictions:
+def _timepoint(run, frames, seg, ids, where, voxel) -> Predictions:
     "Predict nuclei of a timepoint."
     if seg is None: raise ValueError('a whole timepoint needs a seg that says where its nuclei are: give one')
-    nuclei = stream_timepoint(frames, seg, run.preprocess, ids)
+    nuclei = stream_timepoint(frames, seg, run.preprocess, ids, voxel=voxel)
     return tabulate(*predict_stream(run, (({**where, **row}, x) for row, x in nuclei)), run.states)
 
-def _one(run, frames, seg, where) -> Predictions:
+def _one(run, frames, seg, where, voxel) -> Predictions:
     "Predict one nucleus from its crops; a crop that cannot be scaled is an error here."
     if seg is None and 'mask' in run.model.channels:
         raise ValueError('this model also looks at the mask of the nucleus: give a seg or mask of frame t')
@@ -74,7 +78,7 @@ def _one(run, frames, seg, where) -> Predictions:
     if seg is not None and seg.max() > 1: row['nucleus_id'] = int(seg[tuple(n//2 for n in seg.shape)]) or None
     seen = [imaged_voxels(v, seg) for v in volumes]
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
-    x = to_tensor(volumes, seg, imaged, run.preprocess)
+    x = to_tensor(volumes, seg, imaged, run.preprocess, voxel=voxel)
     return tabulate(*predict_stream(run, [(row, x)]), run.states)
 
 # %% ../nbs/40_predict.ipynb #c03b30a6
@@ -86,16 +90,19 @@ def predict_volumes(run, # trained run
                     full:bool=False, # whole timepoint; False: crops of one nucleus at their centre
                     nuclei_ids=None, # ids to predict, of a whole timepoint; None: all
                     where:dict=None, # movie and frame; None: as far as the file name of `current` tells
+                    voxel_size=None, # (z,y,x), µm; None: not known
                    ) -> Predictions:
     "Predict all or some nuclei of a timepoint, or one nucleus from its crops."
     if where is None: where = parse_volume_path(current) if isinstance(current, (str, Path)) else {}
     frames = [as_volume(v, name) for v, name in zip((previous, current, following), KEYS)]
     seg = None if seg is None else check_seg(as_volume(seg, 'seg'), 'seg')
-    if full or nuclei_ids is not None: return _timepoint(run, frames, seg, nuclei_ids, where)
-    if frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess): raise ValueError(
+    if full or nuclei_ids is not None: found = _timepoint(run, frames, seg, nuclei_ids, where, voxel_size)
+    elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, voxel_size): raise ValueError(
         f'{frames[1].shape} voxels look like a whole timepoint: give full=True (--full_timestamp) for all '
         'nuclei, nuclei_ids for some; for one, crops with the nucleus at the centre, or its binary mask')
-    return _one(run, frames, seg, where)
+    else: found = _one(run, frames, seg, where, voxel_size)
+    check_space(run.preprocess, voxel_size, 'this volume')   # an error says enough, so a warning comes last
+    return found
 
 # %% ../nbs/40_predict.ipynb #35e82c13
 MAX_GIB = 8   #: an .npz whose arrays declare more than this is refused before they are unpacked
@@ -111,7 +118,8 @@ def load_npz(path, # .npz file
         with np.load(path, allow_pickle=False) as arrays: return {n: arrays[n] for n in sizes}
     except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file') from None
     except (ValueError, EOFError, OSError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error) as e:
-        raise ValueError(f'{path}: no .npz of plain arrays ({e}); make one by numpy.savez_compressed') from e
+        raise ValueError(f'{path}: no .npz of plain arrays ({why(e)}); '
+                         'make one by numpy.savez_compressed') from e
 
 def _declared_bytes(z:zipfile.ZipFile, name:str) -> int:
     "Read the header of an array in an archive; `ValueError` if it holds anything but numbers."
@@ -129,6 +137,7 @@ def predict_arrays(run, # trained run
                    full:bool=None, # whole timepoint? None: as `is_timepoint` says
                    nuclei_ids=None, # ids to predict, of a whole timepoint; None: all
                    where:dict=None, # movie and frame, where known
+                   voxel_size=None, # (z,y,x), µm; None: not known
                   ) -> Predictions:
     "Predict arrays; a volume in which the mask's ids tell that it is no crop is taken as a whole timepoint."
     source, names = 'arrays', (*KEYS, 'seg', 'label')
@@ -141,21 +150,26 @@ def predict_arrays(run, # trained run
     frames = [as_volume(arrays[n], n) for n in KEYS[:3]]
     seg = as_volume(arrays[masks[0]], masks[0]) if masks else None
     if full is None and seg is not None and frames[1] is not None:
-        full = is_timepoint(frames[1], seg, run.preprocess)
-    return predict_volumes(run, *frames, seg, full, nuclei_ids, where or {})
+        full = is_timepoint(frames[1], seg, run.preprocess, voxel_size)
+    return predict_volumes(run, *frames, seg, full, nuclei_ids, where or {}, voxel_size)
 
 # %% ../nbs/40_predict.ipynb #97250331
 def predict_folders(run, # trained run
                     paths, # sample folders, or folders of them; one path or several
+                    voxel_size=None, # (z,y,x), µm, of folders that do not say it
                    ) -> Predictions:
     "Predict sample folders; one that lacks a frame is a `ValueError` that names it."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
-    folders = [f for p in paths for f in _sample_folders(Path(p))]
+    folders, seen = [f for p in paths for f in _sample_folders(Path(p))], set()
+    voxel_size = check_voxel(voxel_size)
     def stream():
         for path in progress(folders, 'predicting', 'nucleus'):
             row = read_sample_row(path)
             crops = read_sample(path, row)
-            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess)
+            voxel = crops.row['voxel_size_um'] or voxel_size
+            if voxel not in seen: check_space(run.preprocess, voxel, f'sample {path.name}')
+            seen.add(voxel)
+            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, voxel=voxel)
             if flag and len(folders) == 1: raise ValueError(f'{path}: nothing to see in these crops ({flag})')
             yield {**row, 'true_state': row['state'], 'quality': flag}, x
     return tabulate(*predict_stream(run, stream()), run.states)

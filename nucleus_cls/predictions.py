@@ -17,6 +17,7 @@ from .core import STATES, atomic_path
 from .metrics import predicted_states
 from .normalize import known_segs, to_tensor
 from .samples import open_samples
+from .space import check_space
 
 # %% ../nbs/33_predictions.ipynb #bc0bfa1d
 @dataclass(repr=False)
@@ -112,9 +113,10 @@ def try_tensor(raw, # raw intensity, (T,Z,Y,X), counts
                imaged, # bool, (T,Z,Y,X); None: all were imaged
                prep, # Preprocess
                segs=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
+               voxel=None, # voxel size of the crops, (z,y,x), µm; None: not known
               ) -> tuple: # (tensor (C,S,S,S), ''), or (None, what is wrong)
     "Make a tensor, or say in one word why the crop cannot be scaled."
-    try: return to_tensor(raw, mask, imaged, prep, segs), ''
+    try: return to_tensor(raw, mask, imaged, prep, segs, voxel), ''
     except ValueError as e:
         for words, flag in UNSCALABLE.items():
             if words in str(e): return None, flag
@@ -125,9 +127,12 @@ def sample_probs(run, # trained run
                  samples, # Samples, as `open_samples` gives them
                 ) -> tuple: # probabilities (N,K) and quality (N,), in the order of `samples.table`
     "Predict all samples of a set."
+    for movie in samples.movies:
+        check_space(run.preprocess, samples.settings[movie].get('voxel_size_um'), f'movie {movie}')
     def stream():
         for i, crops in samples.iter_crops(what='predicting'):
-            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, known_segs(crops))
+            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, known_segs(crops),
+                                 crops.row.get('voxel_size_um'))
             yield dict(row=i, quality=flag), x
     if not len(samples): return np.zeros((0, len(run.states))), np.zeros(0, object)
     rows, probs = predict_stream(run, stream())

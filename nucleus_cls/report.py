@@ -15,6 +15,7 @@ from fastcore.xml import FT, Details, Summary
 from .charts import (EVENTS, plot_confusion, plot_history, plot_state_counts, states_over_time,
                                 tally)
 from .core import STATES, environment, read_json, today
+from .files import open_table, plainly
 from .metrics import confusion, scoring_sets
 from .page import figure_block, list_block, table_block, text_block, tiles_block, write_report
 from .visualize import overlay, plot_crops
@@ -62,8 +63,9 @@ def read_predictions(path, # predictions.csv
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file; nucleus_predict and nucleus_evaluate write one')
     words = dict.fromkeys(('movie', 'state', 'quality', 'true_state'), str)
-    numbers = {c: ['', 'nan'] for c in pd.read_csv(path, nrows=0) if c not in words}
-    table = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=numbers)
+    with plainly(path):
+        numbers = {c: ['', 'nan'] for c in pd.read_csv(open_table(path), nrows=0) if c not in words}
+        table = pd.read_csv(open_table(path), dtype=words, keep_default_na=False, na_values=numbers)
     missing = [c for c in ('movie', 'frame', 'nucleus_id', 'state') if c not in table]
     if missing:
         raise ValueError(f'{path}: lacks the columns {", ".join(missing)}; is it a table of predictions?')

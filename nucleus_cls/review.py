@@ -13,10 +13,11 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+from ipyevents import Event
 
 from .charts import Picture, png_bytes
 from .core import STATES, UNKNOWN, atomic_path, node_name, today
-from .files import read_text
+from .files import open_table, why
 from .samples import Samples
 from .visualize import plot_crops
 
@@ -28,9 +29,8 @@ def read_corrections(path) -> pd.DataFrame: # one row a judgement, COLUMNS; empt
     "Read a table of corrections; `ValueError` if it is something else."
     path = Path(path)
     if not path.exists(): return pd.DataFrame({c: pd.Series(dtype=object) for c in COLUMNS})
-    read_text(path)
-    try: table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as e: raise ValueError(f'{path}: no table ({e})') from e
+    try: table = pd.read_csv(open_table(path), dtype=str, keep_default_na=False)
+    except (ValueError, pd.errors.ParserError) as e: raise ValueError(f'{path}: no table ({why(e)})') from e
     if tuple(table) != COLUMNS: raise ValueError(f'{path}: not a table of corrections; expected the columns '
                                                  f'{", ".join(COLUMNS)}, found {", ".join(table)[:100]}')
     if len(bad := set(table['new_state']) - {*STATES, UNKNOWN, REJECTED, ''}):
@@ -152,23 +152,22 @@ def review_picture(review:Review) -> Picture: # None where nothing is left
 
 # %% ../nbs/56_review.ipynb #f4cbe55a
 class Inspector(widgets.VBox):
-    "A window on a `Review`: crops, buttons, and a field for keys."
+    "A window on a `Review`: crops, and a button and a key for each answer."
     def __init__(self, *args, **kw): # as for `Review`
         self.review = Review(*args, **kw)
         self.image, self.note = widgets.Image(format='png'), widgets.HTML()
-        self.key = widgets.Text(placeholder='key: k 1 2 3 4 r s u', layout={'width': '160px'})
         self.buttons = {word: widgets.Button(description=f'{word} ({key})') for key, word in KEYS.items()}
         for word, button in self.buttons.items(): button.on_click(lambda _, word=word: self.say(word))
-        self.key.observe(self.press, 'value')
-        row = widgets.HBox([self.key, *self.buttons.values()], layout={'flex_flow': 'row wrap'})
-        super().__init__([self.note, self.image, row])
+        row = widgets.HBox(list(self.buttons.values()), layout={'flex_flow': 'row wrap'})
+        super().__init__([self.note, self.image, row], layout={'align_items': 'flex-start'})
+        self.keyboard = Event(source=self, watched_events=['keydown'], ignore_modifier_key_events=True)
+        self.keyboard.on_dom_event(self.press)
         self.draw()
 
-    def press(self, change):
-        "Take a key."
-        word = KEYS.get(change['new'][-1:].lower())
-        self.key.value = ''
-        if word: self.say(word)
+    def press(self, event:dict): # as the browser sends it
+        "Take a key; a key held down counts once, and Ctrl+S means no skip."
+        held = any(event.get(k) for k in ('repeat', 'ctrlKey', 'metaKey', 'altKey'))
+        if not held and (word := KEYS.get(event['key'].lower())): self.say(word)
 
     def say(self, word:str):
         "Pass on what was clicked, and show what comes next."
@@ -179,6 +178,6 @@ class Inspector(widgets.VBox):
         "Show the next sample, or that there is none."
         said, n, fig = self.review.said, len(self.review.left), review_picture(self.review)
         kept, name = int((said['old_state'] == said['new_state']).sum()), html.escape(self.review.path.name)
-        self.image.value = png_bytes(fig, dpi=160) if fig else b''
+        self.image.value = png_bytes(fig, dpi=120) if fig else b''
         self.note.value = (f'{n} to look at; {kept} kept, {len(said) - kept} changed, in {name}' if n
                            else f'Nothing left to look at; {len(said)} judgements in {name}')

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import read_json
-from .files import check_size, inside, load_array, need, why
+from .files import check_count, check_size, inside, load_array, need, why
 from .movie import Layout, Movie, stamp_of
 from .tiff import TiffStack, choose_channel, name_axes, read_tiff, take_volume
 
@@ -26,8 +26,8 @@ def match_files(folder, # the movie's folder
     "Find the file of every frame; `ValueError` when two claim one, or for a pattern that leads out."
     folder, pattern = Path(folder), str(pattern).replace('\\', '/').removeprefix('./')
     if pattern.count('{t}') != 1 or pattern.startswith('/') or '..' in pattern.split('/'):
-        raise ValueError(f'pattern {pattern!r}: expected a path inside {folder.name} with {{t}} for the '
-                         "frame, such as 'raw/*_T{t}.tif'")
+        raise ValueError(f'{folder}: pattern {pattern[:60]!r}: expected a path in {folder.name} with {{t}} '
+                         "for the frame, such as 'raw/*_T{t}.tif'")
     kinds = {'*': '[^/]*', '?': '[^/]', '{t}': '([0-9]{1,9})'}
     exact = ''.join(kinds.get(p) or re.escape(p) for p in re.split(r'(\*|\?|\{t\})', pattern))
     found = {}
@@ -63,7 +63,8 @@ class ArrayStack:
                              f'{array.shape}')
         self.axes = name_axes(names or '?'*(array.ndim - 2) + 'YX', axes, what)
         size = dict(zip(self.axes, array.shape))
-        self.n_frames, self.shape = size.get('T', 1), tuple(size.get(a, 1) for a in 'ZYX')
+        self.n_frames = check_count(size.get('T', 1), f'{what}, frames')
+        self.shape = tuple(size.get(a, 1) for a in 'ZYX')
         self.channel, self.voxel_size = choose_channel(size.get('C', 1), [], channel, what), None
         check_size(self.shape, array.dtype, what)
 
@@ -146,6 +147,7 @@ def _hdf_stacks(path, options:dict) -> tuple: # (frame → (stack, frame in it) 
             stack = ArrayStack(array, options.get('axes'), f'{path}, {array.name}', channel,
                                labels if set(labels.upper()) <= set('TCZYX') else None)
             check_size(array.chunks or (1,), array.dtype, f'{path}, {array.name}: a chunk')
+            check_size(stack.shape, array.dtype, f'{path}, {array.name}', array.id.get_storage_size())
             size = np.ravel(array.attrs.get('element_size_um', ()))
             if size.shape == (3,) and size.dtype.kind in 'fi': stack.voxel_size = tuple(map(float, size))
             by_frame |= {t: (stack, 0)} if t is not None else {i: (stack, i) for i in range(stack.n_frames)}
@@ -165,7 +167,12 @@ def read_description(path) -> dict: # options of `open_movie`; empty where there
         if key in SAYS: continue
         near = difflib.get_close_matches(key, SAYS, 1)
         hint = f'did you mean {near[0]}?' if near else f'expected {", ".join(SAYS)}'
-        raise ValueError(f'{file}: {key!r} is not known; {hint}')
+        raise ValueError(f'{file}: {key[:40]!r} is not known; {hint}')
+    kinds = dict.fromkeys(('images', 'segs', 'lineage_file', 'axes'), str) | {'lineage_offset': int}
+    for key, kind in kinds.items():
+        if not isinstance(held.get(key), (kind, type(None))): raise ValueError(
+            f'{file}: {key} is {str(held[key])[:40]}; expected {"text" if kind is str else "a whole number"}')
+    check_count(abs(held.get('lineage_offset') or 0), f'{file}: lineage_offset, frames')
     if lineage := held.get('lineage_file'):
         held['lineage_file'] = Path(path)/inside(lineage, path, f'{file}: the lineage')
         if not held['lineage_file'].exists(): raise FileNotFoundError(f'{file}: there is no {lineage}')
@@ -173,8 +180,9 @@ def read_description(path) -> dict: # options of `open_movie`; empty where there
 
 def find_series(path, options) -> list: # the folder, where it is one
     "See a series of files where a pattern is given, or the folder has a movie.json."
-    told = '{t}' in str(options.get('images') or '') or (Path(path)/'movie.json').is_file()
-    return [Path(path)] if Path(path).is_dir() and told else []
+    path, pattern = Path(path), str(options.get('images') or '')
+    if not path.is_dir(): return []
+    return [path] if (path/'movie.json').is_file() or '{t}' in pattern and match_files(path, pattern) else []
 
 # %% ../nbs/05_stacks.ipynb #e8c131dd
 def open_series(path, name:str, options:dict) -> Movie:

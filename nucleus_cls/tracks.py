@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .files import array_names, load_array, read_text, why
+from .files import array_names, load_array, open_table, read_text, why
 from .points import Points, link_rows, note
 
 # %% ../nbs/03_tracks.ipynb #df276f46
@@ -99,7 +99,7 @@ COLUMNS = {'frame': ('frame', 't', 'time', 'timepoint', 'axis-0'), 'z': ('z', 'a
 def read_table(path, # CSV file with commas, semicolons, tabs or blanks between
               ) -> pd.DataFrame: # columns by our names
     "Read a CSV file; without titles its columns are t z y x id parent."
-    text = read_text(path)
+    text = open_table(path).read()
     head = next((line for line in text.splitlines() if line.strip()), '').lstrip('# ')
     mark = next((c for c in '\t;,' if c in head), r'\s+')
     titles = [c.strip().strip('"').lower() for c in re.split(mark, head.strip())]

@@ -19,7 +19,7 @@ import torch
 
 from . import core
 from .config import TrainConfig
-from .material import describe_run, prepare
+from .material import corrected, describe_run, prepare
 from .metrics import scores
 from .models import build_model
 from .normalize import fit_shape, from_cache
@@ -74,9 +74,9 @@ def load_last(folder:Path, # run folder
     try: last = torch.load(path, map_location='cpu', weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as e:
         raise ValueError(f'{path} cannot be read ({type(e).__name__}): delete it to start anew') from e
-    was, now = last['config'], config.to_dict()
-    changed = [f'{k} was {was.get(k)!r} and is now {now[k]!r}' for k in now
-               if now[k] != was.get(k) and k not in ('device', 'cache_gib')]
+    was, now = TrainConfig().to_dict() | last['config'], config.to_dict()   # a setting newer than the run
+    changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
+               if now[k] != was[k] and k not in ('device', 'cache_gib')]
     if last['data_hash'] != data_hash: changed.append('these are not the samples it began with')
     if not changed: return last
     raise ValueError(f'{folder}: cannot resume: {changed[0]}; give the same, or name another --output_dir')
@@ -126,7 +126,8 @@ def train(samples, # Samples, as `open_samples` gives them
           progress:bool=True, # show a bar, and say what is done
          ) -> Run: # with the best weights
     "Train a network; `ValueError` for samples, settings or a folder that cannot be used."
-    config, folder, data_hash = config or TrainConfig(), Path(output_dir), samples.data_hash
+    config, folder = config or TrainConfig(), Path(output_dir)
+    data_hash = (samples := corrected(samples, config.corrections)).data_hash
     use_all_cores()
     team = find_team(config.device)
     progress, last = progress and team.rank == 0, load_last(folder, config, data_hash, resume)

@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
 
-from .charts import CURVES, EVENTS, STYLE, Picture
+from .charts import CURVES, EVENTS, STYLE, YELLOW, Picture
 from .core import STATE_COLORS, STATES, UNKNOWN
 from .crops import find_nuclei
 
@@ -81,7 +81,7 @@ def draw(ax, # matplotlib axes
     (h, w), (left, top) = np.multiply(flat.shape[:2], pixel), corner
     ax.imshow(flat, extent=(left, left + w, top + h, top), **kw)
     for nucleus_id, lines in (traced or {}).items():
-        style = {'colors': CURVES[1], 'linewidths': .9} | (look(nucleus_id) if look else {})
+        style = {'colors': YELLOW, 'linewidths': .9} | (look(nucleus_id) if look else {})
         lines = [(line[:, ::-1] + .5)*pixel[::-1] + corner for line in lines]
         ax.add_collection(LineCollection(lines, **style))
     ax.set(xlim=(left, left + w), ylim=(top + h, top), aspect='equal')
@@ -128,10 +128,13 @@ def probability_bars(ax, # matplotlib axes
     "Draw the probability of each state as a bar in its colour."
     probs = pd.Series(probs, dtype=float)
     ax.barh(range(len(probs)), probs, .7, color=[STATE_COLORS.get(s, CURVES[0]) for s in probs.index])
-    for i, (state, p) in enumerate(probs.items()):
-        ax.text(.02, i, f'{state} {p:.2f}', va='center', fontsize=7, path_effects=HALO)
-    ax.set(xlim=(0, 1), ylim=(len(probs) - .4, -.6), xticks=(0, .5, 1), yticks=(), facecolor='#222222')
-    ax.tick_params(labelsize=6, length=2)
+    for i, p in enumerate(probs):
+        where = dict(x=p - .03, ha='right', color='#111111') if p > .6 else dict(x=p + .03, ha='left')
+        ax.text(y=i, s=f'{p:.2f}', va='center', fontsize=7, **where)
+    ax.set(xlim=(0, 1), ylim=(len(probs) - .4, -.6), xticks=(0, .5, 1), facecolor='#222222')
+    ax.set_yticks(range(len(probs)), [s.replace('_', '\n') for s in probs.index], fontsize=7)
+    ax.tick_params(axis='x', labelsize=6, length=2)
+    ax.tick_params(axis='y', length=0)
 
 # %% ../nbs/50_visualize.ipynb #700915f0
 @rc_context(STYLE | DARK)
@@ -148,8 +151,8 @@ def plot_crops(raw, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S)
         raise ValueError(f'raw {np.shape(raw)}, mask {np.shape(mask)}: expected (T,Z,Y,X) and (Z,Y,X)')
     raw, mask, n, bars = np.asarray(raw), np.asarray(mask) > 0, len(raw), probs is not None
     lo, hi = contrast(raw, 1, 99.8)
-    fig = Picture(figsize=(1.15*(n + 1) + 1.3*bars, 1.55))
-    axes = fig.subplots(1, n + 1 + bars, squeeze=False)[0]
+    fig = Picture(figsize=(1.15*(n + 1) + 1.9*bars, 1.55))
+    axes = fig.subplots(1, n + 1 + bars, squeeze=False, width_ratios=[1]*(n + 1) + [1.2]*bars)[0]
     traced = outlines(flatten(mask, 0, projection)[None].astype(np.uint8))
     for k, ax in enumerate(axes[:n]):
         draw(ax, flatten(raw[k], 0, projection), traced=traced, vmin=lo, vmax=hi)
