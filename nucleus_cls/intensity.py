@@ -16,8 +16,8 @@ def change_light(frames:torch.Tensor, # raw channels, (B,T,Z,Y,X) in [0,1]; chan
                 ) -> torch.Tensor: # the same tensor
     "Compute contrast·frames^gamma + brightness for every sample, within [0,1]."
     full = lambda v: v.reshape(*v.shape, *[1]*(5 - v.ndim))
-    power = frames.log_().mul_(full(gamma)).exp_()   # half the time of `pow_`; 0 becomes -inf, then 0 again
-    return power.mul_(full(contrast)).add_(full(brightness)).clamp_(0, 1)
+    if (gamma != 1).any(): frames.log_().mul_(full(gamma)).exp_()   # twice as quick as `pow_`
+    return frames.mul_(full(contrast)).add_(full(brightness)).clamp_(0, 1)
 
 # %% ../nbs/11_intensity.ipynb #06bc9ab7
 def depth_factor(loss:torch.Tensor, # share of the light lost, (B,), −1…1; <0: from the last slice on
