@@ -45,12 +45,13 @@ def every_epoch(recipe):
     finally: training.save_epoch = old
 
 
-def score_epochs(folder, samples):
-    "Macro-F1 of the clear nuclei after each epoch; epochs done before are read."
+def score_epochs(folder, samples, goal):
+    "Macro-F1 of the clear nuclei after each epoch until one reaches the goal; epochs done before are read."
     done, run = folder/'epochs'/'scores.json', load_run(folder)
     rows, true = scoring_sets(samples.table, {})['balanced']
     clear, found = samples.select(samples.table.index[rows]), read_json(done) if done.exists() else {}
     for path in progress(sorted((folder/'epochs').glob('*.safetensors')), f'epochs of {folder.name}', 'epoch'):
+        if max(found.values(), default=0) >= goal: break
         if path.stem in found: continue
         load_weights(run.model, path)
         found[path.stem] = scores(true, sample_probs(run, clear)[0], run.states)['macro_f1']
@@ -68,7 +69,7 @@ def reach(results, samples, out):
                  f'clock, {cost.iloc[1]:,.0f} s of the processor.')
     for row in done[done['recipe'] == BASELINE].to_dict('records'):
         folder = out/row['folder']
-        history, found = read_history(folder), score_epochs(folder, samples)
+        history, found = read_history(folder), score_epochs(folder, samples, goal)
         history['held_out'] = [found.get(f'{k:03}') for k in history['epoch']]
         clocks = [time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
         history.to_csv(folder/'epochs'/'history.csv', index=False)

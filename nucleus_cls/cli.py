@@ -235,12 +235,12 @@ def busiest_frame(table) -> int: # one row a nucleus: frame, state
     kinds = events.groupby('frame').state.agg(['nunique', 'size'])
     return int(kinds.sort_values(['nunique', 'size'], kind='stable').index[-1])
 
-def draw_frame(image, seg, table, path) -> Path: # `path`
+def draw_frame(image, seg, table, path, voxel_size=None) -> Path: # `path`
     "Save a picture of a frame, every nucleus outlined in the colour of its state."
     from nucleus_cls.charts import save_figure
     from nucleus_cls.visualize import overlay
     shown = [f'{what} {v}' for what in ('movie', 'frame') for v in table[what].dropna().iloc[:1] if v != '']
-    save_figure(overlay(image, seg, table, ', '.join(shown)), path)
+    save_figure(overlay(image, seg, table, ', '.join(shown), voxel_size=voxel_size), path)
     return path
 
 # %% ../nbs/60_cli.ipynb #52aeef48
@@ -267,7 +267,7 @@ def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None) -> li
         read = read_tiff if movie is None else lambda u: movie.image(u) if u in movie.image_frames else None
         where = {'movie': '' if movie is None else movie.name, 'frame': t or 0}
         crops = timepoint_crops([read(around[0]), image, read(around[1])], seg, run.preprocess,
-                                table.nucleus_id.tolist(), where, movie.voxel_size if movie else voxel)
+                                table.nucleus_id.tolist(), where, voxel)
     return save_analysis(run, crops, out)
 
 # %% ../nbs/60_cli.ipynb #7cf3ce32
@@ -321,14 +321,14 @@ def nucleus_predict(
     loaded, ids = open_run(run), split_list(nuclei_ids, int, 'nuclei_ids')
     told = movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
     out, opened = Path(output_dir), open_movie(movie, **told) if movie else None
-    voxel = told.get('voxel_size')
+    size = opened.voxel_size if movie else told.get('voxel_size')
     found = predict_movie(loaded, opened, None, out, not independent, n_workers, scheduler, use_lineage) \
-        if movie else predict_inputs(loaded, folder_path, volumes, npz, full_timestamp, ids, voxel)
+        if movie else predict_inputs(loaded, folder_path, volumes, npz, full_timestamp, ids, size)
     if not movie: found.to_csv(out/'predictions.csv')
     if formats: export_predictions(found, out/'export', split_list(formats), opened and {opened.name: opened})
     print(f'{found}, in {out/"predictions.csv"}')
     frame = whole_frame(found.table, opened, volumes if full_timestamp or ids else None)
-    if frame: print(f'A picture of a frame: {draw_frame(*frame, out/"overlay.png")}')
+    if frame: print(f'A picture of a frame: {draw_frame(*frame, out/"overlay.png", size)}')
     if save_analysis:
-        folders = analyse(loaded, out, folder_path, volumes, opened, frame, voxel)
+        folders = analyse(loaded, out, folder_path, volumes, opened, frame, size)
         print(f'A close look at {len(folders)} nuclei, a folder each, in {out}')
