@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import warnings
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 
@@ -253,7 +254,7 @@ def whole_frame(table, movie, volumes) -> tuple: # image, seg and rows of a fram
     return movie.image(t), movie.seg(t), table[table.frame == t]
 
 # %% ../nbs/60_cli.ipynb #b8e73f47
-def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None) -> list: # folders
+def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None):
     "Look closely at the nuclei of sample folders, of a timepoint, or of the busiest frame of a movie."
     from nucleus_cls.analysis import save_analysis, timepoint_crops
     from nucleus_cls.folders import find_samples, read_sample
@@ -268,7 +269,7 @@ def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None) -> li
         where = {'movie': '' if movie is None else movie.name, 'frame': t or 0}
         crops = timepoint_crops([read(around[0]), image, read(around[1])], seg, run.preprocess,
                                 table.nucleus_id.tolist(), where, voxel)
-    return save_analysis(run, crops, out)
+    print(f'A close look at {len(save_analysis(run, crops, out))} nuclei, a folder each, in {out}')
 
 # %% ../nbs/60_cli.ipynb #7cf3ce32
 def predict_inputs(run, folder_path, volumes, npz, full:bool, ids, voxel_size): # Predictions
@@ -306,6 +307,7 @@ def nucleus_predict(
     save_analysis:Param('Write a folder with pictures and numbers of every nucleus, too', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
+    register:Param('Move t-1 and t+1 onto t, where a movie drifts', str, choices=('none', 'crop'))=None,
     n_workers:Param('Processes that share the frames of a movie (more than 1 need Dask)', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     images:IMAGES=None, segs:SEGS=None, channel:CHANNEL=None, axes:AXES=None, voxel_size:VOXEL=None,
@@ -319,6 +321,7 @@ def nucleus_predict(
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
     check_inputs(inputs, full_timestamp or nuclei_ids)
     loaded, ids = open_run(run), split_list(nuclei_ids, int, 'nuclei_ids')
+    if register: loaded.preprocess = replace(loaded.preprocess, register=register)
     told = movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
     out, opened = Path(output_dir), open_movie(movie, **told) if movie else None
     size = opened.voxel_size if movie else told.get('voxel_size')
@@ -329,6 +332,4 @@ def nucleus_predict(
     print(f'{found}, in {out/"predictions.csv"}')
     frame = whole_frame(found.table, opened, volumes if full_timestamp or ids else None)
     if frame: print(f'A picture of a frame: {draw_frame(*frame, out/"overlay.png", size)}')
-    if save_analysis:
-        folders = analyse(loaded, out, folder_path, volumes, opened, frame, size)
-        print(f'A close look at {len(folders)} nuclei, a folder each, in {out}')
+    if save_analysis: analyse(loaded, out, folder_path, volumes, opened, frame, size)

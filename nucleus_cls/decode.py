@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AFTER_KINDS', 'BEFORE_KINDS', 'OCCURS', 'AFTER', 'BEFORE', 'FOLLOWS', 'DOUBT', 'KEY', 'OWN', 'SEEN', 'factors',
-           'link_factors', 'sweep', 'log_sum', 'link_rows', 'link_evidence', 'make_up', 'decode', 'missing_prior',
-           'division_candidates']
+           'link_factors', 'sweep', 'log_sum', 'link_rows', 'link_evidence', 'hold_back', 'make_up', 'decode',
+           'missing_prior', 'division_candidates']
 
 # %% ../nbs/42_decode.ipynb #60cdaa60
 import numpy as np
@@ -108,6 +108,18 @@ def link_evidence(table:pd.DataFrame, # of predictions: frame, nucleus_id, quali
         out = out + np.log([factor.get(f'{side} {kind}', nothing) for kind in seen[side]])
     return out.reshape(len(table), len(nothing))
 
+# %% ../nbs/42_decode.ipynb #ef085f49
+def hold_back(probs:np.ndarray, # posteriors, (N,K)
+              own:np.ndarray, # the network's probabilities, (N,K)
+              k:int, # column of the state
+             ) -> np.ndarray: # (N,K)
+    "Let a state that the network does not call have no more than the network's probability."
+    most = np.where(own.argmax(1) == k, 1., own[:, k])
+    p = np.fmin(probs[:, k], most)
+    out = probs*((1 - p)/np.maximum(1 - probs[:, k], 1e-9))[:, None]
+    out[:, k] = p
+    return out
+
 # %% ../nbs/42_decode.ipynb #b288287b
 SEEN = 1000   #: nuclei
 
@@ -140,6 +152,7 @@ def decode(predictions:Predictions, # of one movie, the network's
     own[linked] += strength*make_up(own[linked], usual)
     own[linked] += strength*((1 - OWN)*(usual - own[linked]) + link_evidence(table, n, kinds, factor)[linked])
     probs = sweep(own, table['frame'].to_numpy(int), parent, factor['follows']**strength)
+    if 'death' in states: probs = hold_back(probs, predictions.probs, states.index('death'))
     probs[unseen] = np.nan
     names = np.array([f'{t:03d}_{i:03d}' for t, i in zip(table['frame'], table['nucleus_id'])], object)
     table['network_state'], table['parent'] = table['state'], np.where(parent < 0, '', names[parent])
