@@ -76,6 +76,7 @@ def main():
     ap.add_argument('--epoch_samples', type=int, default=640)
     ap.add_argument('--tensor_size', type=int, default=24, help='edge of what the network sees; small is quick')
     ap.add_argument('--model', default='4ncnn')
+    ap.add_argument('--changes', type=int, default=len(CHANGES), help='only so many of the changes, the first ones')
     ap.add_argument('--output_dir', default=None, help='where to keep what is done (default: nowhere)')
     args = ap.parse_args()
     folder = Path(args.output_dir or tempfile.mkdtemp())
@@ -83,7 +84,7 @@ def main():
     new = make_samples(folder/args.preset/'new', args.preset, range(104, 107))
     rows = []
     for seed in range(args.seeds):
-        for k, (name, change) in enumerate(CHANGES.items()):
+        for k, (name, change) in enumerate(list(CHANGES.items())[:args.changes]):
             done = folder/args.preset/f'{args.model}_{k}_{seed}.json'
             if not done.exists():
                 config = load_config(num_epochs=args.num_epochs, epoch_samples=args.epoch_samples, seed=seed,
