@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-slow readme docs docs-check lab-check bench freeze clean
+.PHONY: help setup demo test check test-slow readme contents docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-slow: $(READY) ## the notebooks with their slow cells too
 
 readme: $(READY) ## README.md from nbs/index.ipynb
 	@$(BIN)/python tools/readme.py
+
+contents: $(READY) ## sidebar and table of chapters from the folders
+	@$(BIN)/python tools/contents.py
 
 docs: $(READY) ## the documentation site in _docs/
 	@$(BIN)/python tools/docs.py

@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nucleus_cls.config import load_config
 from nucleus_cls.core import atomic_path
-from nucleus_cls.extract import extract_movie
-from nucleus_cls.material import prepare
-from nucleus_cls.metrics import scores
-from nucleus_cls.models import BASIC, CHANNELS, build_model, count_parameters
-from nucleus_cls.movie import open_movie
-from nucleus_cls.normalize import fit_shape, from_cache
-from nucleus_cls.run import prior_shift
-from nucleus_cls.samples import open_samples
-from nucleus_cls.simulate import simulate_movie
-from nucleus_cls.steps import batch_ends, make_optimizer, train_epoch
+from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import CHANNELS, fit_shape, from_cache
+from nucleus_cls.models.registry import BASIC, build_model, count_parameters
+from nucleus_cls.models.run import prior_shift
+from nucleus_cls.training.config import load_config
+from nucleus_cls.training.metrics import scores
+from nucleus_cls.training.prepare import prepare
+from nucleus_cls.training.epoch import batch_ends, make_optimizer, train_epoch
 
 LAST = torch.channels_last_3d
 #: name → (model, its settings); in the order of the story, from the published network to ours

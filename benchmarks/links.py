@@ -9,9 +9,9 @@ import sys
 import pandas as pd
 
 from nucleus_cls.core import STATES
-from nucleus_cls.links import link_kinds, link_movie
-from nucleus_cls.movie import open_movie
-from nucleus_cls.states import state_table
+from nucleus_cls.prediction.links import link_kinds, link_movie
+from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.lineage.states import state_table
 
 KEY = ['frame', 'nucleus_id']
 COLUMNS = {'after': ['gone', 'covered', 'back', 'one', 'touching', 'apart'],

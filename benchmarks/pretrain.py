@@ -1,6 +1,6 @@
 """Make the network that ships with the package: `python benchmarks/pretrain.py` (one to two hours on two cores).
 
-Movies are simulated, each of a world of its own (`nucleus_cls.randomise`), and their samples extracted; a network is
+Movies are simulated, each of a world of its own (`nucleus_cls.simulation.randomise`), and their samples extracted; a network is
 trained on most of them and judged by the rest, and by movies of two presets it never saw. Its folder, with
 `best_model.safetensors`, `config.json` and `model_card.md`, is written last. Whatever was finished stays in the folder
 WORK: after an interruption the same command goes on. No real image is read.
@@ -19,10 +19,10 @@ STATES = ('mitotic', 'new_daughter', 'stable', 'death')
 
 def make_store(job):
     "Simulate one movie in memory and extract its samples."
-    from nucleus_cls.extract import extract_movie
-    from nucleus_cls.movie import open_movie
-    from nucleus_cls.randomise import random_movie
-    from nucleus_cls.simulate import simulate_movie
+    from nucleus_cls.samples.extract import extract_movie
+    from nucleus_cls.movies.movie import open_movie
+    from nucleus_cls.simulation.randomise import random_movie
+    from nucleus_cls.simulation.movies import simulate_movie
     world, seed, k, folder = job
     name = f'{world}_s{seed}_{k:03d}'
     if not (Path(folder)/f'{name}.zarr'/'store.json').is_file():
@@ -48,8 +48,8 @@ def make_samples(work, n_movies, n_held, n_workers):
 
 def judge(run, work, held):
     "Score every nucleus of movies that the network was not trained on: a row a world."
-    from nucleus_cls.evaluate import evaluate
-    from nucleus_cls.samples import open_samples
+    from nucleus_cls.evaluation.evaluate import evaluate
+    from nucleus_cls.samples.samples import open_samples
     own, presets, rows = open_samples(work/'samples'), open_samples(work/'presets'), []
     worlds = {'random worlds': (own, held)}
     worlds |= {p: (presets, [f'{p}_s{HELD_SEED}_{k:03d}' for k in (1, 2)]) for p in PRESETS}
@@ -97,7 +97,7 @@ calls an event before you count on it.
 `python benchmarks/pretrain.py --model {c['architecture']} --n_movies {args.n_movies} --num_epochs {args.num_epochs}`
 
 Trained on {len(c['split']['train_movies'])} simulated movies, each with settings drawn at random \
-(`nucleus_cls.randomise`, seed {TRAIN_SEED}): {trained}, after common states were capped. \
+(`nucleus_cls.simulation.randomise`, seed {TRAIN_SEED}): {trained}, after common states were capped. \
 {len(c['split']['val_movies'])} more such movies picked the best epoch, with a macro-F1 of \
 {c['best']['val_macro_f1']:.2f} on their nuclei, capped too{calibrated}.
 
@@ -132,12 +132,12 @@ def main():
     args = ap.parse_args()
     work = Path(args.work)
     trained, held = make_samples(work, args.n_movies, args.n_held, args.n_workers)
-    from nucleus_cls.config import TrainConfig
+    from nucleus_cls.training.config import TrainConfig
     from nucleus_cls.core import write_json, write_text
-    from nucleus_cls.evaluate import finish_run
-    from nucleus_cls.run import load_run
-    from nucleus_cls.samples import open_samples
-    from nucleus_cls.train import train
+    from nucleus_cls.evaluation.evaluate import finish_run
+    from nucleus_cls.models.run import load_run
+    from nucleus_cls.samples.samples import open_samples
+    from nucleus_cls.training.train import train
     samples = open_samples(work/'samples')
     samples = samples.select(samples.table['movie'].isin([*trained, *held]).to_numpy())
     config = TrainConfig(model=args.model, val=tuple(held), max_per_state=4000, num_epochs=args.num_epochs,

@@ -13,12 +13,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from nucleus_cls.calibrate import adapt_prior, estimate_prior, reweigh
-from nucleus_cls.evaluate import choose_movies, seen_movies
-from nucleus_cls.metrics import scores, scoring_sets
-from nucleus_cls.predictions import known_segs, try_tensor
-from nucleus_cls.run import VIEWS, load_run, soften, turn
-from nucleus_cls.samples import open_samples
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.transforms.tensors import known_segs
+from nucleus_cls.models.run import load_run, soften, turn, VIEWS
+from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.prediction.predictions import try_tensor
+from nucleus_cls.evaluation.calibration import adapt_prior, estimate_prior, reweigh
+from nucleus_cls.evaluation.evaluate import choose_movies, seen_movies
 
 
 def tensors(run, samples):

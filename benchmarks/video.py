@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 
 from nucleus_cls.core import STATES
-from nucleus_cls.lineage import lineage_from_graph
-from nucleus_cls.movie import movie_from_arrays
-from nucleus_cls.simulate import simulate_movie
-from nucleus_cls.states import state_table
-from nucleus_cls.video import make_video
+from nucleus_cls.lineage.graph import lineage_from_graph
+from nucleus_cls.movies.movie import movie_from_arrays
+from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.lineage.states import state_table
+from nucleus_cls.video.video import make_video
 
 
 class Cycle(dict):

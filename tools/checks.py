@@ -13,10 +13,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import contents
 import docs
+import house
 import notebooks
 import readme
-from notebooks import NOTEBOOKS, ROOT
+from notebooks import NBS, NOTEBOOKS, ROOT
 from report import Report
 
 BIN = Path(sys.executable).parent
@@ -70,7 +72,7 @@ def clean():
     with tempfile.TemporaryDirectory() as tmp:
         fresh_copy(Path(tmp))
         failed = nbdev('nbdev_clean', tmp)
-        changed = [p.name for p in NOTEBOOKS if not same(p, Path(tmp)/p.relative_to(ROOT))]
+        changed = [str(p.relative_to(NBS)) for p in NOTEBOOKS if not same(p, Path(tmp)/p.relative_to(ROOT))]
     return failed + [f'{name} is not clean: run nbdev_clean' for name in changed]
 
 
@@ -96,7 +98,7 @@ def light_import():
     best = min((python(timed) for _ in range(3)), key=lambda told: float(told[0] or 'inf'))
     if best[1]: yield best[1]
     elif float(best[0]) > .3: yield f'import nucleus_cls takes {float(best[0]):.2f} s (at most 0.3)'
-    for module in ('nucleus_cls', 'nucleus_cls.core', 'nucleus_cls.cli'):
+    for module in ('nucleus_cls', 'nucleus_cls.core', 'nucleus_cls.cli.main'):
         heavy = "{'torch', 'matplotlib', 'pandas', 'zarr', 'skimage', 'sklearn'}"
         out, err = python(f'import sys, {module}; print(*sorted({heavy} & set(sys.modules)))')
         if out or err: yield f'import {module} loads or says: {out or err[-300:]}'
@@ -104,8 +106,7 @@ def light_import():
 
 def silent_modules():
     "Every module imports without a word."
-    modules = [f'nucleus_cls.{p.stem}' for p in sorted((ROOT/'nucleus_cls').glob('*.py')) if p.stem[0] != '_']
-    return [text for text in python(f'import {", ".join(modules)}') if text]
+    return [text for text in python(f'import {", ".join(house.modules())}') if text]
 
 
 def commands():
@@ -118,16 +119,6 @@ def commands():
 
 
 # -- the house around them
-
-def listed():
-    "Every chapter is in the sidebar and on the front page, and those name no other."
-    sidebar = set(re.findall(r'[\w/]+\.ipynb', (ROOT/'_quarto.yml').read_text(encoding='utf-8')))
-    front = set(re.findall(r'\]\((\w+\.ipynb)', (ROOT/'nbs/index.ipynb').read_text(encoding='utf-8'))) | {'index.ipynb'}
-    chapters = {str(p.relative_to(ROOT/'nbs')) for p in NOTEBOOKS}
-    for name in sorted((sidebar | front) - chapters): yield f'{name} is listed, but there is no such notebook'
-    for name in sorted(chapters - sidebar): yield f'{name} is not in the sidebar of _quarto.yml'
-    for name in sorted(chapters - front): yield f'{name} is not in the table of chapters of index.ipynb'
-
 
 def repository():
     "No path of one machine and no binary data in what is committed; one version everywhere."
@@ -161,15 +152,15 @@ def run_notebook(path, flags, threads):
 
 def run_notebooks(report, flags, n_workers):
     "Run every notebook, a line each in their order; none may leave a file in the project."
-    def files(): return {p for folder in (ROOT, ROOT/'nbs') for p in folder.iterdir()}
+    def files(): return {p for folder in (ROOT, NBS, *{p.parent for p in NOTEBOOKS}) for p in folder.iterdir()}
     before, threads = files(), max(1, (os.cpu_count() or 1)//n_workers)
     with ThreadPoolExecutor(n_workers) as pool:
         jobs = [pool.submit(run_notebook, path, flags, threads) for path in NOTEBOOKS]
         for path, job in zip(NOTEBOOKS, jobs):
             seconds, findings = job.result()
             slow = ' (over the 20 s of the norm)' if seconds > 20 and not flags else ''
-            report.line(f'nbs/{path.name}{slow}', seconds, findings)
-    left = [f'{p.name} was written into the project' for p in sorted(files() - before)]
+            report.line(f'{path.relative_to(ROOT)}{slow}', seconds, findings)
+    left = [f'{p.relative_to(ROOT)} was written into the project' for p in sorted(files() - before)]
     report.line('notebooks leave nothing behind', 0, left)
 
 
@@ -177,7 +168,7 @@ QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': note
          'sizes within the norms': notebooks.sizes, 'imports unmixed': notebooks.imports,
          'stored outputs': notebooks.outputs, 'notebooks clean': clean, 'export in sync, no orphan module': in_sync,
          'no undefined or unused names': names, 'light import': light_import, 'modules import silently': silent_modules,
-         'commands answer --help': commands, 'chapters listed': listed, 'repository': repository,
+         'commands answer --help': commands, 'chapters listed': contents.stale, 'imports run one way': house.layers, 'repository': repository,
          'README current': readme.stale}
 
 

@@ -1,5 +1,6 @@
 "Build the site in _docs/: nbdev prepares the notebooks, Quarto renders them where it is on PATH, else smalldocs."
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,19 +17,26 @@ PROC, SITE = ROOT/'_proc', ROOT/'_docs'
 BESIDE = 'CONTRIBUTING.md', 'LICENSE', 'CITATION.cff'  # files of the root that pages link to
 
 
-def relative_links(text, pages):
-    """In a prepared notebook's text: nbdev's absolute links to our own pages become relative, those to a code host
-    go, those to files of the root stay in the site."""
+def url_of(path):
+    "nbdev's address of a notebook's page: its path from nbs/ without suffix and without the numbers."
+    return re.sub(r'(^|/)\d+[a-z]?_', r'\1', path.relative_to(PROC).with_suffix('').as_posix())
+
+
+def relative_links(text, pages, here):
+    """In the text of a prepared notebook in the folder `here`: nbdev's absolute links to our own pages become
+    relative, those to a code host go, those to files of the root stay in the site."""
     cfg = get_config()
     home = re.escape(f"{cfg['doc_host']}{cfg['doc_baseurl']}/")
-    text = re.sub(home + r'(\w+)\.html', lambda m: pages.get(m[1], m[1] + '.ipynb'), text)
-    text = re.sub(r'\]\(\.\./(' + '|'.join(map(re.escape, BESIDE)) + r')\)', r'](\1)', text)
+    def page(m): return os.path.relpath(pages[m[1]], here) if m[1] in pages else m[0]
+    text = re.sub(home + r'([\w/]+)\.html', page, text)
+    root = os.path.relpath(PROC, here)
+    text = re.sub(r'\]\((?:\.\./)+(' + '|'.join(map(re.escape, BESIDE)) + r')\)', rf']({root}/\1)', text)
     return re.sub(r'\[source\]\(' + re.escape(cfg['git_url']) + r'[^)]*\)\{.*?\}', '', text)
 
 
-def local_notebook(nb, pages):
+def local_notebook(nb, pages, here):
     "Rewrite a prepared notebook's prose and shown documentation in place; keep the notebook's name as the page's."
-    def mend(text): return relative_links(''.join(text), pages)
+    def mend(text): return relative_links(''.join(text), pages, here)
     for cell in nb['cells']:
         if cell['cell_type'] in ('raw', 'markdown'): cell['source'] = mend(cell['source'])
         if cell['cell_type'] == 'raw': cell['source'] = re.sub(r'^output-file:.*\n', '', cell['source'], flags=re.M)
@@ -46,10 +54,10 @@ def prepare():
         return [said[said.rfind('\nException: ') + 1:].strip()[-1500:], *re.findall(r'^\w+Error: .*', said, re.M)[:1]]
     for name in BESIDE: shutil.copy2(ROOT/name, PROC)
     notebooks = sorted(PROC.glob('**/*.ipynb'))
-    pages = {re.sub(r'^\d+[a-z]?_', '', p.stem): p.name for p in notebooks}
+    pages = {url_of(path): path for path in notebooks}
     for path in notebooks:
         nb = json.loads(path.read_text(encoding='utf-8'))
-        local_notebook(nb, pages)
+        local_notebook(nb, pages, path.parent)
         path.write_text(json.dumps(nb), encoding='utf-8')
     return [row for row in said.splitlines() if re.search(r'Warning|Error\b|imports and other code', row)]
 

@@ -24,15 +24,15 @@ LAB = ROOT/'.venv'/'lab'
 FIXTURE = '''
 import numpy as np
 import pandas as pd
-from nucleus_cls.browse import Browser
+from nucleus_cls.review.browse import Browser
 from nucleus_cls.core import STATES
-from nucleus_cls.decode import decode
-from nucleus_cls.extract import extract_movie
-from nucleus_cls.movie import open_movie
-from nucleus_cls.predictions import tabulate
-from nucleus_cls.review import Inspector
-from nucleus_cls.simulate import simulate_movie
-from nucleus_cls.states import state_table
+from nucleus_cls.prediction.decode import decode
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.prediction.predictions import tabulate
+from nucleus_cls.review.review import Inspector
+from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.lineage.states import state_table
 
 movie = open_movie(simulate_movie('tiny', seed=0))
 true = movie.lineage()

@@ -6,12 +6,20 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted(p for p in (ROOT/'nbs').glob('**/*.ipynb')
+NBS = ROOT/'nbs'
+NOTEBOOKS = sorted(p for p in NBS.glob('**/*.ipynb')
                    if not any(part[0] in '._' for part in p.relative_to(ROOT).parts))
+#: A notebook that makes another module than its name says: the names of `nucleus_cls` itself.
+FRONT_DOOR = {'api.ipynb': '__init__'}
 IMPORTS = ast.Import, ast.ImportFrom
 #: What no stored output may hold: name → pattern.
 SHOWN_NEVER = {'a warning': r'\w*Warning:', 'a progress bar': r'\d+%\|', 'a memory address': r' at 0x[0-9a-f]{6,}',
                'a path of one machine': r'(?<![\w.:/])/(work|root|tmp|home|Users|private|farm|mnt|opt)/\w|[A-Z]:\\Users'}
+
+
+def module_of(path):
+    "The module a notebook makes: `nbs/02_lineage/05_states.ipynb` makes `lineage.states`."
+    return '.'.join(re.sub(r'^\d+_', '', part) for part in path.relative_to(NBS).with_suffix('').parts)
 
 
 class Cell:
@@ -62,7 +70,7 @@ def each_notebook(func):
     "Make a check of one notebook's cells a check of all; every finding names its notebook."
     def check():
         for path in NOTEBOOKS:
-            for finding in func(path, read(path)): yield f'{path.name}: {finding}'
+            for finding in func(path, read(path)): yield f'{path.relative_to(NBS)}: {finding}'
     check.__doc__ = func.__doc__
     return check
 
@@ -80,8 +88,8 @@ def anatomy(path, cells):
     "Title, summary, default_exp, the export call last; at most two exported cells in a row."
     if not re.match(r'# .+\n+> .+', cells[0].source): yield 'the first cell is not `# Title` and `> summary`'
     if not any(c.exported for c in cells): return
-    if cells[1].source.split() != ['#|', 'default_exp', re.sub(r'^\d+_', '', path.stem)]:
-        yield 'the second cell is not `#| default_exp NAME`, alone, with the name of the notebook'
+    if cells[1].source.split() != ['#|', 'default_exp', FRONT_DOOR.get(path.name, module_of(path))]:
+        yield 'the second cell is not `#| default_exp NAME`, alone, with the name of its folder and its own'
     last = [row for row in cells[-1].source.splitlines() if row.strip()]
     if last != ['#| hide', 'from nbdev import nbdev_export', 'nbdev_export()']:
         yield 'the last cell is not the hidden nbdev_export()'
