@@ -32,7 +32,7 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from nucleus_cls.training import epoch as steps
-from nucleus_cls.transforms.augment import AUGMENT_PRESETS
+from nucleus_cls.transforms.augment import REFERENCE
 from nucleus_cls.training.config import TrainConfig
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.training.prepare import prepare
@@ -153,7 +153,7 @@ def main():
         movie = open_movie(simulate_movie('realistic', seed=100, name='movie', n_frames=60))
         samples = extract_movie(movie, folder/'store')
         base = TrainConfig(model=args.model, split='lineage', val_fraction=.1, epoch_samples=N, num_epochs=99)
-        old = replace(base, margin=0, **AUGMENT_PRESETS['reference'].to_dict())
+        old = replace(base, margin=0, **REFERENCE.to_dict())
         recipes = {'reference': (old, old_sample), 'default': (base, scipy_sample)}
         material = {name: prepare_recipe(samples, config) for name, (config, _) in recipes.items()}
         rows = material['default'].cache.rows[material['default'].at]
