@@ -139,11 +139,11 @@ def progress(items, # what to go through; None: the bar is moved by hand, with `
              done:int=0, # how many were done before
              show:bool=True, # False: no bar
             ):
-    "Go through `items` behind a progress bar."
+    "Go through `items` behind a progress bar, if anybody can see it."
     from tqdm.auto import tqdm
     silent = not show or os.environ.get('TQDM_DISABLE', '0') not in ('', '0')
     return tqdm(items, desc=what, unit=unit, total=total, initial=done, mininterval=.2, dynamic_ncols=True,
-                disable=silent)
+                disable=silent or None)                     # None: unless it is a terminal or a notebook
 
 # %% ../nbs/00_core.ipynb #fa416749
 STAGES = ('movie', 'lineage', 'states', 'crops', 'samples', 'training', 'evaluation', 'prediction', 'report')

@@ -138,7 +138,7 @@ def repository():
 
 def run_notebook(path, flags, threads):
     "Run one notebook as nbdev_test does, in a process of its own; (seconds, findings)."
-    env = os.environ | {'TQDM_DISABLE': '1', 'OMP_NUM_THREADS': str(threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
+    env = os.environ | {'OMP_NUM_THREADS': str(threads)}
     start = time.monotonic()
     try:
         done = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--flags', flags, env=env, timeout=TIMEOUT)
