@@ -6,6 +6,9 @@ __version__ = "0.1.0"
 # %% auto #0
 __all__ = []
 
+# %% ../nbs/api.ipynb #1e71e68f
+import re
+
 # %% ../nbs/api.ipynb #33eb5b44
 #: Module → the names that a user needs from it.
 _NAMES = {

@@ -16,16 +16,17 @@ import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
 from matplotlib import rc_context
 
-from ..plot.charts import CURVES, STYLE, Picture, plot_state_counts
 from ..core import STATES, UNKNOWN, today, write_json, write_text
 from ..volumes.crops import cut_crop
-from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
-                                  nucleus_findings, say, scan_movie, try_read, usual_width)
-from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
-                                       lost_findings, point_findings, track_findings, try_lineage)
+from ..plot.charts import CURVES, Picture, STYLE, plot_state_counts
+from ..plot.views import around, draw, outlines, three_views
 from ..movies.movie import Movie, open_movie, span
 from ..report.page import figure_block, text_block, tiles_block, write_report
-from ..plot.views import around, draw, outlines, three_views
+from .scan import Scan, scan_movie, try_read, usual_width
+from .findings import (KINDS, frame_findings, light_findings, movement_findings,
+                                         nucleus_findings, say)
+from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
+                                                 lost_findings, point_findings, track_findings, try_lineage)
 
 # %% ../../nbs/14_review/04_check.ipynb #8ccf5093
 LEVELS = {'mend': 'To mend first', 'look': 'To look at', 'know': 'Good to know'}

@@ -16,10 +16,11 @@ import pandas as pd
 from scipy.ndimage import find_objects
 
 from ..core import node_name
-from ..volumes.crops import imaged_voxels
-from .findings import Scan, note, spans
-from ..samples.manifest import check_lineage, join_states, touches_wedge
 from ..lineage.states import state_table
+from ..volumes.crops import imaged_voxels
+from ..samples.manifest import check_lineage, join_states, touches_wedge
+from .scan import Scan
+from .findings import note, spans
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #081a4f9e
 #: Kind of finding → (level: mend, look or know; what to do about it).
