@@ -20,7 +20,8 @@ from nucleus_cls.movies.movie import open_movie
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.transforms.tensors import CHANNELS, fit_shape, from_cache
-from nucleus_cls.models.registry import BASIC, build_model, count_parameters
+from nucleus_cls.models.baselines import BASIC_CHANNELS
+from nucleus_cls.models.registry import build_model, count_parameters
 from nucleus_cls.models.run import prior_shift
 from nucleus_cls.training.config import load_config
 from nucleus_cls.training.metrics import scores
@@ -65,7 +66,7 @@ def judge(model, m, prior, movies, known=True):
     out = []
     for some in np.split(m.val_at, range(64, len(m.val_at), 64)):
         xb = torch.from_numpy(fit_shape(from_cache(*m.cache.batch(some), m.prep.channels), m.prep.tensor_size))
-        out.append(model((xb if known else xb[:, :len(BASIC)]).contiguous(memory_format=LAST)))
+        out.append(model((xb if known else xb[:, :len(BASIC_CHANNELS)]).contiguous(memory_format=LAST)))
     natural = [(m.y == k).sum() for k in range(len(m.states))]
     probs = (torch.cat(out).double() + torch.tensor(prior_shift(natural, m.shares, prior))).softmax(1).numpy()
     row = {}
