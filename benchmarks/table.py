@@ -27,7 +27,7 @@ from nucleus_cls.models.run import load_run, load_weights, save_weights
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.evaluation.scoreboard import to_markdown
 from nucleus_cls.simulation.movies import simulate
-from nucleus_cls.lineage.states import state_counts
+from nucleus_cls.lineage.states import count_states
 from nucleus_cls.evaluation.timing import read_history, time_to_reach
 
 HERE, BASELINE = Path(__file__).with_suffix(''), '4ncnn'
@@ -92,7 +92,7 @@ def measure(preset, args):
     with every_epoch(BASELINE):
         table = benchmark(samples, folder/'benchmark', recipes, seeds=args.seeds, reference=args.reference, val=val)
     results, (known, new) = pd.read_csv(folder/'benchmark'/'results.csv'), hold_out(samples, val)
-    counts = [f'{what}: ' + ', '.join(f'{n:,} {s}' for s, n in state_counts(part.table).drop('near_event').items())
+    counts = [f'{what}: ' + ', '.join(f'{n:,} {s}' for s, n in count_states(part.table).drop('near_event').items())
               for what, part in (('trained on', known), ('held out', new))]
     lines = [*counts, *(reach(results, new, folder/'benchmark')), *table.attrs['failed']]
     return table, f'## {preset}\n\n{to_markdown(table)}\n' + '\n'.join(f'- {line}' for line in lines) + '\n'

@@ -131,9 +131,9 @@ def sum_up(output_dir):
     "Draw and say what samples a folder holds."
     from nucleus_cls.plot.charts import plot_state_counts, save_figure
     from nucleus_cls.samples.samples import open_samples
-    from nucleus_cls.lineage.states import state_counts
+    from nucleus_cls.lineage.states import count_states
     samples = open_samples(output_dir)
-    picture = plot_state_counts(state_counts(samples.table)[:5], f'{len(samples):,} samples by state')
+    picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
     save_figure(picture, Path(output_dir)/'counts.png')
     print(f'{samples} in {output_dir}. Next: nucleus_train {output_dir} --output_dir run')
 

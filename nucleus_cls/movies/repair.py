@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['switch', 'CleanSettings', 'one_piece_each', 'drop_small', 'fill_holes', 'sparse', 'level', 'hot_pixels', 'hat',
-           'flatten_background', 'inner_box', 'CleanMovie', 'between', 'clean_movie']
+           'flatten_background', 'inner_box', 'CleanMovie', 'between', 'clean_movie', 'describe_movie', 'open_again']
 
 # %% ../../nbs/05_movies/07_repair.ipynb #98f0e4e1
 import zlib
@@ -13,11 +13,14 @@ from itertools import product
 
 import numpy as np
 
+from functools import lru_cache
+from pathlib import Path
+import json
 from ..core import fingerprint, progress
-from ..volumes.crops import imaged_voxels
 from ..simulation.cells import check_settings, setting
-from .movie import Movie, open_movie
+from ..volumes.crops import imaged_voxels
 from ..volumes.regions import find_regions, holes, paint
+from .movie import Movie, is_address, open_movie
 
 # %% ../../nbs/05_movies/07_repair.ipynb #64ab36e9
 def switch(doc:str): return setting(False, doc, '', 0, 1)
@@ -208,3 +211,26 @@ def clean_movie(movie, # Movie, or a path that `open_movie` takes
         raise ValueError('largest_piece and split_pieces exclude each other: choose one')
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
     return CleanMovie(movie, s) if s != CleanSettings() else movie
+
+# %% ../../nbs/05_movies/07_repair.ipynb #ce59f065
+def describe_movie(movie:Movie, # opened from a path, and perhaps cleaned
+                  ) -> str: # JSON
+    "Say how to open a movie elsewhere; `ValueError` for one that is in memory only."
+    if movie.again is None or not movie.stamp: raise ValueError(
+        f'movie {movie.name} is in memory only ({movie.source}): with several processes or a scheduler give '
+        'the path of a movie on disk, or use n_workers=1')
+    where = movie.again['path']
+    where = where if is_address(where) else str(Path(where).resolve())
+    return json.dumps(dict(again=movie.again | dict(path=where, lineage_file=None), stamp=movie.stamp,
+                           clean=asdict(movie.clean) if hasattr(movie, 'clean') else {}))
+
+# %% ../../nbs/05_movies/07_repair.ipynb #b7af75db
+@lru_cache(2)
+def open_again(text:str, # of `describe_movie`
+              ) -> Movie: # without its lineage
+    "Open a movie, once in a process; `ValueError` if it is not the same."
+    job = json.loads(text)
+    movie = clean_movie(open_movie(**job['again']), **job['clean'])
+    if movie.stamp != job['stamp']: raise ValueError(
+        f'a worker found another movie in {movie.source}: put it where all workers see the same files')
+    return movie

@@ -20,20 +20,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..movies.cluster import describe_movie, import_dask, in_cluster, open_again
 from ..core import atomic_path, environment, fingerprint, progress, read_json, write_json
-from ..volumes.crops import imaged_voxels
-from .decode import decode as decode_states, division_candidates, missing_prior
-from .links import link_kinds, link_nuclei
-from ..movies.movie import Movie, open_movie
-from ..transforms.tensors import Preprocess
-from .predictions import Predictions, predict_stream, tabulate
 from ..workers import read_ahead
-from ..models.run import load_run
+from ..lineage.states import assign_states
+from ..volumes.crops import imaged_voxels
 from ..volumes.voxels import check_space
-from ..lineage.states import state_table
-from .conflicts import suspicious_places
+from ..movies.movie import Movie, open_movie
+from ..movies.repair import describe_movie, open_again
+from ..movies.cluster import import_dask, in_cluster
+from ..transforms.tensors import Preprocess
+from ..models.run import load_run
+from .predictions import Predictions, predict_stream, tabulate
 from .timepoint import stream_timepoint
+from .links import link_kinds, link_nuclei
+from .decode import decode as decode_states, division_candidates, missing_prior
+from .conflicts import suspicious_places
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def read_frame_for(movie, t:int, prep, with_seg:bool) -> tuple: # image, imaged voxels, seg
@@ -207,7 +208,7 @@ def conclude(run, # trained run
     rows = table.assign(movie=movie.name)
     if lineage:
         known = movie.lineage()
-        true = state_table(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
+        true = assign_states(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[table_columns(run)[len(PLACE):]].to_numpy(float), run.states)
     if lineage: suspects = suspicious_places(found, links, known)

@@ -19,7 +19,7 @@ from ..core import node_name
 from ..volumes.crops import imaged_voxels
 from .findings import Scan, note, spans
 from ..samples.manifest import check_lineage, join_states, touches_wedge
-from ..lineage.states import state_table
+from ..lineage.states import assign_states
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #081a4f9e
 #: Kind of finding → (level: mend, look or know; what to do about it).
@@ -44,7 +44,7 @@ def try_lineage(movie, # Movie
     "Read the lineage and its states as far as that is possible."
     try:
         lineage = movie.lineage()
-        states = state_table(lineage, w, frames=movie.frames)
+        states = assign_states(lineage, w, frames=movie.frames)
         if len(states): return lineage, states, list(lineage.findings)
         kind, words = 'unreadable lineage', 'it has no nodes'
     except FileNotFoundError as e: kind, words = 'no lineage', str(e)

@@ -21,11 +21,12 @@ import pandas as pd
 
 from ..core import environment, fingerprint, node_name, progress, write_text
 from ..workers import in_parallel, n_processes, read_ahead
-from ..lineage.states import state_counts, state_table
+from ..lineage.states import assign_states, count_states
 from ..volumes.crops import NUCLEUS_COLUMNS, crop_boxes, imaged_voxels, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, read_frame, span
-from ..movies.cluster import describe_movie, import_dask, in_cluster, open_again
+from ..movies.repair import describe_movie, open_again
+from ..movies.cluster import import_dask, in_cluster
 from .store import (STORE_FORMAT, StoreReader, choose_packer, create_store, finish_store,
                                        open_arrays, write_frame)
 from .folders import write_folders
@@ -224,7 +225,7 @@ def extraction_report(table:pd.DataFrame, # the manifest
              f'segmentation, {len(kept)} samples']
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
-    lines += ['', state_counts(kept).to_string(), '']
+    lines += ['', count_states(kept).to_string(), '']
     for reason, part in table[table.reason != ''].groupby('reason'):
         first = ', '.join(map(node_name, part.frame[:3], part.nucleus_id[:3]))
         lines.append(f'No sample, {reason}: {len(part)} nuclei ({first}{", …" if len(part) > 3 else ""})')
@@ -271,7 +272,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                          f'images of frames {images} and segmentations of frames {segs}')
     if scheduler is not None: describe_movie(movie), import_dask()       # complains before anything is done
     lineage = movie.lineage()
-    states = state_table(lineage, w=state_window, frames=movie.frames)
+    states = assign_states(lineage, w=state_window, frames=movie.frames)
     stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])))
     nodes = zlib.crc32(pd.util.hash_pandas_object(states, index=False).to_numpy())
     key = fingerprint([STORE_FORMAT, settings, folders, movie.name, movie.image_frames, movie.seg_frames,

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageColor, ImageDraw
 
+from ..core import STATES, STATE_COLORS
 from ..plot.charts import EVENTS
-from ..core import STATE_COLORS, STATES
+from ..plot.tree import tree_lanes, tree_links
 from .raster import font, paint, soften
-from ..lineage.states import tree_lanes, tree_links
 
 # %% ../../nbs/13_video/02_panels.ipynb #01256f58
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def draw_ramp(canvas, left:int, top:int, look:Look, unit:float):
 class Tree:
     "A lineage tree that grows with the movie."
     def __init__(self,
-                 tab:pd.DataFrame, # from `state_table`, or with its columns frame, nucleus_id, track, parent
+                 tab:pd.DataFrame, # from `assign_states`, or with its columns frame, nucleus_id, track, parent
                  told:dict, # frame → nucleus_id → (state, confidence): the colours
                  size:tuple, # width, height, pixels
                  light:bool=False, # on white
