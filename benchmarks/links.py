@@ -9,9 +9,9 @@ import sys
 import pandas as pd
 
 from nucleus_cls.core import STATES
-from nucleus_cls.prediction.links import link_kinds, link_movie
-from nucleus_cls.movies.movie import open_movie
 from nucleus_cls.lineage.states import assign_states
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.prediction.links import link_kinds, link_movie
 
 KEY = ['frame', 'nucleus_id']
 COLUMNS = {'after': ['gone', 'covered', 'back', 'one', 'touching', 'apart'],

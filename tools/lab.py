@@ -28,7 +28,7 @@ from nucleus_cls.review.browse import Browser
 from nucleus_cls.core import STATES
 from nucleus_cls.prediction.decode import decode
 from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.movies.open import open_movie
 from nucleus_cls.prediction.predictions import tabulate
 from nucleus_cls.review.review import Inspector
 from nucleus_cls.simulation.movies import simulate_movie

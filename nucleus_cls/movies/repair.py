@@ -7,20 +7,21 @@ __all__ = ['switch', 'CleanSettings', 'one_piece_each', 'drop_small', 'fill_hole
            'flatten_background', 'inner_box', 'CleanMovie', 'between', 'clean_movie', 'describe_movie', 'open_again']
 
 # %% ../../nbs/05_movies/07_repair.ipynb #98f0e4e1
+import json
 import zlib
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
-from functools import lru_cache
-from pathlib import Path
-import json
 from ..core import fingerprint, progress
 from ..simulation.cells import check_settings, setting
 from ..volumes.crops import imaged_voxels
 from ..volumes.regions import find_regions, holes, paint
-from .movie import Movie, is_address, open_movie
+from .movie import Movie, is_address
+from .open import open_movie
 
 # %% ../../nbs/05_movies/07_repair.ipynb #64ab36e9
 def switch(doc:str): return setting(False, doc, '', 0, 1)

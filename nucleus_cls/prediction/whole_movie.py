@@ -25,7 +25,8 @@ from ..workers import read_ahead
 from ..lineage.states import assign_states
 from ..volumes.crops import imaged_voxels
 from ..volumes.voxels import check_space
-from ..movies.movie import Movie, open_movie
+from ..movies.movie import Movie
+from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.cluster import import_dask, in_cluster
 from ..transforms.tensors import Preprocess

@@ -16,16 +16,17 @@ import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
 from matplotlib import rc_context
 
-from ..plot.charts import CURVES, STYLE, Picture, plot_state_counts
 from ..core import STATES, UNKNOWN, today, write_json, write_text
 from ..volumes.crops import cut_crop
-from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
-                                  nucleus_findings, say, scan_movie, try_read, usual_width)
-from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
-                                       lost_findings, point_findings, track_findings, try_lineage)
-from ..movies.movie import Movie, open_movie, span
-from ..report.page import figure_block, text_block, tiles_block, write_report
+from ..plot.charts import CURVES, Picture, STYLE, plot_state_counts
 from ..plot.views import around, draw, outlines, three_views
+from ..movies.movie import Movie, format_frames
+from ..movies.open import open_movie
+from ..report.page import figure_block, text_block, tiles_block, write_report
+from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
+                                         nucleus_findings, say, scan_movie, try_read, usual_width)
+from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
+                                                 lost_findings, point_findings, track_findings, try_lineage)
 
 # %% ../../nbs/14_review/04_check.ipynb #8ccf5093
 LEVELS = {'mend': 'To mend first', 'look': 'To look at', 'know': 'Good to know'}
@@ -74,7 +75,7 @@ def few(values, digits:int=0) -> str:
 def movie_numbers(movie:Movie, scan:Scan) -> dict: # words → text
     "Describe a movie in a few numbers."
     f, n, out = scan.frames, scan.nuclei, {}
-    out['frames'] = f'{len(f)} ({span(f["frame"].tolist())})'
+    out['frames'] = f'{len(f)} ({format_frames(f["frame"].tolist())})'
     shapes, types = f['image_shape'].dropna(), f['image_type'][f['image_type'] != '']
     cross = lambda values: '×'.join(map(str, values))
     if len(shapes): out['image'] = f'{cross(shapes.mode()[0])} voxels (z, y, x), {types.mode()[0]}'

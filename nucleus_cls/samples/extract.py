@@ -24,7 +24,7 @@ from ..workers import in_parallel, n_processes, read_ahead
 from ..lineage.states import assign_states, count_states
 from ..volumes.crops import NUCLEUS_COLUMNS, crop_boxes, imaged_voxels, scan_nuclei
 from ..volumes.voxels import box_edges
-from ..movies.movie import Movie, read_frame, span
+from ..movies.movie import Movie, read_frame, format_frames
 from ..movies.repair import describe_movie, open_again
 from ..movies.cluster import import_dask, in_cluster
 from .store import (STORE_FORMAT, StoreReader, choose_packer, create_store, finish_store,
@@ -221,7 +221,7 @@ def extraction_report(table:pd.DataFrame, # the manifest
                      ) -> str: # some lines of text
     "Say what was found, what has no sample and why, and what was mended in the lineage."
     kept = table[table.reason == '']
-    lines = [f'Movie {movie.name}: frames {span(movie.frames)}, {table.volume.notna().sum()} nuclei in the '
+    lines = [f'Movie {movie.name}: frames {format_frames(movie.frames)}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
@@ -266,7 +266,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                               movie.voxel_size)
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not whole_windows(movie.seg_frames, movie.image_frames, timeframe):
-        images, segs = span(movie.image_frames), span(movie.seg_frames)
+        images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
         raise ValueError(f'movie {movie.name}: no nucleus has a whole window; a sample needs the images '
                          f'of t-{timeframe} to t+{timeframe} around a segmentation, but there are only '
                          f'images of frames {images} and segmentations of frames {segs}')
