@@ -64,10 +64,12 @@ def name_sequence(path) -> str:
 # %% ../../nbs/05_movies/03_ctc.ipynb #534cb163
 def find_segs(sequence:Path) -> dict: # SEG, ST, TRA, RES → {frame: path, or {z: path} for slices}
     "List the segmentations of a sequence by kind."
-    beside = lambda end: sequence.resolve().with_name(f'{sequence.resolve().name}_{end}')
-    gold = find_numbered(beside('GT')/'SEG', 'man_seg') or find_slices(beside('GT')/'SEG')
-    found = {'SEG': gold, 'ST': find_numbered(beside('ST')/'SEG', 'man_seg'),
-             'TRA': find_numbered(beside('GT')/'TRA', 'man_track'), 'RES': find_numbered(beside('RES'), 'mask')}
+    here = sequence.resolve()
+    truth, silver, result = (here.with_name(f'{here.name}_{end}') for end in ('GT', 'ST', 'RES'))
+    found = {'SEG': find_numbered(truth/'SEG', 'man_seg') or find_slices(truth/'SEG'),
+             'ST': find_numbered(silver/'SEG', 'man_seg'),
+             'TRA': find_numbered(truth/'TRA', 'man_track'),
+             'RES': find_numbered(result, 'mask')}
     return {kind: files for kind, files in found.items() if files}
 
 def choose_seg(kinds:dict, # as `find_segs` gives them

@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 
 from ..core import check_name, read_json
+from ..volumes.voxels import check_voxel_size
 from .tiff import read_tiff
-from .movie import (Layout, Movie, check_voxel_size, find_frames, is_address,
-                                      movie_from_simulation, stamp_files, validate_movie)
+from .movie import (Layout, Movie, find_frames, is_address, movie_from_simulation,
+                                      stamp_files, validate_movie)
 from .ctc import CTC
 from .omezarr import OME_ZARR
 from .stacks import SERIES, STACK
@@ -115,7 +116,8 @@ def open_movie(path, # movie folder, file or address, or a simulated movie
     layout, path, own_name = find_movie(path, options)
     for k in {'images', 'segs', 'channel', 'axes'} - set(layout.takes):
         if options[k] is None: continue
-        raise ValueError(f'{path}: {k}={options[k]!r} means nothing in the layout {layout.name}; leave it out')
+        raise ValueError(f'{path}: {k}={options[k]!r} means nothing in the layout {layout.name}; '
+                         'leave it out')
     name = check_name(name or own_name, 'movie name')
     movie = layout.open(path, name, options)
     movie.lineage_offset = movie.lineage_offset or lineage_offset

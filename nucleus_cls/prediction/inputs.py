@@ -19,7 +19,7 @@ import numpy as np
 from ..core import progress
 from ..files import why
 from ..volumes.crops import imaged_voxels
-from ..volumes.voxels import check_space, check_voxel, crop_edges
+from ..volumes.voxels import check_space, check_voxel_size, crop_edges
 from ..movies.tiff import read_tiff
 from ..movies.movie import check_seg
 from ..samples.folders import find_samples, read_sample, read_sample_row
@@ -161,7 +161,7 @@ def predict_folders(run, # trained run
     "Predict sample folders; one that lacks a frame is a `ValueError` that names it."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     folders, seen = [f for p in paths for f in _sample_folders(Path(p))], set()
-    voxel_size = check_voxel(voxel_size)
+    voxel_size = check_voxel_size(voxel_size)
     def stream():
         for path in progress(folders, 'predicting', 'nucleus'):
             row = read_sample_row(path)

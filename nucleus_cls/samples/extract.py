@@ -221,7 +221,8 @@ def extraction_report(table:pd.DataFrame, # the manifest
                      ) -> str: # some lines of text
     "Say what was found, what has no sample and why, and what was mended in the lineage."
     kept = table[table.reason == '']
-    lines = [f'Movie {movie.name}: frames {format_frames(movie.frames)}, {table.volume.notna().sum()} nuclei in the '
+    frames = format_frames(movie.frames)
+    lines = [f'Movie {movie.name}: frames {frames}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')

@@ -21,7 +21,7 @@ from ..core import (STATES, UNKNOWN, check_name, fingerprint, node_name, parse_n
                               read_json, write_json)
 from ..files import plainly
 from ..volumes.crops import imaged_voxels, overlap, zeros_at_faces
-from ..volumes.voxels import check_voxel
+from ..volumes.voxels import check_voxel_size
 from ..movies.tiff import read_tiff
 from .store import Crops, StoreReader, read_manifest
 
@@ -221,7 +221,7 @@ def sample_cut(path, # a sample folder
     "Read how a sample was cut; what makes no sense counts as not there."
     path = Path(path)/'metadata.json'
     config = _section(read_json(path) if path.is_file() else {}, 'extraction_config')
-    try: cut = {'voxel_size_um': check_voxel(config.get('voxel_size_um'))}
+    try: cut = {'voxel_size_um': check_voxel_size(config.get('voxel_size_um'))}
     except ValueError: cut = {'voxel_size_um': None}
     names = {'size': 'size', 'padding': 'crop_padding', 'size_um': 'size_um'}
     ours = {name: config.get(key) for name, key in names.items()}

@@ -138,7 +138,7 @@ def draw_ramp(canvas, left:int, top:int, look:Look, unit:float):
 class Tree:
     "A lineage tree that grows with the movie."
     def __init__(self,
-                 tab:pd.DataFrame, # from `assign_states`, or with its columns frame, nucleus_id, track, parent
+                 tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, track, parent
                  told:dict, # frame → nucleus_id → (state, confidence): the colours
                  size:tuple, # width, height, pixels
                  light:bool=False, # on white
