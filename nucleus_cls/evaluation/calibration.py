@@ -9,12 +9,11 @@ __all__ = ['fit_temperature', 'cross_temperatures', 'reliability', 'state_errors
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #e13377ed
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from scipy.optimize import minimize_scalar
 
-from ..plot.charts import CURVES, STYLE, Picture
-from ..training.metrics import calibration_error, predicted_states
+from ..plot.charts import CURVES, Picture, use_theme
 from ..models.run import soften
+from ..training.metrics import calibration_error, predicted_states
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #c0f1f466
 def fit_temperature(probs:np.ndarray, # probabilities, (N,K); rows of NaN are left out
@@ -63,7 +62,7 @@ def state_errors(probs:np.ndarray, # probabilities, (N,K)
     return {s: calibration_error(probs[known, k], true[known] == s) for k, s in enumerate(states)}
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #ff359c03
-@rc_context(STYLE)
+@use_theme()
 def plot_reliability(curves:dict, # words → table of `reliability`
                      title:str='', # words above
                     ) -> Picture:

@@ -96,7 +96,7 @@ def confusion_png(sets:dict, # of `scoring_sets`
                  ) -> bytes: # a PNG file
     "Draw the confusion matrices of both scorings side by side."
     from PIL import Image
-    from nucleus_cls.plot.charts import fewer_colors, plot_confusion, png_bytes
+    from nucleus_cls.plot.charts import shrink_png, plot_confusion, png_bytes
     pictures, out = [], io.BytesIO()
     for name, (rows, true) in ((name, chosen) for name, chosen in sets.items() if chosen):
         shown = [s for s in STATES if s in states or s in true]
@@ -106,7 +106,7 @@ def confusion_png(sets:dict, # of `scoring_sets`
     both = Image.new('RGB', (sum(p.width for p in pictures), max(p.height for p in pictures)), 'white')
     for k, p in enumerate(pictures): both.paste(p.convert('RGB'), (sum(q.width for q in pictures[:k]), 0))
     both.save(out, 'png')
-    return fewer_colors(out.getvalue())
+    return shrink_png(out.getvalue())
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #bcfcd790
 def write_scores(folder, # where to; made if need be

@@ -7,10 +7,9 @@ __all__ = ['SCORINGS', 'SCORES', 'COSTS', 'score_row', 'summarise', 'number', 't
 
 # %% ../../nbs/11_evaluation/08_scoreboard.ipynb #864c656b
 import pandas as pd
-from matplotlib import rc_context
 
-from ..plot.charts import CURVES, STYLE, Picture
-from ..core import STATE_COLORS, STATES
+from ..core import STATES, STATE_COLORS
+from ..plot.charts import CURVES, Picture, use_theme
 
 # %% ../../nbs/11_evaluation/08_scoreboard.ipynb #3fd132d9
 SCORINGS = ('every_nucleus', 'balanced')   #: what a user meets first, then the clear nuclei
@@ -82,7 +81,7 @@ def draw_scores(ax, # where to draw
     ax.grid(axis='x', lw=.4, color='#dddddd')
     ax.set_axisbelow(True)
 
-@rc_context(STYLE)
+@use_theme()
 def plot_scoreboard(summary:pd.DataFrame, # of `summarise`
                    ) -> Picture:
     "Draw scores and costs of all recipes."

@@ -8,11 +8,10 @@ __all__ = ['AXES', 'crowding', 'slices', 'slice_scores', 'strata', 'plot_strata'
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #20d50038
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from scipy.spatial import cKDTree
 
-from ..plot.charts import STYLE, Picture
-from ..core import STATE_COLORS, STATES
+from ..core import STATES, STATE_COLORS
+from ..plot.charts import Picture, use_theme
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d31e1eb3
 def crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
@@ -76,7 +75,7 @@ def strata(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volum
     return pd.DataFrame(out, columns=order + [c for c in (out[0] if out else ()) if c not in order])
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #c426099c
-@rc_context(STYLE)
+@use_theme()
 def plot_strata(found:pd.DataFrame, # of `strata`
                 title:str='', # words above
                ) -> Picture:

@@ -7,11 +7,10 @@ __all__ = ['pair_states', 'compare_trees', 'mitotic_index', 'plot_mitotic_index'
 
 # %% ../../nbs/04_plot/03_tree.ipynb #2222404e
 import pandas as pd
-from matplotlib import rc_context
 
-from .charts import CURVES, EVENTS, STYLE, Picture
-from ..core import STATES, UNKNOWN
+from ..core import EVENTS, STATES, UNKNOWN
 from ..lineage.states import plot_tree, tree_lanes
+from .charts import CURVES, Picture, use_theme
 
 # %% ../../nbs/04_plot/03_tree.ipynb #941fef43
 def pair_states(tab:pd.DataFrame, # from `state_table`
@@ -31,7 +30,7 @@ def pair_states(tab:pd.DataFrame, # from `state_table`
     return both
 
 # %% ../../nbs/04_plot/03_tree.ipynb #30fdfe9b
-@rc_context(STYLE)
+@use_theme()
 def compare_trees(tab:pd.DataFrame, # from `state_table`, or the rows of some roots
                   predicted:pd.DataFrame, # frame, nucleus_id, state
                   title:str='', # words above
@@ -63,7 +62,7 @@ def mitotic_index(table:pd.DataFrame, # frame, state
     return total(table[table['state'] == 'mitotic'])/total(table)
 
 # %% ../../nbs/04_plot/03_tree.ipynb #22e0b2f5
-@rc_context(STYLE)
+@use_theme()
 def plot_mitotic_index(tables:dict, # name → table with frame and state, such as true and predicted
                        window:int=5, # frames taken together, odd
                        frame_minutes:float=None, # from one frame to the next; None: the axis is frames

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 from fastcore.xml import FT, Details, Summary
 
-from ..core import STATES, environment, read_json, today
+from ..core import EVENTS, STATES, environment, read_json, today
 from ..files import open_table, plainly
-from ..plot.charts import (EVENTS, plot_confusion, plot_history, plot_state_counts,
-                                     states_over_time, tally)
+from ..plot.charts import (count_states, plot_confusion, plot_history, plot_state_counts,
+                                     plot_states_over_time)
 from ..plot.views import overlay, plot_crops
 from ..training.metrics import confusion, scoring_sets
 from .page import (figure_block, list_block, table_block, text_block, tiles_block,
@@ -28,9 +28,9 @@ def data_blocks(samples, # Samples: .table, .omitted
     if samples is None or not len(samples.table): return []
     t = samples.table
     sizes = t.groupby('movie').agg(frames=('frame', 'nunique'), nuclei=('frame', 'size'))
-    sizes = sizes.join(tally(t, 'movie'))
+    sizes = sizes.join(count_states(t, 'movie'))
     if len(sizes) > 1: sizes.loc['all movies'] = sizes.sum()
-    counts = tally(t, 'movie').sum()
+    counts = count_states(t, 'movie').sum()
     blocks = [table_block(sizes, 'Nuclei whose window of frames is complete: the samples.'),
               figure_block(plot_state_counts(counts), 'Samples of each state.')]
     if len(samples.omitted):
@@ -154,7 +154,7 @@ def prediction_blocks(predictions:pd.DataFrame, # table of predictions
         blocks.append(figure_block(fig, f'{movie.name}, frame {frame}, brightest voxel along z. {words}'))
     for name, mine in list(predictions.groupby('movie'))[:4]:
         if mine['frame'].nunique() > 1:
-            blocks.append(figure_block(states_over_time(mine), f'{name}: predicted states over time.'))
+            blocks.append(figure_block(plot_states_over_time(mine), f'{name}: predicted states over time.'))
     return blocks
 
 # %% ../../nbs/12_report/02_report.ipynb #434cfc0e

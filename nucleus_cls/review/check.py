@@ -14,18 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
-from matplotlib import rc_context
 
-from ..plot.charts import CURVES, STYLE, Picture, plot_state_counts
 from ..core import STATES, UNKNOWN, today, write_json, write_text
 from ..volumes.crops import cut_crop
-from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
-                                  nucleus_findings, say, scan_movie, try_read, usual_width)
-from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
-                                       lost_findings, point_findings, track_findings, try_lineage)
+from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
+from ..plot.views import around, draw, outlines, three_views
 from ..movies.movie import Movie, open_movie, span
 from ..report.page import figure_block, text_block, tiles_block, write_report
-from ..plot.views import around, draw, outlines, three_views
+from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
+                                         nucleus_findings, say, scan_movie, try_read, usual_width)
+from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
+                                                 lost_findings, point_findings, track_findings, try_lineage)
 
 # %% ../../nbs/14_review/04_check.ipynb #8ccf5093
 LEVELS = {'mend': 'To mend first', 'look': 'To look at', 'know': 'Good to know'}
@@ -107,7 +106,7 @@ def state_numbers(lineage, table:pd.DataFrame) -> dict: # words → text
     return out
 
 # %% ../../nbs/14_review/04_check.ipynb #c297f244
-@rc_context(STYLE)
+@use_theme()
 def plot_course(scan:Scan, # of the movie
                ) -> Picture:
     "Draw light, number of nuclei and place of the embryo over time."
@@ -133,7 +132,7 @@ def first_examples(findings:list, # of `Finding`
     picked = {(int(m[1]), int(m[2])): kind for kind, m in reversed(named) if m}
     return [(kind, *key) for key, kind in reversed(picked.items())][:most]
 
-@rc_context(STYLE)
+@use_theme()
 def plot_examples(movie:Movie, scan:Scan, examples:list, # of `first_examples`
                  ) -> Picture: # None: nothing to show
     "Draw the plane through the middle of each nucleus, outlined, with its surroundings."

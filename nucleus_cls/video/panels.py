@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageColor, ImageDraw
 
-from ..plot.charts import EVENTS
-from ..core import STATE_COLORS, STATES
-from .raster import font, paint, soften
+from ..core import EVENTS, STATES, STATE_COLORS
 from ..lineage.states import tree_lanes, tree_links
+from .raster import font, paint, soften
 
 # %% ../../nbs/13_video/02_panels.ipynb #01256f58
 @dataclass(frozen=True)
