@@ -20,16 +20,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..core import STATES, STATE_COLORS, UNKNOWN, environment, progress, today, write_json
+from ..lineage.states import state_table
 from ..plot.charts import EVENTS
-from ..core import STATE_COLORS, STATES, UNKNOWN, environment, progress, today, write_json
-from .frames import Painter
+from ..plot.views import around, contrast, flatten
 from ..movies.movie import Movie, open_movie
 from ..transforms.tensors import settings_from
+from ..prediction.predictions import Predictions, read_predictions
 from .panels import Look, counted, rgb, told
-from ..prediction.predictions import Predictions
-from ..report.report import read_predictions
-from ..lineage.states import state_table
-from ..plot.views import around, contrast, flatten
+from .frames import Painter
 
 # %% ../../nbs/13_video/04_video.ipynb #917a44c7
 def rows_of(predictions, # Predictions, table, or path of a predictions.csv
