@@ -93,7 +93,7 @@ class UnusableCrop(ValueError):
 def intensity_range(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                     imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
                    ) -> tuple: # (lo, hi), float32, counts
-    "Find the minimum and maximum that all frames share; `UnusableCrop` for a constant crop, NaN or infinity."
+    "Find the minimum and maximum that all frames share; `UnusableCrop` where there is no contrast, or NaN."
     raw = np.asarray(raw)
     if imaged is not None and np.shape(imaged) not in (raw.shape, raw.shape[1:]):
         raise ValueError(f'imaged has shape {np.shape(imaged)}, the raw crops {raw.shape}: expected the same')
