@@ -17,17 +17,17 @@ import pandas as pd
 
 from ..core import STATES, atomic_path, environment, plain, write_json, write_text
 from ..samples.samples import open_samples
+from ..samples.corrections import correct_samples
 from ..models.run import soften
 from ..training.config import TrainConfig
 from ..training.splits import choose_states, lineage_groups, split_samples, target_states
 from ..training.metrics import confusion, predicted_states, report_text, score_sets, scoring_sets
-from ..training.prepare import corrected
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
-from .uncertainty import compute_intervals, choose_units
-from .calibration import (fit_cross_temperatures, fit_calibration, plot_reliability,
-                                                measure_reliability)
+from .uncertainty import choose_units, compute_intervals
+from .calibration import (fit_calibration, fit_cross_temperatures, measure_reliability,
+                                                plot_reliability)
 from .model_card import write_card
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #431a9d08
@@ -195,7 +195,7 @@ def finish_run(run, # trained run
               ) -> dict: # content of metrics.json
     "Calibrate and score a run on what it held out, and complete its folder."
     from nucleus_cls.plot.charts import plot_history, save_figure
-    samples = corrected(samples, run.config['training'].get('corrections'))
+    samples = correct_samples(samples, run.config['training'].get('corrections'))
     held_out, complete = find_held_out(run, samples)
     sets = find_truth(held_out, complete)
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)
