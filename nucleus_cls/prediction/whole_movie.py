@@ -23,8 +23,8 @@ import pandas as pd
 from ..movies.cluster import describe_movie, import_dask, in_cluster, open_again
 from ..core import atomic_path, environment, fingerprint, progress, read_json, write_json
 from ..volumes.crops import imaged_voxels
-from .decode import decode as decode_states, division_candidates, missing_prior
-from .links import link_kinds, link_nuclei
+from .decode import decode as decode_states, list_divisions, compute_missing_prior
+from .links import describe_links, link_nuclei
 from ..movies.movie import Movie, open_movie
 from ..transforms.tensors import Preprocess
 from .predictions import Predictions, predict_stream, tabulate
@@ -32,7 +32,7 @@ from ..workers import read_ahead
 from ..models.run import load_run
 from ..volumes.voxels import check_space
 from ..lineage.states import state_table
-from .conflicts import suspicious_places
+from .conflicts import find_conflicts
 from .timepoint import stream_timepoint
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
@@ -210,10 +210,10 @@ def conclude(run, # trained run
         true = state_table(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[table_columns(run)[len(PLACE):]].to_numpy(float), run.states)
-    if lineage: suspects = suspicious_places(found, links, known)
-    if decode: found = decode_states(found, links, link_kinds(table, links, movie.voxel_size),
-                                     adjust=missing_prior(run))
-    return found, division_candidates(found) if decode else None, suspects
+    if lineage: suspects = find_conflicts(found, links, known)
+    if decode: found = decode_states(found, links, describe_links(table, links, movie.voxel_size),
+                                     adjust=compute_missing_prior(run))
+    return found, list_divisions(found) if decode else None, suspects
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #d76c730c
 def write_table(table, path):
