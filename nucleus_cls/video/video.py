@@ -25,8 +25,7 @@ from ..lineage.states import state_table
 from ..plot.views import around, contrast, flatten
 from ..movies.movie import Movie, open_movie
 from ..transforms.tensors import settings_from
-from ..prediction.predictions import Predictions
-from ..report.report import read_predictions
+from ..prediction.predictions import Predictions, read_predictions
 from .panels import Look, counted, rgb, told
 from .frames import Painter
 
