@@ -23,7 +23,6 @@ from nucleus_cls.models.pretrained import from_pretrained
 from nucleus_cls.training.config import load_config
 from nucleus_cls.training.splits import target_states
 from nucleus_cls.training.train import train
-from nucleus_cls.prediction.predictions import sample_probs
 
 EVENTS = ('mitotic', 'new_daughter')
 
@@ -53,7 +52,7 @@ def choose(samples, target, names, n, seed):
 def precisions(run, samples, target):
     "Score every nucleus: average precision of each event."
     from sklearn.metrics import average_precision_score
-    probs, _ = sample_probs(run, samples)
+    probs, _ = predict_probs(run, samples)
     known = target != ''
     return {s: float(average_precision_score(target[known] == s, probs[known][:, list(run.states).index(s)]))
             for s in EVENTS}

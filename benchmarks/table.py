@@ -25,8 +25,8 @@ from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.models.run import load_run, load_weights, save_weights
 from nucleus_cls.training.config import TrainConfig, load_config
 from nucleus_cls.training.metrics import scores, scoring_sets
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.evaluation.timing import read_history, time_to_reach
+from nucleus_cls.prediction.predictions import predict_probs
+from nucleus_cls.evaluation.timing import find_time_to_reach, read_history
 from nucleus_cls.evaluation.scoreboard import to_markdown
 from nucleus_cls.evaluation.benchmark import benchmark, hold_out
 
@@ -54,7 +54,7 @@ def score_epochs(folder, samples, goal):
         if max(found.values(), default=0) >= goal: break
         if path.stem in found: continue
         load_weights(run.model, path)
-        found[path.stem] = scores(true, sample_probs(run, clear)[0], run.states)['macro_f1']
+        found[path.stem] = scores(true, predict_probs(run, clear)[0], run.states)['macro_f1']
         write_json(done, found)
     return found
 
@@ -71,7 +71,7 @@ def reach(results, samples, out):
         folder = out/row['folder']
         history, found = read_history(folder), score_epochs(folder, samples, goal)
         history['held_out'] = [found.get(f'{k:03}') for k in history['epoch']]
-        clocks = [time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
+        clocks = [find_time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
         history.to_csv(folder/'epochs'/'history.csv', index=False)
         lines.append(f'{BASELINE}, seed {row["seed"]}: ' + (f'never reaches it; best {history["held_out"].max():.3f}.'
             if clocks[0] is None else

@@ -11,14 +11,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from matplotlib import rc_context
 from matplotlib.lines import Line2D
 from torch import nn
 from torch.nn import functional as F
 
-from .charts import STYLE, Picture
-from ..core import STATE_COLORS
-from .views import DARK, draw, outlines
+from .charts import Picture, pick_color, use_theme
+from .views import draw, outlines
 
 # %% ../../nbs/04_plot/04_explain.ipynb #c735b028
 @contextmanager
@@ -86,7 +84,7 @@ def nucleus_slices(mask:np.ndarray, # (Z,Y,X), the nucleus
     return np.unique(np.linspace(there[0], there[-1], n).round().astype(int))
 
 # %% ../../nbs/04_plot/04_explain.ipynb #68d01e73
-@rc_context(STYLE | DARK)
+@use_theme(dark=True)
 def plot_cam(x, # tensor of one nucleus, (C,S,S,S)
              cam:np.ndarray, # from `grad_cam`, (S,S,S)
              title:str='', # words above
@@ -109,7 +107,7 @@ def plot_cam(x, # tensor of one nucleus, (C,S,S,S)
     return fig
 
 # %% ../../nbs/04_plot/04_explain.ipynb #ff5bbc9f
-@rc_context(STYLE | DARK)
+@use_theme(dark=True)
 def plot_activations(maps:dict, # from `activations`
                      n:int=6, # features a layer: those that vary most
                      title:str='', # words above
@@ -151,7 +149,7 @@ def principal_plane(points:np.ndarray, # (N,F), N ≥3
     return places, (s**2/max((s**2).sum(), 1e-12))[:2]
 
 # %% ../../nbs/04_plot/04_explain.ipynb #6e15f75a
-@rc_context(STYLE)
+@use_theme()
 def plot_embedding(points:np.ndarray, # from `features`, (N,F)
                    states, # state of each, for its colour
                    title:str='', # words above
@@ -162,10 +160,10 @@ def plot_embedding(points:np.ndarray, # from `features`, (N,F)
     ax = fig.add_subplot(title=title)
     order = sorted(set(states), key=lambda s: -np.sum(states == s))          # the rare ones on top
     for s in order:
-        ax.scatter(*places[states == s].T, s=14, c=STATE_COLORS.get(s, '#888888'), ec='#444444', lw=.3)
+        ax.scatter(*places[states == s].T, s=14, c=pick_color(s), ec='#444444', lw=.3)
     for axis, name, part in zip('xy', ('first', 'second'), share):
         ax.set(**{f'{axis}label': f'{name} component ({part:.0%})', f'{axis}ticks': ()})
-    handles = [Line2D([], [], ls='', marker='o', color=STATE_COLORS.get(s, '#888888'), label=s or 'no state')
+    handles = [Line2D([], [], ls='', marker='o', color=pick_color(s), label=s or 'no state')
                for s in order[::-1]]
     fig.legend(handles=handles, loc='outside right upper', fontsize=7)
     return fig

@@ -11,18 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 
-from ..plot.charts import CURVES, STYLE, Picture, save_figure
 from ..core import progress, write_json
 from ..volumes.crops import crop_boxes, cut_crop, find_nuclei, imaged_voxels
+from ..volumes.voxels import crop_edges
+from ..plot.charts import CURVES, Picture, save_figure, use_theme
+from ..plot.views import contrast, draw, plot_crops, three_views
 from ..plot.explain import activations, grad_cam, plot_activations, plot_cam
+from ..samples.store import Crops
 from ..transforms.tensors import Preprocess, known_segs
 from ..prediction.predictions import join_flags, try_tensor
-from ..volumes.voxels import crop_edges
-from ..samples.store import Crops
 from ..prediction.timepoint import choose_nuclei, cut_window, fill_window
-from ..plot.views import DARK, contrast, draw, plot_crops, three_views
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #47afed82
 def timepoint_crops(frames, # volumes (Z,Y,X) in time order, the middle one is t; None: does not exist
@@ -70,7 +69,7 @@ def _faces(mask) -> bool:
     return any(mask.take(side, axis).any() for axis in range(3) for side in (0, -1))
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #b74e617f
-@rc_context(STYLE | DARK)
+@use_theme(dark=True)
 def plot_preprocessing(crops:Crops, # crops of one nucleus
                        x:np.ndarray, # the tensor made of them, (C,S,S,S)
                        title:str='', # words above

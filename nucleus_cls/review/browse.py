@@ -18,7 +18,7 @@ from matplotlib.collections import LineCollection
 from ..plot.charts import Picture, png_bytes
 from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
 from ..volumes.crops import crop_boxes, cut_crop, find_nuclei
-from ..prediction.tables import one_movie
+from ..prediction.tables import check_one_movie
 from ..movies.movie import Movie, read_frame
 from ..prediction.predictions import Predictions
 from ..plot.views import outlines, overlay, plot_crops
@@ -32,7 +32,7 @@ class View:
         self.movie, self.keep, self.held = movie, keep, {}
         self.states = predictions.states if predictions else ()
         empty = pd.DataFrame({c: pd.Series(dtype=object) for c in ('movie', 'frame', 'nucleus_id', 'state')})
-        self.table = one_movie(predictions) if predictions else empty
+        self.table = check_one_movie(predictions) if predictions else empty
         self.row = {key: i for i, key in enumerate(zip(self.table['frame'], self.table['nucleus_id']))}
         parents = self.table['parent'] if 'parent' in self.table else []
         self.parent = {key: parse_node_name(p) for key, p in zip(self.row, parents)

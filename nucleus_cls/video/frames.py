@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..plot.charts import EVENTS
-from ..core import STATES
-from .panels import Look, Tree, count_columns, draw_legend, inks, state_style
-from .raster import backdrop, cast_shadows, font, pad_of, paint, soften, write_id
+from ..core import EVENTS, STATES
 from ..plot.views import flatten
+from .raster import backdrop, cast_shadows, font, pad_of, paint, soften, write_id
+from .panels import Look, Tree, count_columns, draw_legend, inks, state_style
 
 # %% ../../nbs/13_video/03_frames.ipynb #7a5ea1b9
 def arrange(sizes:list, # (height, width) of each picture, µm
