@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.core import write_json
 from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.core import STATES, atomic_path, write_text
 from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie

@@ -9,7 +9,6 @@ __all__ = ['find_frames', 'Movie', 'check_seg', 'validate_movie', 'format_frames
 # %% ../../nbs/05_movies/02_movie.ipynb #60af5f44
 import re
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Callable
 

@@ -7,12 +7,11 @@ __all__ = ['tree_lanes', 'tree_links', 'plot_tree', 'pair_states', 'compare_tree
 
 # %% ../../nbs/04_plot/03_tree.ipynb #2222404e
 import pandas as pd
-from matplotlib import rc_context
 
 import numpy as np
-from ..core import STATES, STATE_COLORS, UNKNOWN, node_name
+from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, node_name
 from ..lineage.states import count_states
-from .charts import CURVES, EVENTS, Picture, STYLE
+from .charts import CURVES, Picture, use_theme
 
 # %% ../../nbs/04_plot/03_tree.ipynb #4d530121
 def tree_lanes(tab:pd.DataFrame, # from `assign_states`, or rows of it
@@ -102,7 +101,7 @@ def pair_states(tab:pd.DataFrame, # from `assign_states`
     return both
 
 # %% ../../nbs/04_plot/03_tree.ipynb #30fdfe9b
-@rc_context(STYLE)
+@use_theme()
 def compare_trees(tab:pd.DataFrame, # from `assign_states`, or the rows of some roots
                   predicted:pd.DataFrame, # frame, nucleus_id, state
                   title:str='', # words above
@@ -134,7 +133,7 @@ def mitotic_index(table:pd.DataFrame, # frame, state
     return total(table[table['state'] == 'mitotic'])/total(table)
 
 # %% ../../nbs/04_plot/03_tree.ipynb #22e0b2f5
-@rc_context(STYLE)
+@use_theme()
 def plot_mitotic_index(tables:dict, # name → table with frame and state, such as true and predicted
                        window:int=5, # frames taken together, odd
                        frame_minutes:float=None, # from one frame to the next; None: the axis is frames

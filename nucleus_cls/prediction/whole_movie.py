@@ -33,9 +33,9 @@ from ..transforms.tensors import Preprocess
 from ..models.run import load_run
 from .predictions import Predictions, predict_stream, tabulate
 from .timepoint import stream_timepoint
-from .links import link_kinds, link_nuclei
-from .decode import decode as decode_states, division_candidates, missing_prior
-from .conflicts import suspicious_places
+from .links import describe_links, link_nuclei
+from .decode import compute_missing_prior, decode as decode_states, list_divisions
+from .conflicts import find_conflicts
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def read_frame_for(movie, t:int, prep, with_seg:bool) -> tuple: # image, imaged voxels, seg
@@ -212,10 +212,10 @@ def conclude(run, # trained run
         true = assign_states(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[table_columns(run)[len(PLACE):]].to_numpy(float), run.states)
-    if lineage: suspects = suspicious_places(found, links, known)
-    if decode: found = decode_states(found, links, link_kinds(table, links, movie.voxel_size),
-                                     adjust=missing_prior(run))
-    return found, division_candidates(found) if decode else None, suspects
+    if lineage: suspects = find_conflicts(found, links, known)
+    if decode: found = decode_states(found, links, describe_links(table, links, movie.voxel_size),
+                                     adjust=compute_missing_prior(run))
+    return found, list_divisions(found) if decode else None, suspects
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #d76c730c
 def write_table(table, path):

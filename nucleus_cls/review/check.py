@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
-from matplotlib import rc_context
 
 from ..core import STATES, UNKNOWN, today, write_json, write_text
 from ..volumes.crops import cut_crop
-from ..plot.charts import CURVES, Picture, STYLE, plot_state_counts
+from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
 from ..plot.views import around, draw, outlines, three_views
 from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
@@ -108,7 +107,7 @@ def state_numbers(lineage, table:pd.DataFrame) -> dict: # words → text
     return out
 
 # %% ../../nbs/14_review/04_check.ipynb #c297f244
-@rc_context(STYLE)
+@use_theme()
 def plot_course(scan:Scan, # of the movie
                ) -> Picture:
     "Draw light, number of nuclei and place of the embryo over time."
@@ -134,7 +133,7 @@ def first_examples(findings:list, # of `Finding`
     picked = {(int(m[1]), int(m[2])): kind for kind, m in reversed(named) if m}
     return [(kind, *key) for key, kind in reversed(picked.items())][:most]
 
-@rc_context(STYLE)
+@use_theme()
 def plot_examples(movie:Movie, scan:Scan, examples:list, # of `first_examples`
                  ) -> Picture: # None: nothing to show
     "Draw the plane through the middle of each nucleus, outlined, with its surroundings."

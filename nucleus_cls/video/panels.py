@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageColor, ImageDraw
 
-from ..core import STATES, STATE_COLORS
-from ..plot.charts import EVENTS
+from ..core import EVENTS, STATES, STATE_COLORS
 from ..plot.tree import tree_lanes, tree_links
 from .raster import font, paint, soften
 

@@ -20,15 +20,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core import STATES, STATE_COLORS, UNKNOWN, environment, progress, today, write_json
+from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, environment, progress, today, write_json
 from ..lineage.states import assign_states
-from ..plot.charts import EVENTS
 from ..plot.views import around, contrast, flatten
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..transforms.tensors import settings_from
-from ..prediction.predictions import Predictions
-from ..report.report import read_predictions
+from ..prediction.predictions import Predictions, read_predictions
 from .panels import Look, counted, rgb, told
 from .frames import Painter
 
