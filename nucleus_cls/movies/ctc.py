@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import progress, write_text
+from ..core import node_name, progress, write_text
 from ..lineage.graph import Lineage
-from ..lineage.matching import lineage_from_points, note, present_ids
+from ..lineage.matching import lineage_from_points, list_ids, note_names
 from ..lineage.tracks import points_from_tracks, read_track_list
 from .tiff import read_tiff
 from .movie import Layout, Movie, find_frames, stamp_files
@@ -110,7 +110,7 @@ def match_markers(markers:np.ndarray, # track ids, (Z,Y,X)
     for track, nucleus in best.items():
         if nucleus not in taken: tied[track] = nucleus
         taken.add(nucleus)
-    outside = [int(k) for k in present_ids(markers) if k not in best]
+    outside = [int(k) for k in list_ids(markers) if k not in best]
     return tied, outside, [k for k in best if k not in tied]
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #bc0a328e
@@ -126,21 +126,22 @@ def read_ctc_lineage(tracks, # path of man_track.txt or res_track.txt
     present, misses = {}, {kind: [] for kind in (*kinds, no_seg)}
     for t in progress(frames, 'reading tracks', 'frame'):
         markers = marker_of(t)
-        present[t] = {int(k): int(k) for k in present_ids(markers)}
+        present[t] = {int(k): int(k) for k in list_ids(markers)}
         if movie is None: continue
         if t not in segs:
             misses[no_seg] += [(t, k) for k in present[t]]
             continue
         try: tied, outside, taken = match_markers(markers, seg := movie.seg(t))
         except ValueError as e: raise ValueError(f'{tracks}, frame {t}: {e}') from e
-        ids = present_ids(seg)
+        ids = list_ids(seg)
         free = int(ids.max(initial=0)) + 1
         present[t] = tied | {k: free + i for i, k in enumerate(outside + taken)}
         for kind, which in zip(kinds, (outside, taken, np.setdiff1d(ids, list(tied.values())))):
             misses[kind] += [(t, k) for k in which]
     points = points_from_tracks(table, present, str(tracks))
     points.findings = findings + points.findings
-    for kind, which in misses.items(): points.findings += note(kind, [f'{t:03d}_{k:03d}' for t, k in which])
+    for kind, which in misses.items():
+        points.findings += note_names(kind, [node_name(t, k) for t, k in which])
     return lineage_from_points(points)
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #ce63ae45
@@ -214,7 +215,7 @@ def write_ctc(movie:Movie, # with a lineage
     parts = {p: p.with_name(f'.part-{p.name}') for p in (truth, path)}
     for part in parts.values(): shutil.rmtree(part, ignore_errors=True)
     for p in (parts[path], parts[truth]/'TRA', parts[truth]/'SEG'): p.mkdir(parents=True)
-    lineage, segs = movie.lineage(), {t: present_ids(movie.seg(t)) for t in movie.seg_frames}
+    lineage, segs = movie.lineage(), {t: list_ids(movie.seg(t)) for t in movie.seg_frames}
     nodes = lineage.nodes
     there = [i in segs.get(t, ()) for t, i in zip(nodes.frame, nodes.nucleus_id)]
     track, table = split_tracks(lineage, there)

@@ -23,7 +23,7 @@ import pandas as pd
 from ..core import atomic_path, environment, fingerprint, progress, read_json, write_json
 from ..workers import read_ahead
 from ..lineage.states import assign_states
-from ..volumes.crops import imaged_voxels
+from ..volumes.wedge import find_imaged
 from ..volumes.voxels import check_space
 from ..movies.movie import Movie
 from ..movies.open import open_movie
@@ -41,7 +41,7 @@ from .conflicts import find_conflicts
 def read_frame_for(movie, t:int, prep, with_seg:bool) -> tuple: # image, imaged voxels, seg
     "Read a frame, as far as it is there, and find out which of its voxels were imaged."
     image = movie.image(t)
-    return image, imaged_voxels(image) if prep.imaged_only else None, movie.seg(t) if with_seg else None
+    return image, find_imaged(image) if prep.imaged_only else None, movie.seg(t) if with_seg else None
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #11629b10
 def read_windows(movie:Movie, # the movie

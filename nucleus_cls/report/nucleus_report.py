@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import progress, write_json
-from ..volumes.crops import crop_boxes, cut_crop, find_nuclei, imaged_voxels
+from ..volumes.crops import cut_crop, find_nuclei, place_boxes
+from ..volumes.wedge import find_imaged
 from ..volumes.voxels import crop_edges
 from ..plot.charts import CURVES, Picture, save_figure, use_theme
 from ..plot.views import contrast, draw, plot_crops, three_views
@@ -34,8 +35,8 @@ def timepoint_crops(frames, # volumes (Z,Y,X) in time order, the middle one is t
     "Cut the crops of nuclei out of whole frames; `ValueError` names ids that are not there."
     prep, (volumes, quality) = prep or Preprocess(), fill_window(frames)
     nuclei = choose_nuclei(find_nuclei(seg), ids)
-    imaged = [imaged_voxels(v) if prep.imaged_only else None for v in volumes]
-    boxes = crop_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
+    imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
+    boxes = place_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         near = cut_crop(seg, box[:3], box[3:])

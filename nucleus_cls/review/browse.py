@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 
 from ..plot.charts import Picture, png_bytes
 from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
-from ..volumes.crops import crop_boxes, cut_crop, find_nuclei
+from ..volumes.crops import place_boxes, cut_crop, find_nuclei
 from ..prediction.tables import check_one_movie
 from ..movies.movie import Movie, read_frame
 from ..prediction.predictions import Predictions
@@ -117,7 +117,7 @@ def view_nucleus(view:View, # what to look at
     image, seg, nuclei = view.read(t)
     here = nuclei[nuclei['nucleus_id'] == nucleus_id]
     if not len(here): raise ValueError(f'frame {t} of movie {view.movie.name} has no nucleus {nucleus_id}')
-    start = crop_boxes(here, size)[0, :3]
+    start = place_boxes(here, size)[0, :3]
     def cut(vol): return cut_crop(vol, start, (size,)*3)
     around, black = (t - 1, t, t + 1), np.zeros_like(image)
     raw = [cut(view.read(u)[0] if u in view.movie.frames else black) for u in around]

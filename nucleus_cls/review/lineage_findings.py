@@ -16,10 +16,10 @@ import pandas as pd
 from scipy.ndimage import find_objects
 
 from ..core import node_name
-from ..volumes.crops import imaged_voxels
-from .findings import Scan, note, spans
-from ..samples.manifest import check_lineage, join_states, touches_wedge
 from ..lineage.states import assign_states
+from ..volumes.wedge import find_imaged
+from ..samples.manifest import check_lineage, join_states, touches_wedge
+from .findings import Scan, note, spans
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #081a4f9e
 #: Kind of finding → (level: mend, look or know; what to do about it).
@@ -66,7 +66,7 @@ class LineageLook:
             inside = all(0 <= p < n for p, n in zip(place, seg.shape))
             self.at[t, r.nucleus_id] = int(seg[place]) if inside else -1
         if image is None or t not in self.ends: return
-        if (imaged := imaged_voxels(image, seg)) is None: return
+        if (imaged := find_imaged(image, seg)) is None: return
         boxes = find_objects(seg.astype(np.int32) if seg.dtype.itemsize > 4 else seg, max(self.ends[t]))
         for i in self.ends[t]:
             if (box := boxes[i - 1]) is None: continue
