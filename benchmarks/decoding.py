@@ -19,17 +19,17 @@ import numpy as np
 import pandas as pd
 
 from nucleus_cls.core import STATES, atomic_path, write_text
-from nucleus_cls.prediction.decode import decode, compute_missing_prior
-from nucleus_cls.evaluation.events import score_events
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.prediction.links import describe_links, link_movie, score_links
-from nucleus_cls.training.metrics import predicted_states, scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.whole_movie import predict_movie, run_key
-from nucleus_cls.prediction.predictions import Predictions
-from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.simulation.movies import simulate_movie, write_movie
-from nucleus_cls.prediction.conflicts import corrupt_lineage, score_conflicts, find_conflicts
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.pretrained import open_run
+from nucleus_cls.training.metrics import predicted_states, scores, scoring_sets
+from nucleus_cls.prediction.predictions import Predictions
+from nucleus_cls.prediction.links import describe_links, link_movie, score_links
+from nucleus_cls.prediction.decode import compute_missing_prior, decode
+from nucleus_cls.prediction.conflicts import corrupt_lineage, find_conflicts, score_conflicts
+from nucleus_cls.prediction.whole_movie import predict_movie, run_key
+from nucleus_cls.evaluation.events import score_events
 
 KEY, HERE = ['frame', 'nucleus_id'], Path(__file__).with_suffix('')
 F1 = [f'f1 {s}' for s in STATES]

@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.training.config import TrainConfig
-from nucleus_cls.core import STATES, atomic_path, write_text
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.metrics import scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import to_tensor
 from nucleus_cls.prediction.predictions import predict_probs
-from nucleus_cls.models.pretrained import open_run
-from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.core import STATES, atomic_path, write_text
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import to_tensor
+from nucleus_cls.models.pretrained import open_run
+from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.training.metrics import scores, scoring_sets
 from nucleus_cls.training.train import train
 
 HERE, WAYS = Path(__file__).with_suffix(''), ('none', 'crop')

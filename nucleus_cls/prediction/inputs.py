@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ..core import progress
-from ..files import why
-from ..volumes.crops import imaged_voxels
-from ..volumes.voxels import check_space, check_voxel, crop_edges
+from ..files import describe_error
+from ..volumes.wedge import find_imaged
+from ..volumes.voxels import check_space, check_voxel_size, crop_edges
 from ..movies.tiff import read_tiff
 from ..movies.movie import check_seg
 from ..samples.folders import find_samples, read_sample, read_sample_row
@@ -76,7 +76,7 @@ def _predict_one(run, frames, seg, where, voxel) -> Predictions:
     volumes, quality = fill_window(frames)
     row = {**where, 'quality': quality}
     if seg is not None and seg.max() > 1: row['nucleus_id'] = int(seg[tuple(n//2 for n in seg.shape)]) or None
-    seen = [imaged_voxels(v, seg) for v in volumes]
+    seen = [find_imaged(v, seg) for v in volumes]
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
     x = to_tensor(volumes, seg, imaged, run.preprocess, voxel=voxel)
     return tabulate(*predict_stream(run, [(row, x)]), run.states)
@@ -118,7 +118,7 @@ def load_npz(path, # .npz file
         with np.load(path, allow_pickle=False) as arrays: return {n: arrays[n] for n in sizes}
     except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file') from None
     except (ValueError, EOFError, OSError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error) as e:
-        raise ValueError(f'{path}: no .npz of plain arrays ({why(e)}); '
+        raise ValueError(f'{path}: no .npz of plain arrays ({describe_error(e)}); '
                          'make one by numpy.savez_compressed') from e
 
 def _read_declared_bytes(z:zipfile.ZipFile, name:str) -> int:
@@ -161,7 +161,7 @@ def predict_folders(run, # trained run
     "Predict sample folders; one that lacks a frame is a `ValueError` that names it."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     folders, seen = [f for p in paths for f in _find_folders(Path(p))], set()
-    voxel_size = check_voxel(voxel_size)
+    voxel_size = check_voxel_size(voxel_size)
     def stream():
         for path in progress(folders, 'predicting', 'nucleus'):
             row = read_sample_row(path)

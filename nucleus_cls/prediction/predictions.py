@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import STATES, atomic_path
-from ..files import open_table, plainly
+from ..files import open_table, explain_errors
 from ..volumes.voxels import check_space
 from ..samples.samples import open_samples
 from ..transforms.tensors import UnusableCrop, known_segs, to_tensor
@@ -74,7 +74,7 @@ def read_predictions(path, # predictions.csv
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no such file; nucleus_predict and nucleus_evaluate write one')
     words = dict.fromkeys(('movie', 'state', 'quality', 'true_state'), str)
-    with plainly(path):
+    with explain_errors(path):
         numbers = {c: ['', 'nan'] for c in pd.read_csv(open_table(path), nrows=0) if c not in words}
         table = pd.read_csv(open_table(path), dtype=words, keep_default_na=False, na_values=numbers)
     missing = [c for c in ('movie', 'frame', 'nucleus_id', 'state') if c not in table]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import STATES, atomic_path, parse_node_name
-from ..files import need
+from ..files import import_extra
 from ..lineage.graph import Lineage
 from .predictions import Predictions
 
@@ -82,7 +82,7 @@ def to_parquet(predictions:Predictions, # of one or more movies
                path, # file to write
               ) -> Path: # the file
     "Write the table as Parquet."
-    need('pyarrow', 'parquet')
+    import_extra('pyarrow', 'parquet')
     with atomic_path(check_new_path(path)) as tmp: predictions.table.to_parquet(tmp, index=False, engine='pyarrow')
     return Path(path)
 
@@ -93,7 +93,7 @@ def to_geff(predictions:Predictions, # of one movie
             voxel_size:tuple=None, # (z,y,x), µm; None: not known
            ) -> Path: # the folder
     "Write nuclei with their states and probabilities, and links, as GEFF."
-    write_arrays, path = need('geff.core_io', 'geff').write_arrays, check_new_path(path)
+    write_arrays, path = import_extra('geff.core_io', 'geff').write_arrays, check_new_path(path)
     Axis, GeffMetadata = (getattr(import_module('geff_spec'), name) for name in ('Axis', 'GeffMetadata'))
     table, lineage = check_one_movie(predictions), as_lineage(predictions, links)
     table = table.sort_values(['frame', 'nucleus_id']).rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
@@ -122,7 +122,8 @@ def to_trackmate(predictions:Predictions, # of one movie, all with a place
                  voxel_size:tuple=None, # (z,y,x), µm, to give places in µm; None: in voxels
                 ) -> Path: # the file
     "Write nuclei as spots and links as tracks, as TrackMate's XML."
-    pycellin, path, scale = need('pycellin', 'trackmate'), check_new_path(path), np.array(voxel_size or (1, 1, 1))
+    pycellin, path = import_extra('pycellin', 'trackmate'), check_new_path(path)
+    scale = np.array(voxel_size or (1, 1, 1))
     table = check_one_movie(predictions)
     if not len(table) or table[['z', 'y', 'x']].isna().any(axis=None):
         raise ValueError(f'{path}: TrackMate needs nuclei, each with a place (z, y, x)')

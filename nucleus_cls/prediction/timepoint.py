@@ -9,10 +9,11 @@ __all__ = ['fill_window', 'cut_window', 'choose_nuclei', 'stream_timepoint', 'ma
 import numpy as np
 import pandas as pd
 
-from ..volumes.crops import crop_boxes, cut_crop, find_nuclei, imaged_voxels, overlap
+from ..volumes.crops import cut_crop, find_nuclei, find_overlap, place_boxes
+from ..volumes.wedge import find_imaged
+from ..volumes.voxels import crop_edges
 from ..transforms.tensors import Preprocess
 from .predictions import join_flags, try_tensor
-from ..volumes.voxels import crop_edges
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #322d6ffb
 def fill_window(frames, # volumes (Z,Y,X) in time order, their number odd; None: this frame does not exist
@@ -34,7 +35,7 @@ def cut_window(volumes, # (Z,Y,X), in time order
                shape, # shape of the box, voxels
               ) -> tuple: # raw (T,z,y,x), imaged boolean (T,z,y,x) or None: all
     "Cut one box out of all frames of a window."
-    inside, into = overlap(start, shape, volumes[0].shape)
+    inside, into = find_overlap(start, shape, volumes[0].shape)
     raw = np.zeros((len(volumes), *shape), np.result_type(*(v.dtype for v in volumes)))
     for n, vol in enumerate(volumes): raw[n][into] = vol[inside]
     if all(m is None for m in imaged) and raw[0][into].shape == raw[0].shape: return raw, None
@@ -61,7 +62,7 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                      seg:np.ndarray, # nucleus ids at t, (Z,Y,X), 0 background
                      prep:Preprocess, # settings of the run
                      ids=None, # nuclei wanted; None: all
-                     imaged=None, # for each volume, what `imaged_voxels` says of it; None: find out
+                     imaged=None, # for each volume, what `find_imaged` says of it; None: find out
                      segs=None, # seg of each frame, None where there is none; only read for seven channels
                      voxel=None, # voxel size, (z,y,x), µm; None: not known
                     ):
@@ -70,10 +71,10 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
     if seg.shape != volumes[0].shape: raise ValueError(
         f'the image is {volumes[0].shape} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
     nuclei = choose_nuclei(find_nuclei(seg), ids)
-    if imaged is None: imaged = [imaged_voxels(v) if prep.imaged_only else None for v in volumes]
+    if imaged is None: imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     segs = list(segs or [None]*len(volumes))
     segs[len(segs)//2] = seg
-    boxes = crop_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
+    boxes = place_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         ids = [None if s is None else cut_crop(s, box[:3], box[3:]) for s in segs]

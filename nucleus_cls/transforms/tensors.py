@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from ..volumes.registration import REGISTER, align
-from ..volumes.voxels import check_voxel, crop_edges, cut_box, to_grid, voxel_step
+from ..volumes.voxels import check_voxel_size, crop_edges, cut_box, to_grid, voxel_step
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #53326a27
 def settings_from(cls:type, # a dataclass of settings
@@ -52,7 +52,7 @@ class Preprocess:
         if sum(v is not None for v in cut) != 1:
             raise ValueError('Preprocess: crop_size={}, padding={}, size_um={}: give one'.format(*cut))
         um = (self.voxel_um,)*3 if isinstance(self.voxel_um, (int, float)) else self.voxel_um
-        object.__setattr__(self, 'voxel_um', check_voxel(um))
+        object.__setattr__(self, 'voxel_um', check_voxel_size(um))
         if self.size_um is not None and um is None: raise ValueError(
             f'Preprocess: size_um={self.size_um}: give voxel_um, too')
         if self.register not in REGISTER:
