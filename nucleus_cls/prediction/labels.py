@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import STATE_COLORS, UNKNOWN, check_name, progress, write_text
-from ..lineage.matching import present_ids
+from ..lineage.matching import list_ids
 from ..plot.views import choose_contrast
 from ..movies.movie import Movie
 from ..movies.ctc import split_tracks
@@ -70,7 +70,7 @@ def to_ctc(predictions:Predictions, # of one movie
 def _number_masks(movie, t:int, ids:np.ndarray, track:np.ndarray) -> np.ndarray:
     "Number the masks of a frame by their tracks; `ValueError` for an id that is not there."
     seg = movie.seg(t)
-    if len(gone := np.setdiff1d(ids, present_ids(seg))): raise ValueError(
+    if len(gone := np.setdiff1d(ids, list_ids(seg))): raise ValueError(
         f'nucleus {gone[0]} of frame {t} is predicted, but not in the segmentation of movie {movie.name}; '
         'were the predictions made for another movie?')
     return relabel(seg, ids, track.astype(np.uint16))

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import progress, write_json
-from ..volumes.crops import crop_boxes, cut_crop, find_nuclei, imaged_voxels
+from ..volumes.crops import cut_crop, find_nuclei, place_boxes
+from ..volumes.wedge import find_imaged
 from ..volumes.voxels import crop_edges
 from ..plot.charts import Picture, draw_histograms, save_figure, use_theme
 from ..plot.views import choose_contrast, draw_picture, plot_crops, plot_three_views
@@ -37,8 +38,8 @@ def cut_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is t; 
     prep = prep or Preprocess()
     volumes, quality = fill_window(frames)
     nuclei = choose_nuclei(find_nuclei(seg), ids)
-    imaged = [imaged_voxels(v) if prep.imaged_only else None for v in volumes]
-    boxes = crop_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
+    imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
+    boxes = place_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         near = cut_crop(seg, box[:3], box[3:])

@@ -16,7 +16,7 @@ from ipyevents import Event
 from matplotlib.collections import LineCollection
 
 from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
-from ..volumes.crops import crop_boxes, cut_crop, find_nuclei
+from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..plot.charts import Picture, png_bytes
 from ..plot.views import plot_crops, trace_outlines
 from ..plot.overlays import plot_overlay
@@ -118,7 +118,7 @@ def view_nucleus(view:View, # what to look at
     image, seg, nuclei = view.read(t)
     here = nuclei[nuclei['nucleus_id'] == nucleus_id]
     if not len(here): raise ValueError(f'frame {t} of movie {view.movie.name} has no nucleus {nucleus_id}')
-    start = crop_boxes(here, size)[0, :3]
+    start = place_boxes(here, size)[0, :3]
     def cut(vol): return cut_crop(vol, start, (size,)*3)
     around, black = (t - 1, t, t + 1), np.zeros_like(image)
     raw = [cut(view.read(u)[0] if u in view.movie.frames else black) for u in around]

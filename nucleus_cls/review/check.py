@@ -20,7 +20,8 @@ from ..volumes.crops import cut_crop
 from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
 from ..plot.views import draw_picture, plot_three_views, trace_outlines
 from ..plot.overlays import find_nuclei_box
-from ..movies.movie import Movie, open_movie, span
+from ..movies.movie import Movie, format_frames
+from ..movies.open import open_movie
 from ..report.page import embed_figure, make_text, make_tiles, write_report
 from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
                                          nucleus_findings, say, scan_movie, try_read, usual_width)
@@ -74,7 +75,7 @@ def few(values, digits:int=0) -> str:
 def movie_numbers(movie:Movie, scan:Scan) -> dict: # words → text
     "Describe a movie in a few numbers."
     f, n, out = scan.frames, scan.nuclei, {}
-    out['frames'] = f'{len(f)} ({span(f["frame"].tolist())})'
+    out['frames'] = f'{len(f)} ({format_frames(f["frame"].tolist())})'
     shapes, types = f['image_shape'].dropna(), f['image_type'][f['image_type'] != '']
     cross = lambda values: '×'.join(map(str, values))
     if len(shapes): out['image'] = f'{cross(shapes.mode()[0])} voxels (z, y, x), {types.mode()[0]}'

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageColor, ImageDraw
 
 from ..core import EVENTS, STATES, STATE_COLORS
-from ..lineage.states import tree_lanes, tree_links
+from ..plot.tree import tree_lanes, tree_links
 from .raster import load_font, paint_outline, soften_shadow
 
 # %% ../../nbs/13_video/02_panels.ipynb #01256f58
@@ -138,7 +138,7 @@ def draw_ramp(canvas, left:int, top:int, look:Look, unit:float):
 class GrowingTree:
     "A lineage tree that grows with the movie."
     def __init__(self,
-                 tab:pd.DataFrame, # from `state_table`, or with its columns frame, nucleus_id, track, parent
+                 tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, track, parent
                  told:dict, # frame → nucleus_id → (state, confidence): the colours
                  size:tuple, # width, height, pixels
                  light:bool=False, # on white

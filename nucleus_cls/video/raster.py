@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from ..volumes.crops import runs_of
+from ..volumes.crops import find_nucleus_runs
 
 # %% ../../nbs/13_video/01_raster.ipynb #0a740bf7
 def fill_intervals(row, # row of each interval, (n,)
@@ -40,7 +40,7 @@ def cast_shadows(seg:np.ndarray, # nucleus ids, (Z,Y,X), 0 is background
                  pad:int=0, # empty pixels to leave round every shadow
                 ) -> tuple: # ids (n,); axis → (corners (n,2): row and column; n shadows, 0 or 255)
     "Find the shadow of every nucleus along several axes, from one scan."
-    ids, start, length = runs_of(seg)
+    ids, start, length = find_nucleus_runs(seg)
     if not len(ids): return ids, {axis: (np.zeros((0, 2), int), []) for axis in axes}
     begins = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     which = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(ids)))

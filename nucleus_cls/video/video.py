@@ -21,10 +21,11 @@ import pandas as pd
 from PIL import Image
 
 from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, environment, progress, today, write_json
-from ..lineage.states import state_table
+from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box
-from ..movies.movie import Movie, open_movie
+from ..movies.movie import Movie
+from ..movies.open import open_movie
 from ..transforms.tensors import settings_from
 from ..prediction.predictions import Predictions, read_predictions
 from .panels import Look, counted, look_up_predictions, rgb
@@ -61,7 +62,7 @@ def find_truth(truth, # True, or a table or path with the columns of predictions
     if truth is not True: return take_rows(truth, movie)
     if 'true_state' in table and table['true_state'].isin(STATES).any():
         return table[['frame', 'nucleus_id']].assign(state=table['true_state'])
-    return state_table(movie.lineage())
+    return assign_states(movie.lineage())
 
 # %% ../../nbs/13_video/04_video.ipynb #16e27431
 def choose_range_and_box(movie:Movie, # the movie
@@ -210,7 +211,7 @@ def make_video(movie, # Movie, or what `open_movie` takes: a folder, a simulated
                output='movie.mp4', # file to write, .mp4 or .gif
                preset:str='high_quality', # quick, high_quality or publication
                truth=False, # True: show the true states beside; or a table of them
-               tree=False, # True: grow the lineage's tree below; or a table as of `state_table`
+               tree=False, # True: grow the lineage's tree below; or a table as of `assign_states`
                frames=None, # frames to show; None: all that have image and seg
                **settings, # of `Look` and `open_encoder`, such as light=True, views='z', fps=5, only='mitotic'
               ) -> dict: # what video_summary.json holds
@@ -224,7 +225,7 @@ def make_video(movie, # Movie, or what `open_movie` takes: a folder, a simulated
         raise ValueError(f'frames={frames}: movie {movie.name} has {movie.frames[0]} to {movie.frames[-1]}')
     table = take_rows(predictions, movie)
     true = None if truth is False else find_truth(truth, table, movie)
-    lineage = state_table(movie.lineage()) if tree is True else None if tree is False else tree
+    lineage = assign_states(movie.lineage()) if tree is True else None if tree is False else tree
     painter, box, known = prepare_film(movie, table, true, lineage, frames, look)
     begin = time.perf_counter()
     with open_encoder(output, (look.width, look.height), **coding) as add:
