@@ -239,9 +239,9 @@ def busiest_frame(table) -> int: # one row a nucleus: frame, state
 def draw_frame(image, seg, table, path, voxel_size=None) -> Path: # `path`
     "Save a picture of a frame, every nucleus outlined in the colour of its state."
     from nucleus_cls.plot.charts import save_figure
-    from nucleus_cls.plot.views import overlay
+    from nucleus_cls.plot.overlays import plot_overlay
     shown = [f'{what} {v}' for what in ('movie', 'frame') for v in table[what].dropna().iloc[:1] if v != '']
-    save_figure(overlay(image, seg, table, ', '.join(shown), voxel_size=voxel_size), path)
+    save_figure(plot_overlay(image, seg, table, ', '.join(shown), voxel_size=voxel_size), path)
     return path
 
 # %% ../../nbs/15_cli/01_main.ipynb #52aeef48
@@ -256,7 +256,7 @@ def whole_frame(table, movie, volumes) -> tuple: # image, seg and rows of a fram
 # %% ../../nbs/15_cli/01_main.ipynb #b8e73f47
 def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None):
     "Look closely at the nuclei of sample folders, of a timepoint, or of the busiest frame of a movie."
-    from nucleus_cls.report.nucleus_report import save_analysis, timepoint_crops
+    from nucleus_cls.report.nucleus_report import report_nuclei, cut_timepoint
     from nucleus_cls.samples.folders import find_samples, read_sample
     from nucleus_cls.movies.tiff import read_tiff
     if folder_path: crops = [read_sample(p) for path in folder_path for p in find_samples(Path(path))]
@@ -267,9 +267,9 @@ def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None):
         around = [volumes[0], volumes[2]] if movie is None else [t - 1, t + 1]
         read = read_tiff if movie is None else lambda u: movie.image(u) if u in movie.image_frames else None
         where = {'movie': '' if movie is None else movie.name, 'frame': t or 0}
-        crops = timepoint_crops([read(around[0]), image, read(around[1])], seg, run.preprocess,
+        crops = cut_timepoint([read(around[0]), image, read(around[1])], seg, run.preprocess,
                                 table.nucleus_id.tolist(), where, voxel)
-    print(f'A close look at {len(save_analysis(run, crops, out))} nuclei, a folder each, in {out}')
+    print(f'A close look at {len(report_nuclei(run, crops, out))} nuclei, a folder each, in {out}')
 
 # %% ../../nbs/15_cli/01_main.ipynb #7cf3ce32
 def predict_inputs(run, folder_path, volumes, npz, full:bool, ids, voxel_size): # Predictions

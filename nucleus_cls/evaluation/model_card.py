@@ -69,7 +69,7 @@ def format_scores(metrics:dict, # metrics.json
                  for k in ('precision', 'recall', 'f1', 'average_precision')]
         lines.append(f'| {state} | {v["support"] if v else 0} | ' + ' | '.join(cells) + ' |')
     if i: lines += ['', f'In brackets: {i["level"]:.0%} bootstrap intervals over {i["n_units"]} '
-                    f'{metrics["compute_intervals"].get("over", "movies")}'
+                    f'{metrics["intervals"].get("over", "movies")}'
                     + ('; so few say little about the next one.' if i['n_units'] < 5 else '.')]
     return '\n'.join(lines) + '\n'
 

@@ -36,7 +36,8 @@ def png_bytes(fig:Figure, # what to draw
              ) -> bytes: # a PNG file
     "Draw a figure as a PNG; equal figures give equal bytes."
     out = io.BytesIO()
-    fig.savefig(out, format='png', dpi=dpi or fig.dpi, metadata={'Software': None}, facecolor=fig.get_facecolor())
+    fig.savefig(out, format='png', dpi=dpi or fig.dpi, metadata={'Software': None},
+                facecolor=fig.get_facecolor())
     return out.getvalue() if colors is None else shrink_png(out.getvalue(), colors)
 
 # %% ../../nbs/04_plot/01_charts.ipynb #3fcbf0b4
@@ -45,8 +46,9 @@ YELLOW = '#F0E442'   #: outlines that tell no state; of that palette too
 NO_STATE = '#888888'   #: a nucleus without a state
 STATE_MARKERS = {'mitotic': 'D', 'new_daughter': '^', 'stable': 'o', 'death': 'X', 'unknown': 's'}
 STATE_HATCHES = {'mitotic': '////', 'new_daughter': '....', 'death': 'xxxx'}
-THEME = {'axes.titlesize': 9, 'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False,
-         'axes.linewidth': .8, 'grid.linewidth': .4, 'grid.color': '#dddddd', 'hatch.linewidth': .5,
+THEME = {'axes.titlesize': 9, 'axes.titlelocation': 'left', 'axes.spines.top': False,
+         'axes.spines.right': False, 'axes.linewidth': .8, 'grid.linewidth': .4,
+         'grid.color': '#dddddd', 'hatch.linewidth': .5,
          'legend.frameon': False, 'legend.fontsize': 7, 'legend.title_fontsize': 7, 'figure.dpi': 100,
          'font.sans-serif': ['DejaVu Sans'], 'text.parse_math': False, 'figure.constrained_layout.use': True,
          'figure.constrained_layout.h_pad': .06, 'image.interpolation': 'nearest', 'image.cmap': 'gray'}
@@ -200,7 +202,8 @@ def plot_state_counts(counts, # state → number of nuclei (dict or Series)
     counts = pd.Series(counts, dtype=int)
     fig = Picture(figsize=(4.5, .5 + .25*max(len(counts), 1)))
     ax = fig.add_subplot()
-    sns.barplot(x=counts.to_numpy(), y=[str(s) for s in counts.index], width=.7, saturation=1, color=NO_STATE, ax=ax)
+    sns.barplot(x=counts.to_numpy(), y=[str(s) for s in counts.index], width=.7, saturation=1,
+                color=NO_STATE, ax=ax)
     for state, bar, n in zip(counts.index, ax.patches, counts):
         bar.set(facecolor=pick_color(state), hatch=STATE_HATCHES.get(state))
         share = n/max(counts.sum(), 1)
@@ -221,7 +224,8 @@ def stack_states(ax, # matplotlib axes
     if not len(rows): return ax.set(xlabel='frame', ylim=(0, 1))
     sns.histplot(rows, x='frame', hue='state', hue_order=states, palette={s: pick_color(s) for s in states},
                  multiple='stack', element='step', discrete=True, alpha=1, linewidth=0, legend=False, ax=ax)
-    for area, state in zip(ax.collections, states[::-1]): area.set(hatch=STATE_HATCHES.get(state), edgecolor='white')
+    for area, state in zip(ax.collections, states[::-1]):
+        area.set(hatch=STATE_HATCHES.get(state), edgecolor='white')
     for axis in (ax.xaxis, ax.yaxis): axis.get_major_locator().set_params(integer=True)
 
 @use_theme()
@@ -253,8 +257,8 @@ def draw_histograms(ax, # matplotlib axes
     edges = np.linspace(*limits, bins + 1)
     rows = [pd.DataFrame({'value': (edges[:-1] + edges[1:])/2, 'name': name, 'n': np.histogram(v, edges)[0]})
             for name, v in values.items()]
-    sns.histplot(pd.concat(rows), x='value', weights='n', hue='name', bins=bins, binrange=limits, element='step',
-                 fill=False, palette=list(CURVES[:len(values)]), ax=ax)
+    sns.histplot(pd.concat(rows), x='value', weights='n', hue='name', bins=bins, binrange=limits,
+                 element='step', fill=False, palette=list(CURVES[:len(values)]), ax=ax)
     ax.set(yscale='log', ylabel='', xlabel='', yticks=())
     ax.minorticks_off()
     ax.get_legend().set_title('')

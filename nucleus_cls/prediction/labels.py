@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..core import STATE_COLORS, UNKNOWN, check_name, progress, write_text
 from ..lineage.matching import list_ids
-from ..plot.views import contrast
+from ..plot.views import choose_contrast
 from ..movies.movie import Movie
 from ..movies.ctc import split_tracks
 from .predictions import Predictions
@@ -124,7 +124,7 @@ def make_napari_layers(movie:Movie, # images and masks
     look = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
                 features=table[['frame', 'nucleus_id', *names]].assign(index=number))
     return [(Frames(image, n, first.shape, first.dtype),
-             dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=contrast(first)), 'image'),
+             dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first)), 'image'),
             (Frames(labels, n, first.shape, np.int32), look, 'labels'),
             (*make_tracks(lineage, table, predictions.states, scale), 'tracks')]
 

@@ -15,13 +15,14 @@ import pandas as pd
 from ipyevents import Event
 from matplotlib.collections import LineCollection
 
-from ..plot.charts import Picture, png_bytes
 from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
-from ..volumes.crops import place_boxes, cut_crop, find_nuclei
-from ..prediction.tables import check_one_movie
+from ..volumes.crops import cut_crop, find_nuclei, place_boxes
+from ..plot.charts import Picture, png_bytes
+from ..plot.views import plot_crops, trace_outlines
+from ..plot.overlays import plot_overlay
 from ..movies.movie import Movie, read_frame
 from ..prediction.predictions import Predictions
-from ..plot.views import outlines, overlay, plot_crops
+from ..prediction.tables import check_one_movie
 
 # %% ../../nbs/14_review/05_browse.ipynb #b5b0e827
 class View:
@@ -73,8 +74,8 @@ def view_frame(view:View, # what to look at
         if not 0 <= depth < len(image): raise ValueError(f'depth={depth}: expected 0 to {len(image) - 1}')
         image, seg = image[depth:depth + 1], seg[depth:depth + 1]
     title = f'{view.movie.name}, frame {t}, ' + ('projection' if depth is None else f'slice z = {depth}')
-    marked, pixel = outlines(np.where(seg == (chosen or 0), seg, 0)), pixel_size(view.movie)
-    fig = overlay(image, seg if outlined else np.zeros_like(seg), view.rows(t), title,
+    marked, pixel = trace_outlines(np.where(seg == (chosen or 0), seg, 0)), pixel_size(view.movie)
+    fig = plot_overlay(image, seg if outlined else np.zeros_like(seg), view.rows(t), title,
                   voxel_size=view.movie.voxel_size, whole=True, width=width)
     lines = [(line + .5)*pixel for line in marked.get(chosen, ())]
     fig.axes[0].add_collection(LineCollection([line[:, ::-1] for line in lines], colors='white',
