@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CURVES', 'YELLOW', 'NO_STATE', 'STATE_MARKERS', 'STATE_HATCHES', 'THEME', 'DARK', 'png_bytes', 'use_theme',
            'pick_color', 'order_states', 'add_state_legend', 'save_figure', 'reduce_colors', 'shrink_png',
-           'plot_confusion', 'plot_history', 'count_states', 'plot_state_counts', 'stack_states',
+           'plot_confusion', 'plot_history', 'count_states_by', 'plot_state_counts', 'stack_states',
            'plot_states_over_time', 'draw_histograms']
 
 # %% ../../nbs/04_plot/01_charts.ipynb #40478665
@@ -185,7 +185,7 @@ def plot_history(history:pd.DataFrame, # one row an epoch; columns ending in los
     return fig
 
 # %% ../../nbs/04_plot/01_charts.ipynb #a5c7341c
-def count_states(table:pd.DataFrame, # one row a nucleus: state and `by`
+def count_states_by(table:pd.DataFrame, # one row a nucleus: state and `by`
                  by:str, # column to count by, such as movie or frame
                 ) -> pd.DataFrame: # one row a value of `by`, one column a state that occurs
     "Count nuclei by state and something else."

@@ -14,7 +14,7 @@ import pandas as pd
 from fastcore.xml import FT, Details, Summary
 
 from ..core import STATES, environment, read_json, today
-from ..plot.charts import (count_states, plot_confusion, plot_history, plot_state_counts,
+from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_state_counts,
                                      plot_states_over_time)
 from ..plot.views import plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
@@ -28,7 +28,7 @@ def show_data(samples, # Samples: .table, .omitted
     "Show the sizes of the data: movies, frames, nuclei of each state, and what was left out."
     if samples is None or not len(samples.table): return []
     t = samples.table
-    counts = count_states(t, 'movie')
+    counts = count_states_by(t, 'movie')
     sizes = t.groupby('movie').agg(frames=('frame', 'nunique'), nuclei=('frame', 'size')).join(counts)
     if len(sizes) > 1: sizes.loc['all movies'] = sizes.sum()
     blocks = [make_table(sizes, 'Nuclei whose window of frames is complete: the samples.'),
