@@ -15,23 +15,25 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 # %% ../nbs/02_files.ipynb #a4663099
-def describe_error(e, # what a library raised
-       ) -> str: # one line of at most 200 characters
+def describe_error(e:BaseException, # what a library raised
+                  ) -> str: # one line of at most 200 characters
     "Say what an exception says, in one line."
     text = ''.join(c if c.isprintable() else ' ' for c in str(e))
-    text = f'it lacks {text}' if type(e) is KeyError else text
+    if type(e) is KeyError: text = f'it lacks {text}'
     return ' '.join(text.split())[:200] or type(e).__name__
 
 def import_extra(module:str, # what is to be imported
-         extra:str, # the extra of this package that brings it
-        ): # the module
+                 extra:str, # the extra of this package that brings it
+                ) -> ModuleType:
     "Import a library that only some formats need; an error that says how to get it."
     try: return import_module(module)
     except ImportError as e:
@@ -45,9 +47,9 @@ BROKEN = (ValueError, OSError, LookupError, EOFError, TypeError, ArithmeticError
           zlib.error)
 
 @contextmanager
-def explain_errors(path, # what is being read, for the message
-            remedy:str='', # what to do about it
-           ):
+def explain_errors(path:str|Path, # what is being read, for the message
+                   remedy:str='', # what to do about it
+                  ) -> Iterator[None]:
     "Turn whatever a damaged file makes a reader raise into one line that names it."
     try: yield
     except BROKEN as e:
@@ -64,20 +66,21 @@ MAX_FRAMES = 10**6  #: no movie is longer
 MAX_LINE = 10**5    #: and no line of a table has more characters
 
 def check_count(n:int, # frames, channels or characters that a file claims
-                what, # what to call it in the error
+                what:str|Path, # what to call it in the error
                 most:int=MAX_FRAMES, # allowed
                ) -> int: # the same
     "Refuse a movie of more frames than there can be."
     if n > most: raise ValueError(f'{what}: claims {n:,} of them; is the file damaged?')
     return n
 
-def check_size(shape, dtype, # of the array that is declared
-               what, # what to call it in the error
+def check_size(shape:tuple, dtype, # of the array that is declared
+               what:str|Path, # what to call it in the error
                n_file:int=None, # size of the file that holds it, bytes; None: not known
               ) -> int: # its size, bytes
     "Refuse an array that is too large, or far larger than its file can hold."
     n = math.prod(map(int, shape))*np.dtype(dtype).itemsize
-    most = MAX_BYTES if n_file is None else min(MAX_BYTES, max(n_file, 64)*MAX_PACKED)
+    most = MAX_BYTES
+    if n_file is not None: most = min(most, max(n_file, 64)*MAX_PACKED)
     if not 0 <= n <= most:
         raise ValueError(f'{what}: declares {tuple(shape)} {dtype}, {n/2**30:,.1f} GiB, more than it can '
                          'hold; is the file damaged?')
@@ -85,36 +88,40 @@ def check_size(shape, dtype, # of the array that is declared
 
 # %% ../nbs/02_files.ipynb #95d8bcc1
 def check_array(array, # a Zarr array, opened but not read
-                what, # what to call it in the error
-               ):
+                what:str|Path, # what to call it in the error
+               ) -> None:
     "Refuse an array that holds anything but numbers, or whose single chunk would be too large."
-    packers = [str(getattr(c, 'codec_id', c)) for c in (*array.filters, *array.compressors)]
-    if array.dtype.kind not in 'uifb' or any('pickle' in name.lower() for name in packers):
-        raise ValueError(f'{what}: holds {array.dtype} packed by {", ".join(packers) or "nothing"}; '
-                         'expected numbers')
+    codecs = (*array.filters, *array.compressors)
+    packers = [str(getattr(codec, 'codec_id', codec)) for codec in codecs]
+    runs_code = any('pickle' in name.lower() for name in packers)
+    if array.dtype.kind not in 'uifb' or runs_code:
+        packed = ', '.join(packers) or 'nothing'
+        raise ValueError(f'{what}: holds {array.dtype} packed by {packed}; expected numbers')
     check_size(array.shards or array.chunks, array.dtype, f'{what}: a chunk')
 
 # %% ../nbs/02_files.ipynb #30dae2f6
-def check_inside(name, # what a file names
-           folder=None, # the folder it came in; None: not on this machine, look at the name only
-           what:str='path', # for messages
-          ) -> str: # the same name
+def check_inside(name:object, # what a file names
+                 folder:str|Path=None, # the folder it came in; None: not on this machine, look at the name only
+                 what:str='path', # for messages
+                ) -> str: # the same name
     "Refuse a name in a file that leads out of its folder."
     text = str(name)
-    out = not text or text.startswith(('/', '\\')) or ':' in text or '..' in re.split(r'[/\\]', text)
-    if out or folder and not (Path(folder)/text).resolve().is_relative_to(Path(folder).resolve()):
-        raise ValueError(f'{what} {text[:60]!r} leads out of its folder')
+    out = not text or text.startswith(('/', '\\')) or ':' in text
+    out = out or '..' in re.split(r'[/\\]', text)
+    if folder and not out:
+        out = not (Path(folder)/text).resolve().is_relative_to(Path(folder).resolve())
+    if out: raise ValueError(f'{what} {text[:60]!r} leads out of its folder')
     return text
 
 # %% ../nbs/02_files.ipynb #205afbb5
 #: how files write a unit of length → µm
 MICROMETER = 'micrometer', 'micrometre', 'micron', 'microns', 'um', 'µm', 'μm', '\\u00b5m'
-UNITS_UM = {**dict.fromkeys(MICROMETER, 1), 'nanometer': 1e-3, 'nm': 1e-3, 'millimeter': 1e3, 'mm': 1e3, 'centimeter': 1e4, 'cm': 1e4,
-         'meter': 1e6, 'angstrom': 1e-4}
+UNITS_UM = {**dict.fromkeys(MICROMETER, 1), 'nanometer': 1e-3, 'nm': 1e-3, 'millimeter': 1e3, 'mm': 1e3,
+            'centimeter': 1e4, 'cm': 1e4, 'meter': 1e6, 'angstrom': 1e-4}
 
-def read_unit(unit, # as a file writes it; None or pixel: no length
-            source:str='file', # for messages
-           ) -> float: # its length, µm; None where it is a voxel
+def read_unit(unit:object, # as a file writes it; None or pixel: no length
+              source:str|Path='file', # for messages
+             ) -> float: # its length, µm; None where it is a voxel
     "Read a unit of length; `ValueError` for one that is not known."
     text = str(unit or '').strip().lower()
     if text in ('', 'none', 'pixel', 'pixels', 'px', 'voxel', 'voxels'): return None
@@ -123,33 +130,40 @@ def read_unit(unit, # as a file writes it; None or pixel: no length
     return UNITS_UM[text]
 
 # %% ../nbs/02_files.ipynb #3991cc06
-def read_text(path, # a text file
+def read_text(path:str|Path, # a text file
               most:int=2**31, # refuse a longer file, bytes
              ) -> str:
     "Read a text file; a missing, binary or monstrous one is an error that names it."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-    if path.stat().st_size > most: raise ValueError(f'{path}: {path.stat().st_size:,} bytes are too many')
+    n = path.stat().st_size
+    if n > most: raise ValueError(f'{path}: {n:,} bytes are too many')
     try: return path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as e: raise ValueError(f'{path}: not a text file ({describe_error(e)})') from e
+    except UnicodeDecodeError as e:
+        raise ValueError(f'{path}: not a text file ({describe_error(e)})') from e
 
 # %% ../nbs/02_files.ipynb #1d0d9573
-def open_table(path): # CSV file; returns text to read from, for pandas
+def open_table(path:str|Path # CSV file
+              ) -> io.StringIO: # its text, for pandas to read from
     "Read a table as text; refuse one that is no text, or a line that would be millions of columns."
     text = read_text(path)
-    check_count(max(map(len, text.splitlines()), default=0), f'{path}, characters of one line', MAX_LINE)
+    longest = max(map(len, text.splitlines()), default=0)
+    check_count(longest, f'{path}, characters of one line', MAX_LINE)
     return io.StringIO(text)
 
 # %% ../nbs/02_files.ipynb #712a1266
-def list_arrays(path) -> list: # names of the arrays
+def list_arrays(path:str|Path) -> list: # names of the arrays
     "List the arrays of an .npz."
     try:
-        with zipfile.ZipFile(path) as archive: return [n.removesuffix('.npy') for n in archive.namelist()]
-    except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file') from None
-    except BROKEN as e: raise ValueError(f'{path}: cannot be read ({describe_error(e)})') from e
+        with zipfile.ZipFile(path) as archive:
+            return [n.removesuffix('.npy') for n in archive.namelist()]
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path}: no such file') from None
+    except BROKEN as e:
+        raise ValueError(f'{path}: cannot be read ({describe_error(e)})') from e
 
 # %% ../nbs/02_files.ipynb #2f771325
-def load_array(path, # .npy or .npz
+def load_array(path:str|Path, # .npy or .npz
                key:str=None, # which array of an .npz; None: the only one
               ) -> np.ndarray: # memory map for .npy
     "Load an array; `ValueError` for one that is damaged, too large or made of objects."
@@ -159,7 +173,9 @@ def load_array(path, # .npy or .npz
         if path.suffix.lower() == '.npy': return np.load(path, mmap_mode='r', allow_pickle=False)
         names = list_arrays(path)
         if key is None and len(names) == 1: key = names[0]
-        if key not in names: raise ValueError(f'has no array {key!r}, but {", ".join(names[:9]) or "none"}')
+        if key not in names:
+            held = ', '.join(names[:9]) or 'none'
+            raise ValueError(f'has no array {key!r}, but {held}')
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(f'{key}.npy')
             with archive.open(info) as file: shape, dtype = _read_header(file)

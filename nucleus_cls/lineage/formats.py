@@ -7,48 +7,65 @@ __all__ = ['SPOT', 'read_trackmate', 'read_geff', 'write_geff', 'read_points', '
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #73b99641
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..files import check_array, describe_error, import_extra, read_unit
-from .graph import Lineage, read_lineage
-from .matching import Points, lineage_from_points, note_names, resolve_links
+from .graph import Lineage, note_names, read_lineage
+from .matching import Points, lineage_from_points, resolve_links
 from .tracks import (MAX_NUCLEI, points_from_tracks, read_napari_npz, read_points_csv,
                                         read_track_list)
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #05f9eed5
-def read_trackmate(path, # XML file of TrackMate or MaMuT
+def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
                   ) -> Points:
     "Read spots and links; `ValueError` for a file that is damaged or no TrackMate file."
     from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, iterparse
+    from defusedxml.ElementTree import ParseError
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-    spots, links, tracks, chosen, unit, image, root, track = [], [], [], set(), None, {}, '', None
-    try:
-        for event, node in iterparse(str(path), ('start', 'end'), forbid_dtd=True):
-            root = root or node.tag
-            if event == 'start':
-                if node.tag == 'Model': unit = node.get('spatialunits')
-                if node.tag == 'Track': track = node.get('TRACK_ID')
-                continue
-            if node.tag == 'Spot': spots.append([node.get(k) for k in SPOT])
-            elif node.tag == 'TrackID': chosen.add(node.get('TRACK_ID'))
-            elif node.tag == 'Edge':
-                links.append((node.get('SPOT_SOURCE_ID'), node.get('SPOT_TARGET_ID')))
-                tracks.append(track)
-            elif node.tag == 'ImageData': image = dict(node.attrib)
-            if node.tag in ('Spot', 'Edge', 'SpotsInFrame', 'Track'): node.clear()
+    held = _TrackMate()
+    try: held.read(path)
     except (ParseError, DefusedXmlException, LookupError, ValueError) as e:
         raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)})') from e
-    if root != 'TrackMate' or not spots:
-        raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{root[:40]}>')
-    spots, links, out = _filtered(spots, links, tracks, chosen)
-    points = _spots(spots, links, read_unit(unit, path), image, str(path))
+    if held.root != 'TrackMate' or not held.spots:
+        found = (held.root or '')[:40]
+        raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{found}>')
+    spots, links, out = _filtered(held.spots, held.links, held.tracks, held.chosen)
+    points = _spots(spots, links, read_unit(held.unit, path), held.image, str(path))
     points.findings += note_names('track that was filtered out', out)
     return points
+
+class _TrackMate:
+    "What is read of a TrackMate file, as text."
+    def __init__(self):
+        self.spots, self.links, self.tracks, self.chosen = [], [], [], set()   # tracks: of each link
+        self.root, self.unit, self.image = None, None, {}
+
+    def read(self, path):
+        "Go through a file, and forget what has been read of it."
+        from defusedxml.ElementTree import iterparse
+        track = None
+        for event, node in iterparse(str(path), ('start', 'end'), forbid_dtd=True):
+            self.root = self.root or node.tag
+            if event == 'start':
+                if node.tag == 'Model': self.unit = node.get('spatialunits')
+                if node.tag == 'Track': track = node.get('TRACK_ID')
+                continue
+            self.take(node, track)
+            if node.tag in ('Spot', 'Edge', 'SpotsInFrame', 'Track'): node.clear()
+
+    def take(self, node, track):
+        "Keep what one element says."
+        if node.tag == 'Spot': self.spots.append([node.get(k) for k in SPOT])
+        elif node.tag == 'TrackID': self.chosen.add(node.get('TRACK_ID'))
+        elif node.tag == 'ImageData': self.image = dict(node.attrib)
+        elif node.tag == 'Edge':
+            self.links.append((node.get('SPOT_SOURCE_ID'), node.get('SPOT_TARGET_ID')))
+            self.tracks.append(track)
 
 def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
     "Keep the tracks that were chosen, with their spots, and the spots of no track."
@@ -67,13 +84,16 @@ def _spots(spots:list, links:list, um:float, image:dict, source:str) -> Points:
     table = pd.DataFrame(spots, columns=['id', 'frame', *'zyx', 'radius', 'quality'])
     rows, findings = resolve_links(table.pop('id'), links)
     for c in table: table[c] = pd.to_numeric(table[c], errors='coerce')
-    if um is not None: table[['z', 'y', 'x']] *= um
-    size = [pd.to_numeric(image.get(k), errors='coerce') for k in ('voxeldepth', 'pixelheight', 'pixelwidth')]
-    known = um is not None and all(v is not None and v > 0 for v in size)
-    return Points(table, rows, source, um is not None, tuple(v*um for v in size) if known else None, findings)
+    in_um, voxel_size = um is not None, None
+    if in_um:
+        table[['z', 'y', 'x']] *= um
+        edges = (image.get(k) for k in ('voxeldepth', 'pixelheight', 'pixelwidth'))
+        size = [pd.to_numeric(edge, errors='coerce') for edge in edges]
+        if all(v is not None and v > 0 for v in size): voxel_size = tuple(v*um for v in size)
+    return Points(table, rows, source, in_um, voxel_size, findings)
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #76ded02b
-def read_geff(path, # GEFF folder, or address of one
+def read_geff(path:str|Path, # GEFF folder, or address of one
              ) -> Points:
     "Read nodes, links and number-valued properties of a GEFF."
     geff = import_extra('geff', 'geff')
@@ -81,9 +101,9 @@ def read_geff(path, # GEFF folder, or address of one
         if not ('://' in str(path) or Path(path).is_dir()): raise ValueError('no such folder')
         reader = geff.GeffReader(str(path))
         arrays = {'node ids': reader.nodes, 'edge ids': reader.edges}
-        told = reader.metadata.node_props_metadata
-        wanted = [n for n in reader.node_prop_names
-                  if not told[n].varlength and np.dtype(told[n].dtype).kind in 'uifb']   # no words
+        about = reader.metadata.node_props_metadata
+        single = [n for n in reader.node_prop_names if not about[n].varlength]
+        wanted = [n for n in single if np.dtype(about[n].dtype).kind in 'uifb']      # no words
         reader.read_node_props(wanted)
         arrays |= {n: reader.node_props[n]['values'] for n in wanted}
         for what, array in arrays.items():
@@ -97,26 +117,30 @@ def read_geff(path, # GEFF folder, or address of one
 # %% ../../nbs/02_lineage/04_formats.ipynb #e555b7d6
 def _geff_points(held:dict, source:str) -> Points:
     "Put what the library read into points."
-    flat = {n: p for n, p in held['node_props'].items()
-            if p['values'].ndim == 1 and p['values'].dtype.kind in 'uifb'}
     props = {n: np.where(False if p['missing'] is None else p['missing'], np.nan, p['values'])
-             for n, p in flat.items()}
+             for n, p in held['node_props'].items()
+             if p['values'].ndim == 1 and p['values'].dtype.kind in 'uifb'}
     axes, label = held['metadata'].axes or [], _label_property(held['metadata'], props)
     space = [a for a in axes if a.type == 'space'] or [a for a in axes if a.name in ('z', 'y', 'x')]
+    ours = _name_axes([a.name for a in space])
     times = [a.name for a in axes if a.type == 'time'] + ['t', 'frame']
-    names = [a.name for a in space]
-    if not set(names) <= {'z', 'y', 'x'} and len(names) <= 3: ours = dict(zip(names, 'zyx'[3 - len(names):]))
-    else: ours = {n: n for n in (names or 'zyx')}
     time = next((n for n in times if n in props), None)
     if time is None or not set(ours) - {'z'} <= set(props):
-        raise ValueError(f'expected the properties t, z, y, x, found {", ".join(props) or "none"}')
+        found = ', '.join(props) or 'none'
+        raise ValueError(f'expected the properties t, z, y, x, found {found}')
     units = {ours[a.name]: read_unit(a.unit, source) for a in space}
-    um = any(u is not None for u in units.values())
     table = {'z': np.zeros(len(held['node_ids'])), 'frame': props.pop(time)}
-    table |= {new: props.pop(old)*(units.get(new) or 1.) for old, new in ours.items() if old in props}
+    for old, new in ours.items():
+        if old in props: table[new] = props.pop(old)*(units.get(new) or 1.)
     if label: table['nucleus_id'] = props.pop(label)
     rows, findings = resolve_links(held['node_ids'], held['edge_ids'])
+    um = any(unit is not None for unit in units.values())
     return Points(pd.DataFrame(table | props), rows, source, um, findings=findings)
+
+def _name_axes(names:list) -> dict: # name in the file → z, y or x
+    "Tell which axis is which: by their names, or the last ones in order."
+    if not set(names) <= {'z', 'y', 'x'} and len(names) <= 3: return dict(zip(names, 'zyx'[3 - len(names):]))
+    return {n: n for n in (names or 'zyx')}
 
 def _label_property(metadata, props) -> str: # '' where there is none
     "Name the property that holds seg ids."
@@ -125,27 +149,30 @@ def _label_property(metadata, props) -> str: # '' where there is none
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #3748d3d2
 def write_geff(lineage:Lineage, # with places
-               path, # folder to write; must not exist
+               path:str|Path, # folder to write; must not exist
                voxel_size:tuple=None, # (z,y,x), µm; None: not known
               ) -> Path: # the folder
     "Write a lineage as GEFF: properties t, z, y, x, seg_id and the markers; what is not known is missing."
-    write_arrays, path = import_extra('geff.core_io', 'geff').write_arrays, Path(path)
+    write_arrays = import_extra('geff.core_io', 'geff').write_arrays
     from geff_spec import Axis, GeffMetadata
+    path = Path(path)
     if path.exists(): raise ValueError(f'{path} exists; delete it, or choose another name')
     axes = [Axis(name='t', type='time', unit='frame')]
     for c, size in zip('zyx', voxel_size or (None,)*3):
         scale = {'scale': size, 'scaled_unit': 'micrometer'} if size else {}
         if lineage.nodes[c].notna().all(): axes.append(Axis(name=c, type='space', unit='pixel', **scale))
     columns = lineage.nodes.rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
-    props = {c: {'values': v.fillna(0).to_numpy(), 'missing': v.isna().to_numpy() if v.isna().any() else None}
-             for c, v in columns.items()}
+    props = {}
+    for c, v in columns.items():
+        missing = v.isna().to_numpy()
+        props[c] = {'values': v.fillna(0).to_numpy(), 'missing': missing if missing.any() else None}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
     ids, links = np.arange(len(columns), dtype=np.uint64), lineage.edges.astype(np.uint64)
     write_arrays(path, ids, props, links, {}, metadata)
     return path
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #91661699
-def read_points(path, # any lineage file but LineageGraph.json
+def read_points(path:str|Path, # any lineage file but LineageGraph.json
                ) -> Points:
     "Read a GEFF, TrackMate XML, track list, CSV, or napari tracks, by the ending of the name."
     path = Path(path)
@@ -168,9 +195,9 @@ def _four_numbers(path) -> bool:
     with open(path, 'rb') as file: return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', file.readline(200)))
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #3af2783a
-def open_lineage(path, # a lineage of any format
-                 seg_of=None, # t → nucleus ids (Z,Y,X); None: no segmentation at hand
-                 frames=(), # frames that have a seg
+def open_lineage(path:str|Path, # a lineage of any format
+                 seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation at hand
+                 frames:Iterable[int]=(), # frames that have a seg
                  voxel_size:tuple=None, # (z,y,x), µm, for places in µm; None: as the file says
                  offset:int=0, # frames to add to the file's
                 ) -> Lineage:

@@ -6,6 +6,8 @@
 __all__ = ['find_events', 'walk_up', 'find_tracks', 'find_stable', 'join_names', 'assign_states', 'count_states']
 
 # %% ../../nbs/02_lineage/05_states.ipynb #75aad76f
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -44,10 +46,10 @@ def find_tracks(edges:np.ndarray, # (E,2) rows, parent then child, in the file's
 
 # %% ../../nbs/02_lineage/05_states.ipynb #59b21313
 def find_stable(track:np.ndarray, # (N,)
-                 position:np.ndarray, # (N,) place on the track, from 0
-                 quiet:np.ndarray, # (N,) bool: no event and exactly one child
-                 w:int, # nodes before and after, ≥0
-                ) -> np.ndarray: # (N,) bool
+                position:np.ndarray, # (N,) place on the track, from 0
+                quiet:np.ndarray, # (N,) bool: no event and exactly one child
+                w:int, # nodes before and after, ≥0
+               ) -> np.ndarray: # (N,) bool
     "Mark the stable nodes: floor(1.5·w) of the w before and w after on the track exist, all of them quiet."
     order = np.lexsort((position, track))
     length = np.bincount(track)[track[order]]
@@ -67,26 +69,30 @@ def join_names(names:np.ndarray, # (N,) node names
     out = np.full(len(names), '', dtype=object)
     single = np.bincount(rows, minlength=len(names))[rows] == 1
     out[rows[single]] = names[others[single]]
-    for row, other in zip(rows[~single], others[~single]): out[row] = f'{out[row]} {names[other]}'.lstrip()
+    for row, other in zip(rows[~single], others[~single]):
+        out[row] = f'{out[row]} {names[other]}'.lstrip()
     return out
 
 # %% ../../nbs/02_lineage/05_states.ipynb #08786087
 def assign_states(lin:Lineage, # from `read_lineage`
-                w:int=8, # window of rule 4, nodes before and after, ≥0
-                frames=None, # frames the movie really has; None: those of the lineage
-               ) -> pd.DataFrame: # one row a node, sorted by frame and id
+                  w:int=8, # window of rule 4, nodes before and after, ≥0
+                  frames:Iterable[int]=None, # frames the movie really has; None: those of the lineage
+                 ) -> pd.DataFrame: # one row a node, sorted by frame and id
     "Give every nucleus its state, by the five rules, with its track, its relatives and its markers."
-    if isinstance(w, bool) or not isinstance(w, (int, np.integer)) or w < 0:
+    whole = isinstance(w, (int, np.integer)) and not isinstance(w, bool)
+    if not whole or w < 0:
         raise ValueError(f'w={w!r}: expected a number of frames, 0 or more (8 in the published samples)')
     nodes, edges = lin.nodes, lin.edges
-    frame, n_children = nodes.frame.to_numpy(), np.bincount(edges[:, 0], minlength=len(nodes))
+    frame = nodes.frame.to_numpy()
+    n_children = np.bincount(edges[:, 0], minlength=len(nodes))
     state = find_events(frame, edges)
     track, position, root = find_tracks(edges, len(nodes))
     quiet = (state == '') & (n_children == 1)
     stable = find_stable(track, position, quiet, w)
     state = np.select([state != '', stable], [state, 'stable'], UNKNOWN).astype(object)
     there = frame if frames is None else np.asarray(list(frames), dtype=int)
-    names = np.array(list(map(node_name, frame.tolist(), nodes.nucleus_id.tolist())), dtype=object)
+    names = [node_name(t, i) for t, i in zip(frame.tolist(), nodes.nucleus_id.tolist())]
+    names = np.array(names, dtype=object)
     table = pd.DataFrame({
         'frame': frame, 'nucleus_id': nodes.nucleus_id, 'state': state,
         'near_event': (state == UNKNOWN) & (n_children == 1),

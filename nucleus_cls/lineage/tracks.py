@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..core import node_name
 from ..files import describe_error, list_arrays, load_array, open_table, read_text
-from .matching import Points, note_names, resolve_links
+from .graph import note_names
+from .matching import Points, resolve_links
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #df276f46
-def read_track_list(path, # man_track.txt or res_track.txt
+def read_track_list(path:str|Path, # man_track.txt or res_track.txt
                    ) -> tuple: # (DataFrame L, B, E, P, sorted by L; findings)
     "Read a track list; `ValueError` names the line that is none."
     rows = []
@@ -44,28 +46,38 @@ def points_from_tracks(tracks:pd.DataFrame, # L, B, E, P, as `read_track_list` g
                        source:str='tracks', # for messages
                       ) -> Points:
     "Turn a track list into points; what the masks and the list do not share is a finding."
-    first, last, findings = tracks.B.to_numpy(), tracks.E.to_numpy(), []
+    findings, names = [], tracks.L.to_numpy()
     if present is None:
-        n = last - first + 1
-        if n.sum() > MAX_NUCLEI: raise ValueError(f'{source}: {n.sum():,} nuclei are no lineage')
-        of = np.repeat(np.arange(len(tracks)), n)
-        frame = np.arange(len(of)) - np.repeat(np.cumsum(n) - last - 1, n)
-        ids = tracks.L.to_numpy()[of]
-    else:
-        there = np.array([(t, k, i) for t, by_track in sorted(present.items()) for k, i in by_track.items()],
-                         np.int64).reshape(-1, 3)
-        of = np.searchsorted(tracks.L, there[:, 1]).clip(max=max(len(tracks) - 1, 0))
-        when, which = there[:, 0], there[:, 1]
-        known = (tracks.L.to_numpy()[of] == which) & (when >= first[of]) & (when <= last[of])
-        findings += note_names('mask without a track', [f'{t:03d}_{k:03d}' for t, k, _ in there[~known]])
-        order = np.lexsort((there[known, 0], of[known]))
-        of, (frame, _, ids) = of[known][order], there[known][order].T
-        short = (last - first + 1) - np.bincount(of, minlength=len(tracks))
-        findings += note_names('track without a mask', [f'track {k} ({n} frames)' for k, n in
-                                                  zip(tracks.L[short > 0], short[short > 0])])
-    links, more = link_tracks(of, frame, tracks.L.to_numpy(), tracks[['L', 'P']][tracks.P > 0].to_numpy())
+        of, frame = _all_frames(tracks, source)
+        ids = names[of]
+    else: of, frame, ids, findings = _frames_with_mask(tracks, present)
+    parents = tracks[['L', 'P']][tracks.P > 0].to_numpy()
+    links, more = link_tracks(of, frame, names, parents)
     table = pd.DataFrame({'frame': frame, 'nucleus_id': ids, 'z': np.nan, 'y': np.nan, 'x': np.nan})
     return Points(table, links, source, findings=findings + more)
+
+def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of each point
+    "List every frame of every track."
+    first, last = tracks.B.to_numpy(), tracks.E.to_numpy()
+    n = last - first + 1
+    if n.sum() > MAX_NUCLEI: raise ValueError(f'{source}: {n.sum():,} nuclei are no lineage')
+    of = np.repeat(np.arange(len(tracks)), n)
+    return of, np.arange(len(of)) - np.repeat(np.cumsum(n) - last - 1, n)
+
+def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame, id) of each point; findings
+    "List the frames in which a track has a mask."
+    first, last, names = (tracks[c].to_numpy() for c in 'BEL')
+    there = [(t, k, i) for t, by_track in sorted(present.items()) for k, i in by_track.items()]
+    there = np.array(there, np.int64).reshape(-1, 3)
+    when, which = there[:, 0], there[:, 1]
+    of = np.searchsorted(names, which).clip(max=max(len(tracks) - 1, 0))
+    known = (names[of] == which) & (when >= first[of]) & (when <= last[of])
+    findings = note_names('mask without a track', [node_name(t, k) for t, k, _ in there[~known]])
+    order = np.lexsort((when[known], of[known]))
+    of, (frame, _, ids) = of[known][order], there[known][order].T
+    short = (last - first + 1) - np.bincount(of, minlength=len(tracks))
+    gaps = [f'track {k} ({n} frames)' for k, n in zip(names[short > 0], short[short > 0])]
+    return of, frame, ids, findings + note_names('track without a mask', gaps)
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b628139b
 def link_tracks(of:np.ndarray, # (n,) track of each point, as a row of `names`; sorted by it, then by frame
@@ -75,19 +87,22 @@ def link_tracks(of:np.ndarray, # (n,) track of each point, as a row of `names`; 
                ) -> tuple: # ((E,2) rows of points; findings)
     "Link points within their tracks, and children to their parents."
     begin, end = (np.searchsorted(of, np.arange(len(names)), side) for side in ('left', 'right'))
-    same = np.flatnonzero(of[1:] == of[:-1])
-    links, gone, late = [np.stack([same, same + 1], 1)], [], []
     row = {int(k): i for i, k in enumerate(names) if begin[i] < end[i]}
+    across, gone, late = [], [], []
     for child, parent in parents.tolist():
-        c, p = row.get(child), row.get(parent)
+        c, p, name = row.get(child), row.get(parent), f'{parent} of {child}'
         if c is None: continue
-        if p is None: gone.append(f'{parent} of {child}'); continue
+        if p is None:
+            gone.append(name)
+            continue
         n = np.searchsorted(frame[begin[p]:end[p]], frame[begin[c]])
-        if n < end[p] - begin[p]: late.append(f'{parent} of {child}')
-        if n: links.append([[begin[p] + n - 1, begin[c]]])
+        if n < end[p] - begin[p]: late.append(name)
+        if n: across.append((begin[p] + n - 1, begin[c]))
+    same = np.flatnonzero(of[1:] == of[:-1])
+    within = np.stack([same, same + 1], 1)
     findings = note_names('parent that is not there', gone)
     findings += note_names('parent that does not end before its child', late)
-    links = np.concatenate(links).astype(np.int64)
+    links = np.concatenate([within, np.array(across, np.int64).reshape(-1, 2)])
     return links[np.argsort(links[:, 1], kind='stable')], findings
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #fa596b2f
@@ -100,55 +115,57 @@ COLUMN_NAMES = {'frame': ('frame', 't', 'time', 'timepoint', 'axis-0'),
                 'track': ('track_id', 'track', 'tracklet_id'),
                 'parent_track': ('parent_track_id', 'parent_track')}
 
-def read_table(path, # CSV file with commas, semicolons, tabs or blanks between
+def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks between
               ) -> pd.DataFrame: # columns by our names
     "Read a CSV file; without titles its columns are t z y x id parent."
     text = open_table(path).read()
-    head = next((line for line in text.splitlines() if line.strip()), '').lstrip('# ')
+    lines = text.splitlines()
+    empty = next((i for i, line in enumerate(lines) if line.strip()), 0)     # lines before the first that is not
+    head = lines[empty].lstrip('# ') if lines else ''
     mark = next((c for c in '\t;,' if c in head), r'\s+')
     titles = [c.strip().strip('"').lower() for c in re.split(mark, head.strip())]
     bare = all(re.fullmatch(r'[-+.\deE]+|nan|', c) for c in titles)
-    try: table = pd.read_csv(io.StringIO(text), sep=mark, header=None, comment='#' if bare else None,
-                             skipinitialspace=True, skiprows=0 if bare else _title_row(text) + 1)
+    skip = dict(comment='#') if bare else dict(skiprows=empty + 1)
+    try: table = pd.read_csv(io.StringIO(text), sep=mark, header=None, skipinitialspace=True, **skip)
     except (ValueError, pd.errors.ParserError) as e:
         raise ValueError(f'{path}: not a table of points ({describe_error(e)})') from e
-    if bare: titles = ['t', 'z', 'y', 'x', 'id', 'parent'][:table.shape[1]]
-    if len(titles) != table.shape[1]: raise ValueError(
-        f'{path}: has {len(titles)} titles for {table.shape[1]} columns')
+    n = table.shape[1]
+    if bare: titles = ['t', 'z', 'y', 'x', 'id', 'parent'][:n]
+    if len(titles) != n: raise ValueError(f'{path}: has {len(titles)} titles for {n} columns')
     ours = {old: new for new, names in COLUMN_NAMES.items() for old in names[::-1]}
     table.columns = [ours.get(c, c) for c in titles]
     return table.loc[:, ~table.columns.duplicated()]
 
-def _title_row(text:str) -> int:
-    "Count the empty lines before the first that is not."
-    return next((i for i, line in enumerate(text.splitlines()) if line.strip()), 0)
-
 # %% ../../nbs/02_lineage/03_tracks.ipynb #7370cca0
-def read_points_csv(path, # CSV file
+def read_points_csv(path:str|Path, # CSV file
                    ) -> Points:
     "Read a table of points: with ids and parents, or with track ids."
     table, source = read_table(path), str(path)
-    if 'frame' not in table or not ({'y', 'x'} <= set(table) or 'nucleus_id' in table):
+    placed = {'y', 'x'} <= set(table) or 'nucleus_id' in table
+    if 'frame' not in table or not placed:
         held = ', '.join(map(str, table))[:80]
         raise ValueError(f'{path}: expected the columns t z y x id parent, found {held}')
     if not len(table): raise ValueError(f'{path}: has no point')
     if 'parent' not in table and 'track' in table:
         columns = [c for c in ('track', 'parent_track') if c in table]
         table[columns] = table[columns].apply(pd.to_numeric, errors='coerce')
-        has = table.dropna(subset=columns).drop_duplicates('track') if len(columns) == 2 else table[:0]
-        graph = {k: [p] for k, p in has[columns].to_numpy().tolist() if p > 0}
+        graph = {}
+        if len(columns) == 2:
+            pairs = table.dropna(subset=columns).drop_duplicates('track')[columns]
+            graph = {k: [p] for k, p in pairs.to_numpy().tolist() if p > 0}
         return _from_track_column(table, graph, source)
     names = table['id'] if 'id' in table else pd.Series(np.arange(len(table)))
     parent = table['parent'] if 'parent' in table else pd.Series(np.nan, table.index)
     none = parent.isna() | (parent.isin((-1, 0, '-1', '0')) & ~parent.isin(names))
-    links, findings = resolve_links(names.to_numpy(), np.stack([parent[~none], names[~none]], 1))
+    pairs = np.stack([parent[~none], names[~none]], 1)
+    links, findings = resolve_links(names.to_numpy(), pairs)
     rest = table.drop(columns=['id', 'parent', 'track', 'parent_track'], errors='ignore')
     if 'z' not in rest: rest['z'] = 0.
     return Points(rest, links, source, findings=findings)
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b6adcb2d
-def points_from_napari(data, # (N,4) or (N,5): track_id, t, (z,) y, x
-                       graph=None, # {track: parent or list of parents}; None: no divisions
+def points_from_napari(data:np.ndarray, # (N,4) or (N,5): track_id, t, (z,) y, x
+                       graph:dict=None, # {track: parent or list of parents}; None: no divisions
                        source:str='napari tracks', # for messages
                       ) -> Points:
     "Turn a napari tracks layer into points."
@@ -156,15 +173,15 @@ def points_from_napari(data, # (N,4) or (N,5): track_id, t, (z,) y, x
     if data.ndim != 2 or data.shape[1] not in (4, 5) or data.dtype.kind not in 'uif' or not len(data):
         raise ValueError(f'{source}: expected rows of track_id, t, (z,) y, x; found an array {data.shape}')
     table = pd.DataFrame(data, columns=['track', 'frame', *'zyx'[5 - data.shape[1]:]])
-    try: graph = {float(k): [float(p) for p in np.atleast_1d(v)] for k, v in (graph or {}).items()}
+    try: parents = {float(k): [float(p) for p in np.atleast_1d(v)] for k, v in (graph or {}).items()}
     except (TypeError, ValueError) as e:
         raise ValueError(f'{source}: its graph is no {{track: parents}}') from e
-    return _from_track_column(table, graph, source)
+    return _from_track_column(table, parents, source)
 
 def _from_track_column(table, graph:dict, source:str) -> Points:
     "Link the points of each track, and tracks by the graph child → parents."
     table = table.assign(z=table.z if 'z' in table else 0.)
-    table['track'], table['frame'] = (pd.to_numeric(table[c], errors='coerce') for c in ('track', 'frame'))
+    for c in ('track', 'frame'): table[c] = pd.to_numeric(table[c], errors='coerce')
     lost = table[['track', 'frame']].isna().any(axis=1)
     table = table[~lost].sort_values(['track', 'frame'], kind='stable', ignore_index=True)
     names, of = np.unique(table.track, return_inverse=True)
@@ -176,11 +193,13 @@ def _from_track_column(table, graph:dict, source:str) -> Points:
     return Points(rest, links, source, findings=findings)
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #d9e98673
-def read_napari_npz(path, # .npz with tracks and perhaps graph (child, parent), or .npy with tracks
+def read_napari_npz(path:str|Path, # .npz with tracks and perhaps graph (child, parent), or .npy with tracks
                    ) -> Points:
     "Read tracks that were saved with numpy; nothing is unpickled."
     if Path(path).suffix.lower() == '.npy': return points_from_napari(load_array(path), None, str(path))
     data, graph = load_array(path, 'tracks'), {}
-    pairs = load_array(path, 'graph') if 'graph' in list_arrays(path) else np.empty((0, 2))
-    for child, parent in np.asarray(pairs).reshape(-1, 2).tolist(): graph.setdefault(child, []).append(parent)
+    pairs = np.empty((0, 2))
+    if 'graph' in list_arrays(path): pairs = load_array(path, 'graph')
+    for child, parent in np.asarray(pairs).reshape(-1, 2).tolist():
+        graph.setdefault(child, []).append(parent)
     return points_from_napari(data, graph, str(path))

@@ -11,26 +11,27 @@ __all__ = ['CTC', 'find_numbered', 'find_slices', 'is_sequence', 'find_sequences
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..core import node_name, progress, write_text
-from ..lineage.graph import Lineage
-from ..lineage.matching import lineage_from_points, list_ids, note_names
+from ..lineage.graph import Lineage, note_names
+from ..lineage.matching import lineage_from_points, list_ids
 from ..lineage.tracks import points_from_tracks, read_track_list
 from .tiff import read_tiff
 from .movie import Layout, Movie, find_frames, stamp_files
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #e7e7cd7c
-def find_numbered(folder, # folder of TIFF files
+def find_numbered(folder:str|Path, # folder of TIFF files
                   start:str, # what their names start with: t, mask, man_track, man_seg
                  ) -> dict: # frame → path
     "Find the files of every frame; `ValueError` when two claim one."
     return find_frames(folder, start + r'([0-9]{3,})\.(?i:tiff?)')
 
-def find_slices(folder) -> dict: # frame → {z: path}
+def find_slices(folder:str|Path) -> dict: # frame → {z: path}
     "Find gold segmentations that are single slices."
     found = {}
     for path in sorted(Path(folder).glob('man_seg*')):
@@ -39,13 +40,13 @@ def find_slices(folder) -> dict: # frame → {z: path}
     return dict(sorted(found.items()))
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #570440c5
-def is_sequence(path) -> bool:
+def is_sequence(path:str|Path) -> bool:
     "Say whether a folder is a sequence of a data set: two digits, with images t000.tif."
     path = Path(path).resolve()
     return bool(re.fullmatch(r'\d{2}', path.name, re.ASCII)) and path.is_dir() and any(
         re.fullmatch(r't\d{3,}\.tiff?', p.name, re.IGNORECASE | re.ASCII) for p in path.glob('t*'))
 
-def find_sequences(path, options=None) -> list: # paths of sequences
+def find_sequences(path:str|Path, options:dict=None) -> list: # paths of sequences
     "List the sequences at a path: itself, those of a data set, or the one that a result belongs to."
     here = Path(path)
     if is_sequence(here): return [here]
@@ -56,7 +57,7 @@ def find_sequences(path, options=None) -> list: # paths of sequences
                          f'{match[1]}/t000.tif beside it (its tracks alone: open_lineage)')
     return sorted(p for p in here.iterdir() if is_sequence(p)) if here.is_dir() else []
 
-def name_sequence(path) -> str:
+def name_sequence(path:str|Path) -> str:
     "Name a sequence by its data set and its number."
     path = Path(path).resolve()
     return f'{path.parent.name}_{path.name}'
@@ -114,9 +115,9 @@ def match_markers(markers:np.ndarray, # track ids, (Z,Y,X)
     return tied, outside, [k for k in best if k not in tied]
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #bc0a328e
-def read_ctc_lineage(tracks, # path of man_track.txt or res_track.txt
-                     marker_of, # t → track ids (Z,Y,X)
-                     frames, # frames with markers
+def read_ctc_lineage(tracks:str|Path, # path of man_track.txt or res_track.txt
+                     marker_of:Callable, # t → track ids (Z,Y,X)
+                     frames:Iterable[int], # frames with markers
                      movie:Movie=None, # its segs, if they are others than the markers
                     ) -> Lineage:
     "Read a track list with its markers, and tie it to the segs of the movie."
@@ -146,9 +147,9 @@ def read_ctc_lineage(tracks, # path of man_track.txt or res_track.txt
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #ce63ae45
 def choose_tracks(sequence:Path, # folder of a sequence
-               kinds:dict, # its segmentations, as `find_segs` gives them
-               kind:str, # the one in use
-              ) -> tuple: # (path of the list, which of `kinds` holds its markers); (None, ''): none
+                  kinds:dict, # its segmentations, as `find_segs` gives them
+                  kind:str, # the one in use
+                 ) -> tuple: # (path of the list, which of `kinds` holds its markers); (None, ''): none
     "Find the tracks of a sequence: the truth's, or a result's where that is used or there is no truth."
     sequence = sequence.resolve()
     places = {'TRA': f'{sequence.name}_GT/TRA/man_track.txt', 'RES': f'{sequence.name}_RES/res_track.txt'}
@@ -156,7 +157,7 @@ def choose_tracks(sequence:Path, # folder of a sequence
         if marks in kinds and (path := sequence.parent/places[marks]).is_file(): return path, marks
     return None, ''
 
-def open_sequence(path, # folder of a sequence, such as DATASET/01
+def open_sequence(path:str|Path, # folder of a sequence, such as DATASET/01
                   name:str, # of the movie
                   options:dict, # what `open_movie` was told
                  ) -> Movie:
@@ -182,7 +183,7 @@ CTC = Layout('Cell Tracking Challenge', 'a folder 01 with images t000.tif', find
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #a2f976d2
 def split_tracks(lineage:Lineage, # the lineage
-                 there=None, # (N,) bool, nodes that have a mask; None: all
+                 there:Sequence=None, # (N,) bool, nodes that have a mask; None: all
                 ) -> tuple: # ((N,) track of each node, 0: no mask; DataFrame L, B, E, P)
     "Cut a lineage into unbranched tracks without gaps, numbered from 1."
     frame, n = lineage.nodes.frame.to_numpy(), len(lineage.nodes)
@@ -203,7 +204,7 @@ def split_tracks(lineage:Lineage, # the lineage
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #6d178d8c
 def write_ctc(movie:Movie, # with a lineage
-              path, # the sequence's folder, DATASET/01; its truth goes beside it, to DATASET/01_GT
+              path:str|Path, # the sequence's folder, DATASET/01; its truth goes beside it, to DATASET/01_GT
              ) -> Path: # the sequence's folder
     "Write a movie with its segs and lineage as the challenge has them; never over what is there."
     import tifffile

@@ -8,6 +8,7 @@ __all__ = ['find_frames', 'Movie', 'check_seg', 'validate_movie', 'format_frames
 
 # %% ../../nbs/05_movies/02_movie.ipynb #60af5f44
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -22,7 +23,7 @@ from ..volumes.voxels import check_voxel_size
 from .tiff import check_volume
 
 # %% ../../nbs/05_movies/02_movie.ipynb #5eeb41a9
-def find_frames(folder, # folder of TIFF files; a missing one holds none
+def find_frames(folder:str|Path, # folder of TIFF files; a missing one holds none
                 name:str=r'(?!\.)(?:.*\D)?(\d+)\.(?i:tiff?)', # pattern of a whole name, its group the frame
                ) -> dict: # frame number → path, in frame order
     "Find the file of every frame; `ValueError` when two files claim one frame."
@@ -89,7 +90,7 @@ class Movie:
         return open_lineage(held, self.seg, self.seg_frames, size, offset)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #b2c0ddc5
-def check_seg(seg, # nucleus ids, (Z,Y,X)
+def check_seg(seg:np.ndarray, # nucleus ids, (Z,Y,X)
               what:str='segmentation', # what to call it in the error
              ) -> np.ndarray: # the same as an unsigned or signed integer array
     "Make sure that a segmentation holds whole, non-negative ids."
@@ -148,7 +149,7 @@ def movie_from_simulation(sim, # as `simulate_movie` gives it
                                 lineage or sim.graph, 'simulation', lineage_offset=lineage_offset))
 
 # %% ../../nbs/05_movies/02_movie.ipynb #7c593aa2
-def name_from_path(path) -> str:
+def name_from_path(path:str|Path) -> str:
     "Name a movie by its folder, or by its file without the ending."
     endings = r'(\.ome)?\.(zarr|tiff?|npz|npy|h5|hdf5)$'
     return re.sub(endings, '', Path(path).resolve().name, flags=re.I)
@@ -164,11 +165,11 @@ class Layout:
     takes: tuple = ('images', 'segs', 'channel', 'axes')   # what `open_movie` may be told about it
 
 # %% ../../nbs/05_movies/02_movie.ipynb #c59c3fd6
-def is_address(path) -> bool:
+def is_address(path:object) -> bool:
     "Say whether a path is an address of a file system elsewhere, such as https:// or s3://."
     return bool(re.match(r'[a-z][a-z0-9+.-]+://', str(path)))
 
-def stamp_files(files) -> str:
+def stamp_files(files:Iterable[Path]) -> str:
     "Make a text that changes when one of the files does."
     return fingerprint([[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in map(Path, files)])
 

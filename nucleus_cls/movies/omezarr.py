@@ -34,7 +34,7 @@ def _explain_errors(path):
     except Exception as e:
         raise ValueError(f'{path}: {describe_error(e).removeprefix(f"{path}: ")}') from e
 
-def open_group(path, # folder or address
+def open_group(path:str|Path, # folder or address
               ): # zarr group, or None where there is none
     "Open a Zarr group for reading; None where a folder is no Zarr group."
     import zarr
@@ -94,7 +94,7 @@ def _voxel_size(axes:list, names:str, level:dict, scale:dict) -> tuple: # (z,y,x
     return (out.get('z', out['y']), out['y'], out['x']) if known else None
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #ba9410db
-def find_images(path, options=None) -> list: # paths of images
+def find_images(path:str|Path, options:dict=None) -> list: # paths of images
     "List the OME-Zarr images at a path: itself, or those of a bioformats2raw group."
     if not is_address(path) and not Path(path).is_dir(): return []
     group = open_group(path)
@@ -105,7 +105,7 @@ def find_images(path, options=None) -> list: # paths of images
     join = (lambda n: f'{str(path).rstrip("/")}/{n}') if is_address(path) else (lambda n: Path(path)/n)
     return [join(n) for n in children if 'multiscales' in read_ome(group[n])]
 
-def name_image(path) -> str:
+def name_image(path:str|Path) -> str:
     "Name an image by its folder; one of several by its number too."
     full = str(path if is_address(path) else Path(path).resolve()).rstrip('/')
     *_, above, last = ('', *re.split(r'[/\\]+', full))
@@ -115,7 +115,7 @@ def name_image(path) -> str:
 # %% ../../nbs/05_movies/04_omezarr.ipynb #14682c24
 def find_labels(group, # the image's group
                 wanted:str, # name of a label image, path of an OME-Zarr, or None: the only one
-                path, # of the image, for messages
+                path:str|Path, # of the image, for messages
                ): # Pyramid, or None where there is none
     "Find the masks of an image."
     names = []
@@ -131,7 +131,7 @@ def find_labels(group, # the image's group
     if not name: return None
     return Pyramid(group['labels'][check_inside(name, what='label')], f'masks {name} of {path}')
 
-def find_lineage(path): # a path, the content of a LineageGraph.json, or None
+def find_lineage(path:str|Path): # a path, the content of a LineageGraph.json, or None
     "Look for a lineage in the group and beside it."
     if is_address(path):
         import fsspec
@@ -144,7 +144,7 @@ def find_lineage(path): # a path, the content of a LineageGraph.json, or None
     return next((p for p in places if p.exists()), None)
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #22fa20e7
-def open_image(path, # folder or address of an OME-Zarr image
+def open_image(path:str|Path, # folder or address of an OME-Zarr image
                name:str, # of the movie
                options:dict, # what `open_movie` was told
               ) -> Movie:
@@ -178,7 +178,7 @@ OME_ZARR = Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #ed252dc6
 def write_omezarr(movie:Movie,
-                  path, # folder to write, such as NAME.ome.zarr; must not exist
+                  path:str|Path, # folder to write, such as NAME.ome.zarr; must not exist
                   version:str='0.5', # of OME-Zarr: 0.4 or 0.5
                   geff:bool=False, # the lineage as GEFF instead of LineageGraph.json
                  ) -> Path: # the folder

@@ -20,11 +20,11 @@ from .omezarr import OME_ZARR
 from .stacks import SERIES, STACK
 
 # %% ../../nbs/05_movies/06_open.ipynb #fcd41774
-def find_blastospim(path, options=None) -> list: # the folder itself, or nothing
+def find_blastospim(path:str|Path, options:dict=None) -> list: # the folder itself, or nothing
     "See a movie in a folder that holds registered images."
     return [path] if (Path(path)/'registered_images').is_dir() else []
 
-def open_blastospim(path, # folder with registered_images
+def open_blastospim(path:str|Path, # folder with registered_images
                     name:str, # of the movie
                     options:dict, # what `open_movie` was told
                    ) -> Movie:
@@ -52,7 +52,7 @@ def choose_layouts(options:dict={}, # what `open_movie` was told
     pattern = '{t}' in str(options.get('images') or '')
     return [layout for layout in LAYOUTS if not pattern or 'images' in layout.takes]
 
-def recognise(path, # folder, file or address
+def recognise(path:str|Path, # folder, file or address
               options:dict, # what `open_movie` was told
              ) -> tuple: # (Layout, list of the movies there)
     "Find the layout of a path; `ValueError` that says what was looked for and what is there."
@@ -70,7 +70,7 @@ def recognise(path, # folder, file or address
     raise ValueError(f'{path}: not a movie in a layout we know; found {held}; expected {looked_for}')
 
 # %% ../../nbs/05_movies/06_open.ipynb #0d7e55f9
-def list_movies(path, # a movie, a data set, a folder of either, or an address
+def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an address
                 **options, # as for `open_movie`
                ) -> list: # paths that `open_movie` opens, in order of their names
     "List the movies at a path; an error where there is none."
@@ -83,7 +83,7 @@ def list_movies(path, # a movie, a data set, a folder of either, or an address
         if not below: raise
         return list(dict.fromkeys(below))
 
-def find_movie(path, options:dict) -> tuple: # (Layout, path of the movie, its name)
+def find_movie(path:str|Path, options:dict) -> tuple: # (Layout, path of the movie, its name)
     "Find the one movie at a path; `ValueError` that names them where there are several."
     layout, movies = recognise(path, options)
     if len(movies) > 1:
@@ -91,18 +91,18 @@ def find_movie(path, options:dict) -> tuple: # (Layout, path of the movie, its n
         raise ValueError(f'{path}: holds {len(movies)} movies ({names}); open one, such as {movies[0]}')
     return layout, movies[0], layout.name_of(movies[0])
 
-def name_movie(path, **options) -> str:
+def name_movie(path:str|Path, **options) -> str:
     "Name the one movie at a path, as `open_movie` does."
     return check_name(find_movie(path, options)[2], 'movie name')
 
 # %% ../../nbs/05_movies/06_open.ipynb #d55a3643
 def open_movie(path, # movie folder, file or address, or a simulated movie
                name:str=None, # unique name; None: the folder's
-               lineage_file=None, # lineage that lies elsewhere; None: the one in the folder
+               lineage_file:str|Path=None, # lineage that lies elsewhere; None: the one in the folder
                voxel_size:tuple=None, # (z,y,x), µm; None: as the files say, where they do
                images:str=None, # which images: file pattern with {t}, or name of an array; None: the usual
                segs:str=None, # which segs: likewise, or SEG, ST, TRA, RES of the Cell Tracking Challenge
-               channel=None, # channel of the images, number from 0 or name; None: the only one
+               channel:int|str=None, # channel of the images, number from 0 or name; None: the only one
                axes:str=None, # axes of files that do not say, such as 'TZYX'; None: the last of TZYX
                lineage_offset:int=0, # frames to add to those in the lineage file
               ) -> Movie:

@@ -41,9 +41,9 @@ class CleanSettings:
     clip_hot:bool = switch('give hot pixels the median of their neighbours')
 
 # %% ../../nbs/05_movies/07_repair.ipynb #26c2378f
-def separate_pieces(seg, # nucleus ids, (Z,Y,X)
-                   split:bool=False, # True: give further pieces new ids; False: remove them
-                  ) -> np.ndarray: # (Z,Y,X)
+def separate_pieces(seg:np.ndarray, # nucleus ids, (Z,Y,X)
+                    split:bool=False, # True: give further pieces new ids; False: remove them
+                   ) -> np.ndarray: # (Z,Y,X)
     "Leave every nucleus in one piece, its largest."
     found = find_regions(seg)
     by_size = np.lexsort((-found.volume, found.ids))
@@ -55,7 +55,7 @@ def separate_pieces(seg, # nucleus ids, (Z,Y,X)
     return paint_regions(seg, found, further, new)
 
 # %% ../../nbs/05_movies/07_repair.ipynb #353b483e
-def drop_small(seg, # nucleus ids, (Z,Y,X)
+def drop_small(seg:np.ndarray, # nucleus ids, (Z,Y,X)
                least:int, # voxels that a nucleus must have
               ) -> np.ndarray: # (Z,Y,X)
     "Remove nuclei of too few voxels, all pieces of an id counted together."
@@ -64,7 +64,7 @@ def drop_small(seg, # nucleus ids, (Z,Y,X)
     small = np.bincount(which, found.volume) < least
     return paint_regions(seg, found, np.flatnonzero(small[which] & (found.ids > 0)), 0)
 
-def fill_holes(seg, # nucleus ids, (Z,Y,X)
+def fill_holes(seg:np.ndarray, # nucleus ids, (Z,Y,X)
               ) -> np.ndarray: # (Z,Y,X)
     "Fill background that a single nucleus surrounds."
     found = find_regions(seg)
@@ -72,20 +72,20 @@ def fill_holes(seg, # nucleus ids, (Z,Y,X)
 
 # %% ../../nbs/05_movies/07_repair.ipynb #372f3cff
 def take_grid(vol:np.ndarray, # any volume, (Z,Y,X)
-           most:int=64, # grid points an axis, at most
-          ) -> np.ndarray: # fewer voxels of it, (z,y,x)
+              most:int=64, # grid points an axis, at most
+             ) -> np.ndarray: # fewer voxels of it, (z,y,x)
     "Take a regular grid of a volume's voxels."
     return vol[tuple(slice(None, None, -(-n//most)) for n in vol.shape)]
 
-def measure_background(values, # intensities, any shape
-         ) -> tuple: # (median, noise as a standard deviation)
+def measure_background(values:np.ndarray, # intensities, any shape
+                      ) -> tuple: # (median, noise as a standard deviation)
     "Measure the background level and its noise, both robustly."
     if not np.size(values): return 0., 0.
     middle = np.median(values)
     return float(middle), float(1.4826*np.median(np.abs(np.float32(values) - np.float32(middle))))
 
 # %% ../../nbs/05_movies/07_repair.ipynb #c636d273
-def hot_pixels(image, # raw intensity, (Z,Y,X), counts
+def hot_pixels(image:np.ndarray, # raw intensity, (Z,Y,X), counts
               ) -> tuple: # flat indices (k,), median of the neighbours of each (k,)
     "Find voxels twice as far above the background as any beside them, in their plane and the next ones."
     seen = take_grid(image)
@@ -106,13 +106,13 @@ def hot_pixels(image, # raw intensity, (Z,Y,X), counts
 
 # %% ../../nbs/05_movies/07_repair.ipynb #d450bfbb
 def weigh_tiles(n:int, # voxels along an axis
-        k:int, # tiles along it
-       ) -> np.ndarray: # (n,k), rows sum to one
+                k:int, # tiles along it
+               ) -> np.ndarray: # (n,k), rows sum to one
     "Weigh the tiles for each voxel: straight lines between the tiles' centres."
     place = np.clip((np.arange(n) + .5)*k/n - .5, 0, k - 1)
     return np.clip(1 - np.abs(place[:, None] - np.arange(k)), 0, 1)
 
-def flatten_background(image, # raw intensity, (Z,Y,X), counts
+def flatten_background(image:np.ndarray, # raw intensity, (Z,Y,X), counts
                        tile:int, # edge of a tile, voxels: at least three nuclei
                       ) -> np.ndarray: # (Z,Y,X), same dtype; zeros stay zero
     "Subtract what makes the background uneven."
@@ -133,7 +133,7 @@ def flatten_background(image, # raw intensity, (Z,Y,X), counts
 
 # %% ../../nbs/05_movies/07_repair.ipynb #b689bbc9
 def find_inner_box(seen:np.ndarray, # bool, (Z,Y,X): imaged in every frame
-             ) -> tuple: # three slices
+                  ) -> tuple: # three slices
     "Trim a volume until no voxel was left unseen; `ValueError` if less than a quarter of an edge remains."
     unseen, a, b = ~seen, [0, 0, 0], list(seen.shape)
     while True:
@@ -195,7 +195,7 @@ class CleanMovie(Movie):
         return drop_small(seg, s.min_voxels) if s.min_voxels else seg
 
 # %% ../../nbs/05_movies/07_repair.ipynb #e3f9e0fa
-def average_images(a, b) -> np.ndarray: # (Z,Y,X), dtype of `a`
+def average_images(a:np.ndarray, b:np.ndarray) -> np.ndarray: # (Z,Y,X), dtype of `a`
     "Return the mean of two images; what one of them has not seen comes from the other."
     mean = np.where((a > 0) & (b > 0), a/2 + b/2, np.maximum(a, b))
     return (np.rint(mean) if a.dtype.kind in 'ui' else mean).astype(a.dtype)

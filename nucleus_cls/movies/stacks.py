@@ -19,7 +19,7 @@ from .tiff import TiffStack, choose_channel, name_axes, read_tiff, take_volume
 from .movie import Layout, Movie, stamp_files
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3355c9f9
-def match_files(folder, # the movie's folder
+def match_files(folder:str|Path, # the movie's folder
                 pattern:str, # such as raw/*_T{t}.tif
                 strict:bool=False, # refuse links that lead out of the folder
                ) -> dict: # frame → path
@@ -41,9 +41,9 @@ def match_files(folder, # the movie's folder
     return dict(sorted(found.items()))
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #5cb1622f
-def read_volume(path, # .tif, .npy or .npz
+def read_volume(path:str|Path, # .tif, .npy or .npz
                 key:str='img', # which array of an .npz
-                axes:str=None, channel=None, # as for `open_movie`
+                axes:str=None, channel:int|str=None, # as for `open_movie`
                ) -> np.ndarray: # (Z,Y,X)
     "Read the one volume of a file."
     path = Path(path)
@@ -103,7 +103,7 @@ class HdfFile:
         raise ValueError(f'{self.path}: name the array of the {what} with {what}; found {held}')
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3718d845
-def open_file(path, name:str, options:dict) -> Movie:
+def open_file(path:str|Path, name:str, options:dict) -> Movie:
     "Open a hyperstack, a numpy file or an HDF5 file as a movie."
     path, get, files = Path(path), options.get, [Path(path)]
     end, voxel_size = path.suffix.lower(), options.get('voxel_size')
@@ -123,7 +123,7 @@ def open_file(path, name:str, options:dict) -> Movie:
     return Movie(name, read(images), read(segs), list(images), list(segs), voxel_size, get('lineage_file'),
                  str(path), stamp_files(files))
 
-def open_stack(path, axes:str=None, channel=None):
+def open_stack(path:str|Path, axes:str=None, channel:int|str=None):
     "Open a TIFF or .npy as a stack; axes that name channels fit a file without them, too."
     if Path(path).suffix.lower() in ('.npy', '.npz'): return ArrayStack(load_array(path), axes, path, channel)
     try: return TiffStack(path, axes, channel)
@@ -131,7 +131,7 @@ def open_stack(path, axes:str=None, channel=None):
         if not axes or 'C' not in axes.upper(): raise
         return TiffStack(path, axes.upper().replace('C', ''), channel)
 
-def find_beside(path, other) -> Path:
+def find_beside(path:str|Path, other:str|Path) -> Path:
     "Find a file by its path, or beside another file."
     return Path(other) if Path(other).is_file() else Path(path).parent/other
 
@@ -157,7 +157,7 @@ def _hdf_stacks(path, options:dict) -> tuple: # (frame → (stack, frame in it) 
 # %% ../../nbs/05_movies/05_stacks.ipynb #c55be247
 DESCRIPTION_KEYS = ('images', 'segs', 'lineage_file', 'voxel_size', 'channel', 'axes', 'lineage_offset')
 
-def read_description(path) -> dict: # options of `open_movie`; empty where there is no movie.json
+def read_description(path:str|Path) -> dict: # options of `open_movie`; empty where there is no movie.json
     "Read the movie.json of a folder; `ValueError` for what it cannot say."
     file = Path(path)/'movie.json'
     if not file.is_file(): return {}
@@ -179,14 +179,14 @@ def read_description(path) -> dict: # options of `open_movie`; empty where there
         if not held['lineage_file'].exists(): raise FileNotFoundError(f'{file}: there is no {lineage}')
     return held
 
-def find_series(path, options) -> list: # the folder, where it is one
+def find_series(path:str|Path, options:dict) -> list: # the folder, where it is one
     "See a series of files where a pattern is given, or the folder has a movie.json."
     path, pattern = Path(path), str(options.get('images') or '')
     if not path.is_dir(): return []
     return [path] if (path/'movie.json').is_file() or '{t}' in pattern and match_files(path, pattern) else []
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #e8c131dd
-def open_series(path, name:str, options:dict) -> Movie:
+def open_series(path:str|Path, name:str, options:dict) -> Movie:
     "Open a folder of files, one a frame."
     path, described = Path(path), read_description(path)
     told = described | {k: v for k, v in options.items() if v is not None and v != 0}
@@ -206,7 +206,7 @@ def open_series(path, name:str, options:dict) -> Movie:
 
 FILE_NAMES = re.compile(r'.*\.(tiff?|npy|npz|h5|hdf5|hdf|ims)', re.IGNORECASE)
 
-def find_file(path, options) -> list: # the file, where it is one we read
+def find_file(path:str|Path, options:dict) -> list: # the file, where it is one we read
     "See a movie in a file of a kind that can hold one."
     return [Path(path)] if FILE_NAMES.fullmatch(str(path)) and Path(path).is_file() else []
 

@@ -49,7 +49,7 @@ def _pixels(tif, path) -> np.ndarray:
     return series[0].asarray()
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #fe849af2
-def read_tiff(path, # TIFF file of one volume
+def read_tiff(path:str|Path, # TIFF file of one volume
              ) -> np.ndarray: # (Z,Y,X), the file's own dtype
     "Read one volume; `FileNotFoundError` or a `ValueError` that names the file when that is not possible."
     import tifffile
@@ -66,8 +66,8 @@ def read_tiff(path, # TIFF file of one volume
     return check_volume(vol[None] if vol.ndim == 2 else vol, path)
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #3568db8a
-def check_volume(vol, # intensities or ids
-                 what='volume', # what to call it in the error
+def check_volume(vol:np.ndarray, # intensities or ids
+                 what:str|Path='volume', # what to call it in the error
                 ) -> np.ndarray: # the same; booleans as 0 and 1
     "Make sure that an array is one volume (Z,Y,X) of finite numbers."
     if vol.ndim != 3 or not vol.size:
@@ -80,7 +80,7 @@ def check_volume(vol, # intensities or ids
 # %% ../../nbs/05_movies/01_tiff.ipynb #97152db2
 def name_axes(found:str, # axes as the file has them, a letter each; what is none of TCZYX has no name
               given:str=None, # what the user says, such as 'TYX'
-              what='file', # for messages
+              what:str|Path='file', # for messages
              ) -> str: # letters of TCZYX
     "Name the axes of an array; `ValueError` where they cannot be known."
     axes = ''.join(c if c in 'TCZYX' else '?' for c in found.upper())
@@ -107,8 +107,8 @@ def take_volume(array, # anything that is indexed: numpy, memory map, Zarr, HDF5
 
 def choose_channel(n:int, # channels there are
                    names:list, # their names, as far as known
-                   wanted=None, # number or name; None: the only one
-                   what='image', # for messages
+                   wanted:int|str=None, # number or name; None: the only one
+                   what:str|Path='image', # for messages
                   ) -> int: # its number
     "Choose a channel by number or name; `ValueError` that lists them."
     check_count(n, f'{what}, channels')

@@ -7,11 +7,13 @@ __all__ = ['NUCLEUS_COLUMNS', 'find_runs', 'find_nucleus_runs', 'scan_nuclei', '
            'find_overlap', 'cut_crop']
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #388109ed
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #216d2863
-def find_runs(seg, # nucleus ids, (Z,Y,X), integers
+def find_runs(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers
               most:int=None, # refuse more runs than that; None: any number
              ) -> tuple: # first voxel (flat index) and length of every run along x, background too
     "Cut a seg into runs of equal ids along x; `ValueError` if there are far too many for a seg."
@@ -29,7 +31,7 @@ def find_runs(seg, # nucleus ids, (Z,Y,X), integers
     start = np.concatenate(starts)
     return start, np.diff(start, append=seg.size)
 
-def find_nucleus_runs(seg, # nucleus ids, (Z,Y,X), integers, 0 background
+def find_nucleus_runs(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                      ) -> tuple: # id, first voxel (flat index) and length of each run of a nucleus
     "Find the runs of the nuclei, in order of their id."
     start, length = find_runs(seg)
@@ -41,7 +43,7 @@ def find_nucleus_runs(seg, # nucleus ids, (Z,Y,X), integers, 0 background
 # %% ../../nbs/03_volumes/01_crops.ipynb #33d16b73
 NUCLEUS_COLUMNS = ['nucleus_id', 'z', 'y', 'x', 'volume', 'z0', 'y0', 'x0', 'z1', 'y1', 'x1', 'border']
 
-def scan_nuclei(seg, # nucleus ids, (Z,Y,X), integers, 0 background
+def scan_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                ) -> np.ndarray: # (n,12) floats, a row a nucleus by id, columns as NUCLEUS_COLUMNS
     "Measure every nucleus of a frame in one scan."
     ids, start, length = find_nucleus_runs(seg)
@@ -49,31 +51,33 @@ def scan_nuclei(seg, # nucleus ids, (Z,Y,X), integers, 0 background
     begins = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     rows, x = np.divmod(start, seg.shape[2])
     at, end = np.stack([*np.divmod(rows, seg.shape[1]), x]), x + length - 1
-    first, last = np.minimum.reduceat(at, begins, axis=1), np.maximum.reduceat(at, begins, axis=1)
+    first = np.minimum.reduceat(at, begins, axis=1)
+    last = np.maximum.reduceat(at, begins, axis=1)
     last[2] = np.maximum.reduceat(end, begins)
     volume = np.add.reduceat(length, begins)
     centre = np.stack([at[0], at[1], (x + end)/2])*length        # sum over the voxels of each run
     centre = np.add.reduceat(centre, begins, axis=1)/volume
-    border = (first == 0).any(0) | (last == np.array(seg.shape)[:, None] - 1).any(0)
+    faces = np.array(seg.shape)[:, None] - 1
+    border = (first == 0).any(0) | (last == faces).any(0)
     return np.vstack([ids[begins], centre, volume, first, last + 1, border]).T
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #5a622019
 def tabulate_nuclei(rows:np.ndarray, # (n,12), from `scan_nuclei`
-                ) -> pd.DataFrame: # id, centroid z y x, volume, box z0 (first) to z1 (past the last), border
+                   ) -> pd.DataFrame: # id, centroid z y x, volume, box z0 (first) to z1 (past the last), border
     "Name the columns of measured nuclei and give them their types."
     types = {c: np.int64 for c in NUCLEUS_COLUMNS if c not in ('z', 'y', 'x')} | {'border': bool}
     return pd.DataFrame(rows, columns=NUCLEUS_COLUMNS).astype(types)
 
-def find_nuclei(seg, # nucleus ids, (Z,Y,X), integers, 0 background
+def find_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                ) -> pd.DataFrame: # one row a nucleus, by id
     "List every nucleus of a frame, from one scan; `border` says that it touches a face of the volume."
     return tabulate_nuclei(scan_nuclei(seg))
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #a1727dc5
-def place_boxes(nuclei, # table of `find_nuclei`, or array of `scan_nuclei`
-               size:int=64, # edge of the cube, voxels, ≥1, or three edges (z,y,x); None: use `padding`
-               padding:float=None, # box = bounding box × padding, ≥1
-              ) -> np.ndarray: # (n,6) integers: start z y x (may be negative), shape z y x
+def place_boxes(nuclei:pd.DataFrame|np.ndarray, # table of `find_nuclei`, or array of `scan_nuclei`
+                size:int|tuple=64, # edge of the cube, voxels, ≥1, or three edges (z,y,x); None: use `padding`
+                padding:float=None, # box = bounding box × padding, ≥1
+               ) -> np.ndarray: # (n,6) integers: start z y x (may be negative), shape z y x
     "Place the box of every nucleus; it may reach outside the volume."
     if (size is None) == (padding is None): raise ValueError(f'{size=} {padding=}: give one, not both')
     edges = [1] if size is None else np.ravel(size)
@@ -81,17 +85,18 @@ def place_boxes(nuclei, # table of `find_nuclei`, or array of `scan_nuclei`
         raise ValueError(f'size={size}: expected whole voxels, 1 to 1024')
     if padding is not None and not 1 <= padding <= 20:
         raise ValueError(f'padding={padding}: expected a factor of 1 to 20')
-    rows = np.asarray(nuclei[NUCLEUS_COLUMNS] if isinstance(nuclei, pd.DataFrame) else nuclei, float)
+    if isinstance(nuclei, pd.DataFrame): nuclei = nuclei[NUCLEUS_COLUMNS]
+    rows = np.asarray(nuclei, float)
     first, end = rows[:, 5:8].astype(int), rows[:, 8:11].astype(int)
     if padding is None: shape = np.broadcast_to(np.array(edges, int), first.shape)
     else: shape = np.ceil((end - first)*padding).astype(int)
     return np.hstack([(first + end - 1)//2 - shape//2, shape])
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #740d4702
-def find_overlap(start, # first voxel of the box, (z,y,x); may be negative
-            shape, # shape of the box
-            volume_shape, # shape of the volume
-           ) -> tuple: # (slices into the volume, slices into the box)
+def find_overlap(start:Sequence, # first voxel of the box, (z,y,x); may be negative
+                 shape:Sequence, # shape of the box
+                 volume_shape:tuple, # shape of the volume
+                ) -> tuple: # (slices into the volume, slices into the box)
     "Find where a box and a volume meet; both slices are empty when they do not."
     inside, into = [], []
     for s, n, size in zip(start, shape, volume_shape):
@@ -101,9 +106,9 @@ def find_overlap(start, # first voxel of the box, (z,y,x); may be negative
     return tuple(inside), tuple(into)
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #dbd4e086
-def cut_crop(vol, # volume, (Z,Y,X)
-             start, # first voxel of the box, (z,y,x); may be negative
-             shape, # shape of the box, (z,y,x) voxels
+def cut_crop(vol:np.ndarray, # volume, (Z,Y,X)
+             start:Sequence, # first voxel of the box, (z,y,x); may be negative
+             shape:Sequence, # shape of the box, (z,y,x) voxels
             ) -> np.ndarray: # (z,y,x) in the dtype of `vol`, zero outside the volume
     "Cut a box out of a volume, filled with zeros where it reaches outside."
     crop = np.zeros([int(n) for n in shape], vol.dtype)

@@ -16,21 +16,24 @@ from scipy.sparse.csgraph import connected_components
 from .crops import find_runs
 
 # %% ../../nbs/03_volumes/03_regions.ipynb #ede07060
-def pair_runs_below(start, # first voxel of every run, flat
-               length, # of every run
-               shape, # of the volume
-               dz:int, dy:int, # where to look: so many planes and rows further on
-               reach:int=0, # 1: corners count
-               ask=slice(None), # the runs to ask for
-              ) -> tuple: # pairs of runs: (asked, found), both (k,)
+def pair_runs_below(start:np.ndarray, # first voxel of every run, flat
+                    length:np.ndarray, # of every run
+                    shape:tuple, # of the volume
+                    dz:int, dy:int, # where to look: so many planes and rows further on
+                    reach:int=0, # 1: corners count
+                    ask:np.ndarray|slice=slice(None), # the runs to ask for
+                   ) -> tuple: # pairs of runs: (asked, found), both (k,)
     "Pair every run with the runs it meets in another row."
-    (nz, ny, nx), asked = shape, np.arange(len(start))[ask]
+    nz, ny, nx = shape
+    asked = np.arange(len(start))[ask]
     row, x = np.divmod(start[asked], nx)
     y, z = row % ny + dy, row//ny + dz
     ok = (y >= 0) & (y < ny) & (z < nz)
-    asked, x, first = asked[ok], x[ok], (z[ok]*ny + y[ok])*nx
+    asked, x = asked[ok], x[ok]
+    first = (z[ok]*ny + y[ok])*nx                                # of the row to look in
+    last = x + length[asked] - 1
     a = np.searchsorted(start, first + np.maximum(x - reach, 0), 'right') - 1
-    b = np.searchsorted(start, first + np.minimum(x + length[asked] - 1 + reach, nx - 1), 'right')
+    b = np.searchsorted(start, first + np.minimum(last + reach, nx - 1), 'right')
     n = b - a
     return np.repeat(asked, n), np.arange(n.sum()) + np.repeat(a - np.cumsum(n) + n, n)
 
@@ -46,33 +49,42 @@ class Regions:
     start:np.ndarray    # (m,) first voxel of each run, flat
     length:np.ndarray   # (m,) of each run
 
-def sum_regions(ids, shape, region, n, meets, start, length) -> Regions:
+def sum_regions(ids:np.ndarray, # (m,) id of each run
+                shape:tuple, # of the seg, (Z,Y,X)
+                region:np.ndarray, # (m,) region of each run
+                n:int, # regions there are
+                meets:np.ndarray, # (2,k) pairs of runs of different ids that share a face
+                start:np.ndarray, length:np.ndarray, # (m,) of each run, as `find_runs` gives them
+               ) -> Regions:
     "Sum up the runs of each region."
     row, x = np.divmod(start, shape[2])
     z, y = np.divmod(row, shape[1])
     edge = np.zeros(len(start), bool)
     for first, last, size in ((z, z, shape[0]), (y, y, shape[1]), (x, x + length - 1, shape[2])):
         if size > 1: edge |= (first == 0) | (last == size - 1)
-    of, key = np.zeros(n, ids.dtype), np.sort(region[meets], axis=0)
-    of[region] = ids
-    pairs = np.unique(key[0].astype(np.int64)*n + key[1])
-    return Regions(of, np.bincount(region, length, n).astype(int), np.bincount(region, edge, n) > 0,
-                   np.stack(np.divmod(pairs, n), 1), region, start, length)
+    id_of = np.zeros(n, ids.dtype)
+    id_of[region] = ids
+    volume = np.bincount(region, length, n).astype(int)
+    at_face = np.bincount(region, edge, n) > 0
+    key = np.sort(region[meets], axis=0).astype(np.int64)
+    pairs = np.unique(key[0]*n + key[1])
+    return Regions(id_of, volume, at_face, np.stack(np.divmod(pairs, n), 1), region, start, length)
 
 # %% ../../nbs/03_volumes/03_regions.ipynb #f8b5bc3f
-def find_regions(seg, # nucleus ids, (Z,Y,X), integers, 0 background
+def find_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                 ) -> Regions:
     "Find all connected regions of a seg, and which of them touch."
     most = max(10_000, min(seg.size//3, 8_000_000))
     start, length = find_runs(seg, most)
     ids, shape, n = seg.reshape(-1)[start], seg.shape, len(start)
-    nucleus = np.flatnonzero(ids)
-    joins, meets = [], [np.stack([np.arange(n - 1), np.arange(1, n)])[:, start[1:] % shape[2] > 0]]
+    in_row = np.stack([np.arange(n - 1), np.arange(1, n)])[:, start[1:] % shape[2] > 0]
+    joins, meets = [], [in_row]
     for dz, dy in ((0, 1), (1, 0)):
         pair = np.stack(pair_runs_below(start, length, shape, dz, dy))
         same = ids[pair[0]] == ids[pair[1]]
         joins.append(pair[:, same])
         meets.append(pair[:, ~same])
+    nucleus = np.flatnonzero(ids)
     for dz, dy in ((0, 1), (1, -1), (1, 0), (1, 1)):            # the same nucleus over edges and corners
         pair = np.stack(pair_runs_below(start, length, shape, dz, dy, 1, nucleus))
         joins.append(pair[:, ids[pair[0]] == ids[pair[1]]])
@@ -86,17 +98,19 @@ def count_pieces(found:Regions) -> tuple: # three (n,): ids, pieces of each, vox
     "Count the pieces of every nucleus."
     at = np.flatnonzero(found.ids)
     ids, which = np.unique(found.ids[at], return_inverse=True)
-    n, volume, largest = np.bincount(which, minlength=len(ids)), found.volume[at], np.zeros(len(ids), int)
+    volume, largest = found.volume[at], np.zeros(len(ids), int)
     np.maximum.at(largest, which, volume)
-    return ids, n, np.bincount(which, volume, len(ids)).astype(int) - largest
+    n_pieces = np.bincount(which, minlength=len(ids))
+    whole = np.bincount(which, volume, len(ids)).astype(int)
+    return ids, n_pieces, whole - largest
 
 # %% ../../nbs/03_volumes/03_regions.ipynb #e1610760
 def find_holes(found:Regions) -> tuple: # regions that are holes (k,), the id around each (k,)
     "Find the regions of background that a single nucleus surrounds."
     n, (a, b) = len(found.ids), found.contacts.T
     inner, outer = np.r_[a, b], np.r_[b, a]
-    here = (found.ids[inner] == 0) & ~found.at_face[inner]
-    inner, around = inner[here], found.ids[outer[here]]
+    enclosed = (found.ids[inner] == 0) & ~found.at_face[inner]
+    inner, around = inner[enclosed], found.ids[outer[enclosed]]
     low, high = np.full(n, np.iinfo(np.int64).max), np.zeros(n, np.int64)
     np.minimum.at(low, inner, around)
     np.maximum.at(high, inner, around)
@@ -109,16 +123,17 @@ def find_touching(found:Regions) -> np.ndarray: # (k,2) pairs of ids, the smalle
     return np.unique(np.sort(pairs[(pairs > 0).all(1)], axis=1), axis=0)
 
 # %% ../../nbs/03_volumes/03_regions.ipynb #e33704ed
-def paint_regions(seg, # nucleus ids, (Z,Y,X)
-          found:Regions, # its regions
-          regions, # those to paint, (k,)
-          values, # the id for each, (k,) or a single one
-         ) -> np.ndarray: # a painted copy
+def paint_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X)
+                  found:Regions, # its regions
+                  regions:np.ndarray, # those to paint, (k,)
+                  values:np.ndarray|int, # the id for each, (k,) or a single one
+                 ) -> np.ndarray: # a painted copy
     "Give some regions of a seg another id."
-    seg, value = np.array(seg), np.full(len(found.ids), -1, np.int64)
+    painted = np.array(seg)
+    value = np.full(len(found.ids), -1, np.int64)
     value[regions] = values
     runs = np.flatnonzero(value[found.region] >= 0)
     n = found.length[runs]
     at = np.arange(n.sum()) + np.repeat(found.start[runs] - np.cumsum(n) + n, n)
-    seg.reshape(-1)[at] = np.repeat(value[found.region[runs]], n)
-    return seg
+    painted.reshape(-1)[at] = np.repeat(value[found.region[runs]], n)
+    return painted

@@ -16,23 +16,28 @@ MAX_SHIFT = .25   #: of an edge of the crop; beyond, too little is left to compa
 
 def estimate_shift(fixed:np.ndarray, # crop of frame t, (Z,Y,X)
                    moving:np.ndarray, # crop of another frame, same box
-                   seen=None, # voxels imaged in both, bool (Z,Y,X); None: all
+                   seen:np.ndarray=None, # voxels imaged in both, bool (Z,Y,X); None: all
                   ) -> tuple: # whole voxels to move `moving` by, (z,y,x); zeros where nothing is gained
     "Find the shift that brings a crop onto that of t."
     from skimage.registration import phase_cross_correlation
+    none = 0, 0, 0
+    if seen is None: seen = np.ones(fixed.shape, bool)
     pair = [vol.astype(np.float32) for vol in (fixed, moving)]
-    seen = np.ones(fixed.shape, bool) if seen is None else seen
-    if not seen.any() or any(np.ptp(vol[seen]) == 0 for vol in pair): return 0, 0, 0
-    pair = [np.where(seen, vol - vol[seen].mean(), 0) for vol in pair]
-    by = tuple(int(s) for s in phase_cross_correlation(*pair, normalization=None)[0])
-    if not any(by) or any(abs(s) > MAX_SHIFT*n for s, n in zip(by, fixed.shape)): return 0, 0, 0
-    alike = lambda vol: float((pair[0]*vol).sum()/max(np.sqrt((vol**2).sum()), 1e-9))
-    return by if alike(shift_crop(pair[1], by)) > alike(pair[1]) else (0, 0, 0)
+    if not seen.any() or any(np.ptp(vol[seen]) == 0 for vol in pair): return none
+    a, b = (np.where(seen, vol - vol[seen].mean(), 0) for vol in pair)
+    by = tuple(int(s) for s in phase_cross_correlation(a, b, normalization=None)[0])
+    too_far = any(abs(s) > MAX_SHIFT*n for s, n in zip(by, fixed.shape))
+    if not any(by) or too_far: return none
+    return by if _likeness(a, shift_crop(b, by)) > _likeness(a, b) else none
+
+def _likeness(a, b) -> float:
+    "Measure how alike two crops are, up to the contrast of the first."
+    return float((a*b).sum()/max(np.sqrt((b**2).sum()), 1e-9))
 
 # %% ../../nbs/03_volumes/05_registration.ipynb #b9b7506a
 def shift_crop(vol:np.ndarray, # (Z,Y,X)
                by:tuple, # whole voxels, (z,y,x)
-               fill=0, # value of what comes in
+               fill:float=0, # value of what comes in
               ) -> np.ndarray: # (Z,Y,X), same dtype
     "Move the content of a crop."
     if not any(by): return vol
@@ -43,13 +48,14 @@ def shift_crop(vol:np.ndarray, # (Z,Y,X)
 
 # %% ../../nbs/03_volumes/05_registration.ipynb #89556ef4
 def align(raw:np.ndarray, # crops, (T,Z,Y,X)
-          imaged, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
-          segs, # seg ids of each frame, their middle at t; None: none is known
+          imaged:np.ndarray, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
+          segs:list, # seg ids of each frame, their middle at t; None: none is known
           offsets:tuple, # frame of each crop, relative to t, as (-1, 0, 1)
-          fill, # value of what comes in
+          fill:float, # value of what comes in
          ) -> tuple: # raw, imaged, segs
     "Move every frame onto t."
-    now, raw, segs = offsets.index(0), raw.copy(), segs if segs is None else list(segs)
+    now, raw = offsets.index(0), raw.copy()
+    if segs is not None: segs = list(segs)
     if imaged is not None: imaged = np.broadcast_to(imaged, raw.shape).copy()
     for k, offset in enumerate(offsets):
         if k == now: continue
@@ -57,6 +63,7 @@ def align(raw:np.ndarray, # crops, (T,Z,Y,X)
         by = estimate_shift(raw[now], raw[k], seen)
         raw[k] = shift_crop(raw[k], by, fill)
         if imaged is not None: imaged[k] = shift_crop(imaged[k], by)
-        n = len(segs)//2 + offset if segs is not None else -1
-        if 0 <= n < len(segs or ()) and segs[n] is not None: segs[n] = shift_crop(np.asarray(segs[n]), by)
+        if segs is None: continue
+        n = len(segs)//2 + offset
+        if 0 <= n < len(segs) and segs[n] is not None: segs[n] = shift_crop(np.asarray(segs[n]), by)
     return raw, imaged, segs

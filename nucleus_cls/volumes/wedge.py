@@ -6,6 +6,8 @@
 __all__ = ['MIN_FLOOR', 'find_zeros_at_faces', 'has_background', 'find_imaged']
 
 # %% ../../nbs/03_volumes/02_wedge.ipynb #41d89c67
+from collections.abc import Callable
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -32,7 +34,8 @@ def _spread(reached, # boolean (Z,Y,X), changed in place
             rest, # flat indices of the zeros not reached, ascending
            ):
     "Reach the zeros of `rest` that are connected to a reached one, directly or through each other."
-    joins, touched, flat = [], np.zeros(len(rest), bool), reached.reshape(-1)
+    joins, touched = [], np.zeros(len(rest), bool)
+    flat = reached.reshape(-1)
     for axis, coordinate in enumerate(np.unravel_index(rest, reached.shape)):
         step, n = int(np.prod(reached.shape[axis+1:])), reached.shape[axis]
         touched |= (coordinate == 0) | (coordinate == n - 1)
@@ -48,8 +51,8 @@ def _spread(reached, # boolean (Z,Y,X), changed in place
     flat[rest[np.isin(piece, piece[touched])]] = True
 
 # %% ../../nbs/03_volumes/02_wedge.ipynb #fac2e339
-def find_zeros_at_faces(vol, # raw intensity, (Z,Y,X)
-                        wanted=None, # asked with a first rough answer; if it says no, the exact one is spared
+def find_zeros_at_faces(vol:np.ndarray, # raw intensity, (Z,Y,X)
+                        wanted:Callable=None, # asked with a rough answer; if it says no, the exact one is spared
                        ) -> np.ndarray: # boolean (Z,Y,X), or None where there are none or none are wanted
     "Mark the exactly zero voxels that are connected (by voxel faces) to a face of the volume."
     faces = (vol[0], vol[-1], vol[:, 0], vol[:, -1], vol[:, :, 0], vol[:, :, -1])
@@ -68,14 +71,14 @@ def find_zeros_at_faces(vol, # raw intensity, (Z,Y,X)
 # %% ../../nbs/03_volumes/02_wedge.ipynb #09d71abe
 MIN_FLOOR = .25   #: a background has a floor if its 1st percentile reaches this fraction of its median
 
-def has_background(vol, # raw intensity, (Z,Y,X)
-                   outside, # boolean: zeros connected to a face
-                   seg=None, # nucleus ids or mask; None: take every voxel
+def has_background(vol:np.ndarray, # raw intensity, (Z,Y,X)
+                   outside:np.ndarray, # boolean: zeros connected to a face
+                   seg:np.ndarray=None, # nucleus ids or mask; None: take every voxel
                   ) -> bool:
     "Say whether the background of a frame is not zero, so that its zeros at the faces were never imaged."
-    step = tuple(slice(None, None, max(1, n//32)) for n in vol.shape)   # a sparse grid is enough for a median
-    vol, outside = vol[step], outside[step]
-    background = np.ones(vol.shape, bool) if seg is None else seg[step] == 0
+    grid = tuple(slice(None, None, max(1, n//32)) for n in vol.shape)   # is enough for a median
+    vol, outside = vol[grid], outside[grid]
+    background = np.ones(vol.shape, bool) if seg is None else seg[grid] == 0
     n = np.count_nonzero(background)
     if 2*np.count_nonzero(vol[background]) >= n: return True
     rest = vol[background & ~outside]
@@ -83,9 +86,9 @@ def has_background(vol, # raw intensity, (Z,Y,X)
     return bool(np.percentile(rest, 1) >= MIN_FLOOR*np.median(rest))
 
 # %% ../../nbs/03_volumes/02_wedge.ipynb #19b145d3
-def find_imaged(vol, # raw intensity, (Z,Y,X): a frame, or a crop when the frame is not at hand
-                  seg=None, # nucleus ids or mask of the same frame, to leave the nuclei out of the background
-                 ) -> np.ndarray: # boolean (Z,Y,X); None: every voxel was imaged
+def find_imaged(vol:np.ndarray, # raw intensity, (Z,Y,X): a frame, or a crop when the frame is not at hand
+                seg:np.ndarray=None, # ids or mask of the same frame, to leave the nuclei out of the background
+               ) -> np.ndarray: # boolean (Z,Y,X); None: every voxel was imaged
     "Mark the voxels the microscope has seen: all but the zero wedge of a registration."
     outside = find_zeros_at_faces(vol, wanted=lambda rough: has_background(vol, rough, seg))
     return None if outside is None else ~outside
