@@ -196,8 +196,7 @@ class Painter:
             ) -> Image.Image: # RGB
         "Draw one frame."
         if not image.shape == seg.shape == self.shape:
-            words = f'image {image.shape}, seg {seg.shape}; the first frame has {self.shape}'
-            raise ValueError(f'frame {t}: {words}')
+            raise ValueError(f'frame {t}: image {image.shape}, seg {seg.shape}; the first has {self.shape}')
         out, views, look = self.base.copy(), self.groups[0], self.look
         margin = max(choose_margin(v.scale) for v in views)
         ids, seen = cast_shadows(seg, tuple(v.axis for v in views), margin)

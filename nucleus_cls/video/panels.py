@@ -16,7 +16,7 @@ from PIL.ImageColor import getrgb
 
 from ..core import EVENTS, STATES, STATE_COLORS
 from ..plot.charts import NO_STATE, count_states_by, pick_color
-from ..plot.tree import tree_lanes, tree_links
+from ..plot.tree import assign_lanes, trace_links
 from .raster import load_font, paint_outline, soften_shadow
 
 # %% ../../nbs/13_video/02_panels.ipynb #01256f58
@@ -172,10 +172,10 @@ class GrowingTree:
         self.inks = choose_inks(light)
         self.t0, self.t1 = tab['frame'].min() - .6, tab['frame'].max() + .6
         self.done = np.inf   # the last frame drawn
-        lanes = tree_lanes(tab)
+        lanes = assign_lanes(tab)
         self.n_lanes = lanes.max() + 1
         self.links, self.nodes = {}, {}
-        for line in tree_links(tab, lanes)[0]: self.links.setdefault(line[-1][0], []).append(line)
+        for line in trace_links(tab, lanes)[0]: self.links.setdefault(line[-1][0], []).append(line)
         for t, rows in tab.groupby('frame'):
             self.nodes[t] = list(zip(rows['nucleus_id'], lanes[rows['track']]))
 
