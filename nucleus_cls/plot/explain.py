@@ -11,27 +11,29 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from matplotlib.lines import Line2D
 from torch import nn
 from torch.nn import functional as F
 
-from .charts import Picture, pick_color, use_theme
+from .charts import Picture, STATE_MARKERS, add_state_legend, pick_color, use_theme
 from .views import draw_picture, trace_outlines
 
 # %% ../../nbs/04_plot/04_explain.ipynb #c735b028
 @contextmanager
-def watch_layers(model:nn.Module):
-    "Note what every 3D convolution gives: name → list of tensors (n,C,z,y,x), in the order of use."
+def watch_layers(model:nn.Module, # any network
+                ): # gives name → list of tensors (n,C,z,y,x), in the order of use
+    "Note what every 3D convolution gives while the block runs."
     seen, hooks = {}, []
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv3d):
-            note = lambda layer, into, out, name=name: seen.setdefault(name, []).append(out)
-            hooks.append(layer.register_forward_hook(note))
+        if not isinstance(layer, nn.Conv3d): continue
+        def note(layer, into, out, name=name): seen.setdefault(name, []).append(out)
+        hooks.append(layer.register_forward_hook(note))
     try: yield seen
     finally:
         for hook in hooks: hook.remove()
 
-def make_batch(model:nn.Module, x) -> torch.Tensor: # (1,C,S,S,S)
+def make_batch(model:nn.Module, # any network
+               x, # tensor of one nucleus, (C,S,S,S)
+              ) -> torch.Tensor: # (1,C,S,S,S), on the model's device
     "Make a batch of one tensor, where the model is."
     if np.ndim(x) != 4: raise ValueError(f'x has shape {tuple(np.shape(x))}: expected one tensor (C,S,S,S)')
     return torch.as_tensor(x, dtype=torch.float32, device=next(model.parameters()).device)[None]
@@ -40,7 +42,7 @@ def make_batch(model:nn.Module, x) -> torch.Tensor: # (1,C,S,S,S)
 def compute_activations(model:nn.Module, # any of the networks
                         x, # tensor of one nucleus, (C,S,S,S)
                        ) -> dict: # name of a convolution → (n,C,z,y,x); n: how often it was used
-    "Compute what each layer responds."
+    "Compute how each layer responds to a nucleus."
     model.eval()
     with watch_layers(model) as seen, torch.inference_mode(): model(make_batch(model, x))
     return {name: torch.cat(outs).cpu().numpy() for name, outs in seen.items()}
@@ -129,9 +131,9 @@ def compute_features(model:nn.Module, # any of the networks
                      batch_size:int=64, # computed at once
                     ) -> np.ndarray: # float32 (B,F)
     "Compute what the last linear layer reads."
-    head, seen = [m for m in model.modules() if isinstance(m, nn.Linear)][-1], []
+    head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    device, seen = next(model.parameters()).device, []
     hook = head.register_forward_pre_hook(lambda layer, into: seen.append(into[0].cpu()))
-    device = next(model.parameters()).device
     model.eval()
     try:
         with torch.inference_mode():
@@ -143,7 +145,7 @@ def find_principal_plane(points:np.ndarray, # (N,F), N ≥3
                         ) -> tuple: # places (N,2), share of the variance along each axis (2,)
     "Find the plane in which points differ most; each axis points to its larger side."
     centred = points - points.mean(0)
-    u, s, v = np.linalg.svd(centred, full_matrices=False)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
     places = u[:, :2]*s[:2]
     places *= np.where(np.abs(places.max(0)) >= np.abs(places.min(0)), 1, -1)
     return places, (s**2/max((s**2).sum(), 1e-12))[:2]
@@ -155,15 +157,14 @@ def plot_embedding(points:np.ndarray, # from `compute_features`, (N,F)
                    title:str='', # words above
                   ) -> Picture:
     "Plot nuclei in the plane in which the network tells them apart best."
-    (places, share), states = find_principal_plane(points), np.asarray(states, object)
+    places, share = find_principal_plane(points)
+    states = np.asarray(states, object)
     fig = Picture(figsize=(4.2, 2.8))
     ax = fig.add_subplot(title=title)
-    order = sorted(set(states), key=lambda s: -np.sum(states == s))          # the rare ones on top
-    for s in order:
-        ax.scatter(*places[states == s].T, s=14, c=pick_color(s), ec='#444444', lw=.3)
+    for s in sorted(set(states), key=lambda s: -np.sum(states == s)):          # the rare ones on top
+        ax.scatter(*places[states == s].T, s=16, color=pick_color(s), marker=STATE_MARKERS.get(s, '.'),
+                   ec='#444444', lw=.3)
     for axis, name, part in zip('xy', ('first', 'second'), share):
         ax.set(**{f'{axis}label': f'{name} component ({part:.0%})', f'{axis}ticks': ()})
-    handles = [Line2D([], [], ls='', marker='o', color=pick_color(s), label=s or 'no state')
-               for s in order[::-1]]
-    fig.legend(handles=handles, loc='outside right upper', fontsize=7)
+    add_state_legend(fig, states)
     return fig

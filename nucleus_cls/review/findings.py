@@ -17,12 +17,12 @@ import pandas as pd
 from scipy import fft
 from scipy.stats import theilslopes
 
-from ..movies.repair import hot_pixels, measure_background, take_grid
 from ..core import node_name, progress
-from ..volumes.crops import NUCLEUS_COLUMNS, tabulate_nuclei, scan_nuclei
-from ..samples.extract import read_ahead
+from ..workers import read_ahead
 from ..lineage.graph import Finding
-from ..volumes.regions import find_regions, find_holes, count_pieces, find_touching
+from ..volumes.crops import NUCLEUS_COLUMNS, scan_nuclei, tabulate_nuclei
+from ..volumes.regions import count_pieces, find_holes, find_regions, find_touching
+from ..movies.repair import hot_pixels, measure_background, take_grid
 
 # %% ../../nbs/14_review/02_findings.ipynb #37d9de81
 #: Kind of finding → (level: mend, look or know; what to do about it).

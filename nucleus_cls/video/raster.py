@@ -66,7 +66,8 @@ def soften_shadow(shadow:np.ndarray, # uint8, with empty pixels around
     top, bottom = math.ceil(r*sy), math.floor((r + h)*sy)
     left, right = math.ceil(c*sx), math.floor((c + w)*sx)
     box = max(left/sx - c, 0), max(top/sy - r, 0), min(right/sx - c, w), min(bottom/sy - r, h)
-    grown = Image.fromarray(shadow).resize((max(right - left, 1), max(bottom - top, 1)), Image.BILINEAR, box)
+    size = max(right - left, 1), max(bottom - top, 1)
+    grown = Image.fromarray(shadow).resize(size, Image.BILINEAR, box)
     return np.asarray(grown.filter(ImageFilter.GaussianBlur(choose_blur(scale)))), left, top
 
 def choose_blur(scale:tuple) -> float: # pixels
@@ -83,7 +84,7 @@ def make_line_table(scale:tuple, # pixels a voxel: down, across
                     width:float, # of the line, pixels; 0: no line
                     opacity:int=255, # of the line, 0–255
                     fill:int=0, # opacity of the inside, 0–255
-                    peak:int=255, # brightest grey value of the soft shadow: less than 255 for the smallest nuclei
+                    peak:int=255, # brightest grey value of the soft shadow, <255 for the smallest nuclei
                    ) -> np.ndarray: # 256 opacities, uint8
     "Turn the grey values of a soft shadow into the opacity of a line along its edge."
     spread = math.hypot(choose_blur(scale), max(scale)/math.sqrt(6))     # of blur, enlarging and staircase
