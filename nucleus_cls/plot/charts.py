@@ -111,17 +111,15 @@ def reduce_colors(image:Image.Image, # any picture
     "Reduce a picture to a palette in which states, curves and grounds keep their exact colours."
     image = image.convert('RGB')
     named = [*STATE_COLORS.values(), *CURVES, YELLOW, 'white', '#111111']
-    fixed = np.array([[round(255*c) for c in to_rgb(name)] for name in named])
-    free = colors - len(fixed)
-    common = image.quantize(free, dither=Image.Dither.NONE).getpalette()[:3*free]
-    palette = Image.new('P', (1, 1))
-    palette.putpalette([*fixed.ravel().tolist(), *common])
-    index = np.array(image.quantize(palette=palette, dither=Image.Dither.NONE))
-    pack = (1 << 16, 1 << 8, 1)
-    pixels = np.asarray(image, np.int32) @ pack
-    for k, color in enumerate(fixed @ pack): index[pixels == color] = k
-    small = Image.fromarray(index)
-    small.putpalette(palette.getpalette())
+    fixed = [[round(255*c) for c in to_rgb(name)] for name in named]
+    common = image.quantize(colors - len(fixed), dither=Image.Dither.NONE).getpalette()
+    palette = np.concatenate([fixed, np.reshape(common, (-1, 3))]).astype(np.int32)
+    packed = np.array(image, np.int32) @ (1 << 16, 1 << 8, 1)
+    seen, where = np.unique(packed, return_inverse=True)
+    there = np.stack([seen >> 16, seen >> 8 & 255, seen & 255], 1)
+    nearest = ((there[:, None] - palette)**2).sum(2).argmin(1).astype(np.uint8)
+    small = Image.frombytes('P', image.size, nearest[where].tobytes())
+    small.putpalette(palette.astype(np.uint8).tobytes())
     return small
 
 def shrink_png(png:bytes, # a PNG file
