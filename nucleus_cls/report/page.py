@@ -19,7 +19,7 @@ from fastcore.xml import (FT, A, Body, Div, Figcaption, Figure, H1, H2, Head, He
                           Ul, to_xml)
 from PIL import Image
 
-from ..plot.charts import png_bytes
+from ..plot.charts import render_png
 from ..core import STATE_COLORS, write_text
 
 # %% ../../nbs/12_report/01_page.ipynb #e003adcb
@@ -39,7 +39,7 @@ def embed_figure(fig, # a matplotlib Figure
                  dpi:int=150, # pixels an inch; shown at 100
                 ) -> FT:
     "Put a figure and its caption into the page itself."
-    data = base64.b64encode(png_bytes(fig, dpi, colors=64)).decode()
+    data = base64.b64encode(render_png(fig, dpi, colors=64)).decode()
     image = Img(src=f'data:image/png;base64,{data}', alt=caption, width=round(fig.get_figwidth()*100))
     return Figure(image, Figcaption(caption) if caption else None)
 
