@@ -101,7 +101,7 @@ def check_array(array, # a Zarr array, opened but not read
 
 # %% ../nbs/02_files.ipynb #30dae2f6
 def check_inside(name:object, # what a file names
-                 folder:str|Path=None, # the folder it came in; None: not on this machine, look at the name only
+                 folder:str|Path=None, # the folder it came in; None: elsewhere, look at the name only
                  what:str='path', # for messages
                 ) -> str: # the same name
     "Refuse a name in a file that leads out of its folder."

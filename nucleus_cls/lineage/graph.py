@@ -168,7 +168,7 @@ def _pair(name):
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #eb03606f
 def parse_numbers(values:list, # of one column: numbers, null, perhaps other things
-                 ) -> tuple: # ((n,) float, NaN where there is no number; whether there were other things than null)
+                 ) -> tuple: # ((n,) float, NaN where there is no number; were there other things than null?)
     "Turn a column into floats."
     try: out = np.array(values, dtype=float)
     except (TypeError, ValueError, OverflowError): out = np.empty((0, 0))

@@ -120,7 +120,7 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
     "Read a CSV file; without titles its columns are t z y x id parent."
     text = open_table(path).read()
     lines = text.splitlines()
-    empty = next((i for i, line in enumerate(lines) if line.strip()), 0)     # lines before the first that is not
+    empty = next((i for i, line in enumerate(lines) if line.strip()), 0)     # lines at the top
     head = lines[empty].lstrip('# ') if lines else ''
     mark = next((c for c in '\t;,' if c in head), r'\s+')
     titles = [c.strip().strip('"').lower() for c in re.split(mark, head.strip())]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def find_frames(folder:str|Path, # folder of TIFF files; a missing one holds non
                 name:str=r'(?!\.)(?:.*\D)?(\d+)\.(?i:tiff?)', # pattern of a whole name, its group the frame
                ) -> dict: # frame number → path, in frame order
     "Find the file of every frame; `ValueError` when two files claim one frame."
-    files = {}
+    files:dict = {}
     for path in sorted(Path(folder).glob('*')):
         match = re.fullmatch(name, path.name)
         if not match: continue
@@ -48,7 +48,7 @@ class Movie:
     image_frames: list              # frames that have an image, ascending
     seg_frames: list                # frames that have a seg, ascending
     voxel_size: tuple = None        # (z,y,x), µm; None where not known
-    lineage_source: object = None   # path, graph as a dict, Lineage, Points, or function of the movie
+    lineage_source: Any = None      # path, graph as a dict, Lineage, Points, or function of the movie
     source: str = ''                # where it was read from, for messages
     stamp: str = ''                 # changes when the files change; empty for arrays
     lineage_offset: int = 0         # frames to add to those in the lineage file
@@ -78,7 +78,7 @@ class Movie:
 
     def lineage(self) -> Lineage:
         "Read the lineage, points tied to the seg; `FileNotFoundError` where there is none."
-        held, size, offset = self.lineage_source, self.voxel_size, self.lineage_offset
+        held = self.lineage_source
         if held is None:
             where = self.source or 'its folder'
             raise FileNotFoundError(f'movie {self.name} has no lineage in {where}, such as '
@@ -86,8 +86,8 @@ class Movie:
         if isinstance(held, Lineage): return held
         if isinstance(held, dict): return lineage_from_graph(held, source=self.name)
         if callable(held): return held(self)
-        if isinstance(held, Points): return lineage_from_points(held, self.seg, self.seg_frames, size, offset)
-        return open_lineage(held, self.seg, self.seg_frames, size, offset)
+        read = lineage_from_points if isinstance(held, Points) else open_lineage
+        return read(held, self.seg, self.seg_frames, self.voxel_size, self.lineage_offset)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #b2c0ddc5
 def check_seg(seg:np.ndarray, # nucleus ids, (Z,Y,X)
@@ -116,14 +116,14 @@ def validate_movie(movie:Movie) -> Movie:
 
 def format_frames(frames:list # in order
                  ) -> str:
-    "Put a list of frames in a few characters: the first and the last."
+    "Write a list of frames in a few characters: the first and the last."
     return f'{frames[0]}–{frames[-1]}' if frames else 'none'
 
 # %% ../../nbs/05_movies/02_movie.ipynb #3a0f6050
 def _by_frame(volumes) -> dict:
     "Give every frame a function that yields its volume."
-    pairs = volumes.items() if isinstance(volumes, dict) else ((t, None) for t in range(len(volumes)))
-    return {int(t): (lambda t=t: np.asarray(volumes[t])) for t, _ in pairs}
+    frames = list(volumes) if isinstance(volumes, dict) else range(len(volumes))
+    return {int(t): (lambda t=t: np.asarray(volumes[t])) for t in frames}
 
 def movie_from_arrays(images, # volumes by frame: list, dict or (T,Z,Y,X); numpy, dask or zarr
                       segs, # nucleus ids by frame, of the same shapes
@@ -132,9 +132,10 @@ def movie_from_arrays(images, # volumes by frame: list, dict or (T,Z,Y,X); numpy
                       voxel_size:tuple=None, # (z,y,x), µm, >0
                      ) -> Movie:
     "Make a movie of arrays in memory, or of anything lazy that is indexed by frame."
-    image_of, seg_of, name = _by_frame(images), _by_frame(segs), check_name(name, 'movie name')
-    return validate_movie(Movie(name, lambda t: image_of[t](), lambda t: seg_of[t](), sorted(image_of),
-                                sorted(seg_of), voxel_size, lineage, 'arrays'))
+    image_of, seg_of = _by_frame(images), _by_frame(segs)
+    movie = Movie(check_name(name, 'movie name'), lambda t: image_of[t](), lambda t: seg_of[t](),
+                  sorted(image_of), sorted(seg_of), voxel_size, lineage, 'arrays')
+    return validate_movie(movie)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #885ebc1c
 def movie_from_simulation(sim, # as `simulate_movie` gives it
@@ -145,8 +146,9 @@ def movie_from_simulation(sim, # as `simulate_movie` gives it
                          ) -> Movie:
     "Make a movie of a simulated one, without writing it."
     frames, name = list(sim.frames), check_name(name or sim.name, 'movie name')
-    return validate_movie(Movie(name, sim.image, sim.seg, frames, list(frames), voxel_size or sim.voxel_size,
-                                lineage or sim.graph, 'simulation', lineage_offset=lineage_offset))
+    movie = Movie(name, sim.image, sim.seg, frames, list(frames), voxel_size or sim.voxel_size,
+                  lineage or sim.graph, 'simulation', lineage_offset=lineage_offset)
+    return validate_movie(movie)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #7c593aa2
 def name_from_path(path:str|Path) -> str:
@@ -188,15 +190,18 @@ def read_frame(movie:Movie, # the movie
 def same_nuclei(a:Movie, b:Movie) -> bool:
     "Say whether two movies have equal images, equal masks up to their ids, and the same links between masks."
     if (a.frames, a.image_frames) != (b.frames, b.image_frames): return False
-    name = {}
+    name = {}                                           # (frame, id in a) → (frame, id in b)
     for t in a.frames:
         if not np.array_equal(a.image(t), b.image(t)): return False
         pairs = np.unique(a.seg(t).astype(np.int64) << 32 | b.seg(t))
         pairs = np.stack([pairs >> 32, pairs & (2**32 - 1)])
         if any(len(np.unique(ids)) != pairs.shape[1] for ids in pairs): return False
         name |= {(t, i): (t, j) for i, j in pairs.T.tolist()}
-    links = []
-    for m in (a.lineage(), b.lineage()):
-        nodes = list(zip(m.nodes.frame.tolist(), m.nodes.nucleus_id.tolist()))
-        links.append({(nodes[i], nodes[j]) for i, j in m.edges.tolist()})
-    return {(name.get(i, i), name.get(j, j)) for i, j in links[0]} == links[1]
+    ours, theirs = _links(a), _links(b)
+    return {(name.get(i, i), name.get(j, j)) for i, j in ours} == theirs
+
+def _links(movie:Movie) -> set: # ((frame, id), (frame, id)), parent and child
+    "List the links of a movie's lineage."
+    lineage = movie.lineage()
+    nodes = list(zip(lineage.nodes.frame.tolist(), lineage.nodes.nucleus_id.tolist()))
+    return {(nodes[i], nodes[j]) for i, j in lineage.edges.tolist()}

@@ -39,8 +39,10 @@ def open_group(path:str|Path, # folder or address
     "Open a Zarr group for reading; None where a folder is no Zarr group."
     import zarr
     from zarr.errors import NodeTypeValidationError
-    local, marks = not is_address(path), ('zarr.json', '.zgroup', '.zattrs')
-    if local and not any((Path(path)/name).is_file() for name in marks): return None
+    local = not is_address(path)
+    if local:
+        marks = [Path(path)/name for name in ('zarr.json', '.zgroup', '.zattrs')]
+        if not any(mark.is_file() for mark in marks): return None
     with _explain_errors(path):
         try: return zarr.open_group(str(path), mode='r')
         except (FileNotFoundError, NodeTypeValidationError):
@@ -62,15 +64,17 @@ class Pyramid:
         if not scales: raise ValueError('has no multiscales: it is no OME-Zarr image')
         level, self.what = scales[0]['datasets'][0], what
         self.array = group[check_inside(level['path'], what='dataset')]
-        axes = scales[0].get('axes') or [{'name': c} for c in 'tczyx'[-self.array.ndim:]]
+        n = self.array.ndim
+        axes = scales[0].get('axes') or [{'name': c} for c in 'tczyx'[-n:]]
         axes = [{'name': a} if isinstance(a, str) else a for a in axes]
         self.axes = ''.join(str(a.get('name', '?')).lower()[:1] for a in axes)
-        if len(self.axes) != self.array.ndim or not {'y', 'x'} <= set(self.axes) <= set('tczyx') or (
-                len(set(self.axes)) != len(self.axes)):
+        once = len(self.axes) == n == len(set(self.axes))
+        if not once or not {'y', 'x'} <= set(self.axes) <= set('tczyx'):
             names = [str(a.get('name')) for a in axes]
-            raise ValueError(f'its axes {names} for {self.array.ndim} dimensions are not of t, c, z, y, x')
+            raise ValueError(f'its axes {names} for {n} dimensions are not of t, c, z, y, x')
         shape = dict(zip(self.axes, self.array.shape))
-        self.n_frames, self.n_channels = check_count(shape.get('t', 1), f'{what}, frames'), shape.get('c', 1)
+        self.n_frames = check_count(shape.get('t', 1), f'{what}, frames')
+        self.n_channels = shape.get('c', 1)
         self.shape = tuple(shape.get(a, 1) for a in 'zyx')
         self.voxel_size = _voxel_size(axes, self.axes, level, scales[0])
         check_size(self.shape, self.array.dtype, what)
@@ -84,10 +88,10 @@ class Pyramid:
 def _voxel_size(axes:list, names:str, level:dict, scale:dict) -> tuple: # (z,y,x), µm; None: not known
     "Read the voxel size from the scale of a level and that of the whole."
     size = np.ones(len(names))
-    for place in (level, scale):
-        for step in place.get('coordinateTransformations') or []:
-            if step.get('type') == 'scale' and len(step.get('scale', ())) == len(names):
-                size = size*np.array(step['scale'], float)
+    steps = [step for place in (level, scale) for step in place.get('coordinateTransformations') or []]
+    for step in steps:
+        if step.get('type') == 'scale' and len(step.get('scale', ())) == len(names):
+            size = size*np.array(step['scale'], float)
     units = {n: read_unit(a.get('unit')) for n, a in zip(names, axes)}
     out = {n: s*(units[n] or 1) for n, s in zip(names, size)}
     known = any(units[n] or out[n] != 1 for n in 'yx')
@@ -101,16 +105,18 @@ def find_images(path:str|Path, options:dict=None) -> list: # paths of images
     if group is None: return []
     if 'multiscales' in read_ome(group): return [path]
     if not read_ome(group).get('bioformats2raw.layout'): return []
-    children = sorted((n for n in group.group_keys() if n.isdigit()), key=int)
-    join = (lambda n: f'{str(path).rstrip("/")}/{n}') if is_address(path) else (lambda n: Path(path)/n)
-    return [join(n) for n in children if 'multiscales' in read_ome(group[n])]
+    numbers = sorted((n for n in group.group_keys() if n.isdigit()), key=int)
+    children = [n for n in numbers if 'multiscales' in read_ome(group[n])]
+    if not is_address(path): return [Path(path)/n for n in children]
+    above = str(path).rstrip('/')
+    return [f'{above}/{n}' for n in children]
 
 def name_image(path:str|Path) -> str:
     "Name an image by its folder; one of several by its number too."
     full = str(path if is_address(path) else Path(path).resolve()).rstrip('/')
-    *_, above, last = ('', *re.split(r'[/\\]+', full))
-    stem = lambda name: re.sub(r'(\.ome)?\.zarr$', '', name, flags=re.IGNORECASE)
-    return f'{stem(above)}_{last}' if last.isdigit() else stem(last)
+    parts = ('', *re.split(r'[/\\]+', full))
+    above, last = (re.sub(r'(\.ome)?\.zarr$', '', name, flags=re.IGNORECASE) for name in parts[-2:])
+    return f'{above}_{last}' if last.isdigit() else last
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #14682c24
 def find_labels(group, # the image's group
@@ -120,10 +126,13 @@ def find_labels(group, # the image's group
     "Find the masks of an image."
     names = []
     if 'labels' in group:
-        names = [str(n) for n in read_ome(group['labels']).get('labels') or group['labels'].group_keys()]
+        held = group['labels']
+        names = [str(n) for n in read_ome(held).get('labels') or held.group_keys()]
     if wanted and wanted not in names:
         other = open_group(wanted) if is_address(wanted) or Path(wanted).is_dir() else None
-        if other is None: raise ValueError(f'has no labels {wanted!r}, but {", ".join(names) or "none"}')
+        if other is None:
+            held = ', '.join(names) or 'none'
+            raise ValueError(f'has no labels {wanted!r}, but {held}')
         return Pyramid(other, f'masks {wanted}')
     if len(names) > 1 and not wanted:
         raise ValueError(f'has several labels ({", ".join(names[:9])}); choose one with segs')
@@ -135,12 +144,14 @@ def find_lineage(path:str|Path): # a path, the content of a LineageGraph.json, o
     "Look for a lineage in the group and beside it."
     if is_address(path):
         import fsspec
+        place = str(path).rstrip('/') + '/LineageGraph.json'
         try:
-            with fsspec.open(f'{str(path).rstrip("/")}/LineageGraph.json') as file: return json.load(file)
+            with fsspec.open(place) as file: return json.load(file)
         except (OSError, ValueError, RuntimeError): return None
     path = Path(path).resolve()
-    places = [*sorted(path.glob('*.geff')), path/'LineageGraph.json', path.parent/f'{name_image(path)}.geff',
-              path.parent/f'{name_image(path)}_LineageGraph.json']
+    name = name_image(path)
+    places = [*sorted(path.glob('*.geff')), path/'LineageGraph.json',
+              path.parent/f'{name}.geff', path.parent/f'{name}_LineageGraph.json']
     return next((p for p in places if p.exists()), None)
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #22fa20e7
@@ -152,10 +163,12 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
     with _explain_errors(path):
         group = open_group(path)
         image = Pyramid(group, f'image {path}')
-        labels = [c.get('label', '') for c in (read_ome(group).get('omero') or {}).get('channels', [])]
+        about = read_ome(group).get('omero') or {}
+        labels = [c.get('label', '') for c in about.get('channels', [])]
         channel = choose_channel(image.n_channels, labels, options.get('channel'), 'image')
         masks = find_labels(group, options.get('segs'), path)
-        if masks and (masks.shape != image.shape or masks.n_channels > 1):
+        fit = masks is None or masks.shape == image.shape and masks.n_channels == 1
+        if not fit:
             raise ValueError(f'masks of shape {masks.shape} with {masks.n_channels} channels do not fit the '
                              f'image of {image.shape} (Z,Y,X)')
         held = (group.attrs.get('nucleus_cls') or {}).get('frames')
@@ -167,10 +180,10 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
 
 def _stamp(path, image:Pyramid) -> str:
     "Make a text that changes with the files, as far as it can be known without listing all chunks."
-    about = [str(image.array.metadata.to_dict())]
+    about:list = [str(image.array.metadata.to_dict())]
     if not is_address(path):
-        near = [Path(path), *(p for n in ('*', '*/*', '*/*/*') for p in sorted(Path(path).glob(n)))]
-        about += [[p.name, p.stat().st_mtime_ns] for p in near if p.is_dir()]
+        below = [p for n in ('*', '*/*', '*/*/*') for p in sorted(Path(path).glob(n))]
+        about += [[p.name, p.stat().st_mtime_ns] for p in (Path(path), *below) if p.is_dir()]
     return fingerprint(about)
 
 OME_ZARR = Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open_image, name_image,
@@ -191,17 +204,18 @@ def write_omezarr(movie:Movie,
     shutil.rmtree(part, ignore_errors=True)
     root = zarr.open_group(str(part), mode='w', zarr_format=2 if version == '0.4' else 3)
     masks = root.create_group('labels/nuclei')
-    for group, kind in ((root, 'image'), (masks, 'seg')): _write_levels(group, movie, kind, version)
-    scales = {kind: _multiscales(movie, kind, version) for kind in ('image', 'nuclei')}
-    about = {'frames': movie.image_frames, 'version': environment()['nucleus_cls']}
-    _write_ome(root, version, multiscales=scales['image'], omero={'channels': [_channel(movie)]})
-    root.attrs['nucleus_cls'] = about
+    _write_levels(root, movie, 'image', version)
+    _write_levels(masks, movie, 'seg', version)
+    _write_ome(root, version, multiscales=_multiscales(movie, 'image', version),
+               omero={'channels': [_channel(movie)]})
+    root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': environment()['nucleus_cls']}
     _write_ome(root['labels'], version, labels=['nuclei'])
     source = {'image-label': {'source': {'image': '../../'}}}
-    _write_ome(masks, version, multiscales=scales['nuclei'], **source)
+    _write_ome(masks, version, multiscales=_multiscales(movie, 'nuclei', version), **source)
     if movie.lineage_source is not None:
-        if geff: write_geff(movie.lineage(), part/'lineage.geff', movie.voxel_size)
-        else: write_json(part/'LineageGraph.json', graph_from_lineage(movie.lineage()))
+        lineage = movie.lineage()
+        if geff: write_geff(lineage, part/'lineage.geff', movie.voxel_size)
+        else: write_json(part/'LineageGraph.json', graph_from_lineage(lineage))
     os.rename(part, path)
     return path
 
@@ -213,31 +227,38 @@ def _write_ome(group, version:str, **held):
 def _channel(movie:Movie) -> dict:
     "Describe the one channel for viewers."
     image = movie.image(movie.image_frames[0])
-    window = {'min': 0, 'max': 255 if image.dtype == np.uint8 else 65535, 'start': int(image.min()),
-              'end': int(image.max())}
+    most = 255 if image.dtype == np.uint8 else 65535
+    window = {'min': 0, 'max': most, 'start': int(image.min()), 'end': int(image.max())}
     return {'label': 'nuclei', 'color': 'FFFFFF', 'active': True, 'window': window}
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #1ba64d77
 def _write_levels(group, movie:Movie, kind:str, version:str):
     "Write an image or its masks at full and at half resolution in y and x, frame by frame."
-    first = getattr(movie, kind)(movie.frames[0])
-    dtype = first.dtype if kind == 'image' else np.dtype(np.uint16 if first.itemsize < 3 else np.uint32)
-    old, frames = version == '0.4', movie.image_frames if kind == 'image' else movie.seg_frames
-    arrays = {}
-    for level, step in enumerate((1, 2)):
-        shape = tuple(-(-n//k) for n, k in zip(first.shape, (1, step, step)))
-        chunks = (1, 1, *(min(n, most) for n, most in zip(shape, (64, 256, 256))))
-        arrays[step] = group.create_array(
-            str(level), shape=(max(movie.image_frames) + 1, 1, *shape), chunks=chunks, dtype=dtype,
-            chunk_key_encoding={'name': 'v2' if old else 'default', 'separator': '/'},
-            dimension_names=None if old else 'tczyx')
+    read, frames = movie.image, movie.image_frames
+    if kind == 'seg': read, frames = movie.seg, movie.seg_frames
+    first = read(movie.frames[0])
+    dtype = first.dtype
+    if kind == 'seg': dtype = np.dtype(np.uint16 if first.itemsize < 3 else np.uint32)
+    n_frames = max(movie.image_frames) + 1
+    arrays = {step: _make_level(group, i, n_frames, first.shape, step, dtype, version)
+              for i, step in enumerate((1, 2))}
     for t in progress(frames, f'{movie.name}: writing {kind}s', 'frame'):
-        vol = getattr(movie, kind)(t)
+        vol = read(t)
         fits = np.can_cast(vol.dtype, dtype) or dtype.kind in 'ui' and vol.max() <= np.iinfo(dtype).max
         if vol.shape != first.shape or not fits:
             raise ValueError(f'movie {movie.name}, frame {t}: the {kind} is {vol.dtype} {vol.shape}, others '
                              f'are {dtype} {first.shape}')
         for step, array in arrays.items(): array[t, 0] = vol[:, ::step, ::step]
+
+def _make_level(group, number:int, n_frames:int, shape:tuple, step:int, dtype, version:str):
+    "Make the empty array of one level."
+    old = version == '0.4'
+    shape = tuple(-(-n//k) for n, k in zip(shape, (1, step, step)))
+    chunks = (1, 1, *(min(n, most) for n, most in zip(shape, (64, 256, 256))))
+    return group.create_array(
+        str(number), shape=(n_frames, 1, *shape), chunks=chunks, dtype=dtype,
+        chunk_key_encoding={'name': 'v2' if old else 'default', 'separator': '/'},
+        dimension_names=None if old else 'tczyx')
 
 def _multiscales(movie:Movie, name:str, version:str) -> list:
     "Describe the two levels, with the voxel size where it is known."

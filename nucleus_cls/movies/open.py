@@ -29,7 +29,8 @@ def open_blastospim(path:str|Path, # folder with registered_images
                     options:dict, # what `open_movie` was told
                    ) -> Movie:
     "Open the layout of the mouse-embryo laboratories."
-    path, size, lineage = Path(path), options.get('voxel_size'), options.get('lineage_file')
+    path = Path(path)
+    size, lineage = options.get('voxel_size'), options.get('lineage_file')
     images = find_frames(path/'registered_images')
     segs = find_frames(path/'registered_label_images')
     if lineage is None and (path/'LineageGraph.json').is_file():
@@ -134,11 +135,10 @@ def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t},
     "Turn what was typed into arguments of `open_movie`."
     given = dict(images=images, segs=segs, channel=channel, axes=axes, lineage_offset=lineage_offset)
     if voxel_size is not None:
-        try: given['voxel_size'] = [float(v) for v in voxel_size.split(',')]
-        except ValueError: given['voxel_size'] = voxel_size
-        given['voxel_size'] = check_voxel_size(given['voxel_size'], '--voxel_size')
-    for flag in ('images', 'segs'):
-        text = given[flag] or ''
+        try: size = [float(v) for v in voxel_size.split(',')]
+        except ValueError: size = voxel_size
+        given['voxel_size'] = check_voxel_size(size, '--voxel_size')
+    for flag, text in (('images', images or ''), ('segs', segs or '')):
         if '{t}' not in text and re.search(r'[*?]', text):
             raise ValueError(f'--{flag} {text}: say where the frame is in the name, as in raw/*_T{{t}}.tif')
     return {k: v for k, v in given.items() if v not in (None, '')}

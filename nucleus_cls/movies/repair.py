@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['switch', 'CleanSettings', 'separate_pieces', 'drop_small', 'fill_holes', 'take_grid', 'measure_background',
-           'hot_pixels', 'weigh_tiles', 'flatten_background', 'find_inner_box', 'CleanMovie', 'average_images',
+           'find_hot_pixels', 'weigh_tiles', 'flatten_background', 'find_inner_box', 'CleanMovie', 'average_images',
            'clean_movie', 'describe_movie', 'open_again']
 
 # %% ../../nbs/05_movies/07_repair.ipynb #98f0e4e1
@@ -25,7 +25,9 @@ from .movie import Movie, is_address
 from .open import open_movie
 
 # %% ../../nbs/05_movies/07_repair.ipynb #64ab36e9
-def switch(doc:str): return setting(False, doc, '', 0, 1)
+def switch(doc:str): # what it does; returns a field
+    "Declare a repair that is on or off."
+    return setting(False, doc, '', 0, 1)
 
 @dataclass
 class CleanSettings:
@@ -48,10 +50,12 @@ def separate_pieces(seg:np.ndarray, # nucleus ids, (Z,Y,X)
     found = find_regions(seg)
     by_size = np.lexsort((-found.volume, found.ids))
     ids = found.ids[by_size]
-    further = np.sort(by_size[1:][(ids[1:] == ids[:-1]) & (ids[1:] > 0)])
+    again = (ids[1:] == ids[:-1]) & (ids[1:] > 0)
+    further = np.sort(by_size[1:][again])
     if not len(further): return seg
-    new = int(found.ids.max()) + 1 + np.arange(len(further)) if split else 0
-    if split and new[-1] > np.iinfo(seg.dtype).max: seg = seg.astype(np.uint32)
+    if not split: return paint_regions(seg, found, further, 0)
+    new = int(found.ids.max()) + 1 + np.arange(len(further))
+    if new[-1] > np.iinfo(seg.dtype).max: seg = seg.astype(np.uint32)
     return paint_regions(seg, found, further, new)
 
 # %% ../../nbs/05_movies/07_repair.ipynb #353b483e
@@ -82,20 +86,23 @@ def measure_background(values:np.ndarray, # intensities, any shape
     "Measure the background level and its noise, both robustly."
     if not np.size(values): return 0., 0.
     middle = np.median(values)
-    return float(middle), float(1.4826*np.median(np.abs(np.float32(values) - np.float32(middle))))
+    away = np.abs(np.float32(values) - np.float32(middle))
+    return float(middle), float(1.4826*np.median(away))
 
 # %% ../../nbs/05_movies/07_repair.ipynb #c636d273
-def hot_pixels(image:np.ndarray, # raw intensity, (Z,Y,X), counts
-              ) -> tuple: # flat indices (k,), median of the neighbours of each (k,)
+def find_hot_pixels(image:np.ndarray, # raw intensity, (Z,Y,X), counts
+                   ) -> tuple: # flat indices (k,), median of the neighbours of each (k,)
     "Find voxels twice as far above the background as any beside them, in their plane and the next ones."
+    none = np.zeros(0, int), np.zeros(0)
     seen = take_grid(image)
     seen = seen[seen > 0]
-    if not seen.size: return np.zeros(0, int), np.zeros(0)
+    if not seen.size: return none
     back, noise = measure_background(seen)
     at = np.flatnonzero(image > max(np.percentile(seen, 99.9), back + 10*noise))
-    if not len(at) or image[0].size == 1: return np.zeros(0, int), np.zeros(0)
+    if not len(at) or image[0].size == 1: return none
     z, y, x = np.unravel_index(at, image.shape)
-    around, ring = [], [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
+    ring = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
+    around = []
     for dz, (dy, dx) in product((0, -1, 1), ring):
         there = np.stack([z + dz, y + dy, x + dx])
         out = ((there < 0) | (there.T >= image.shape).T).any(0)
@@ -116,26 +123,36 @@ def flatten_background(image:np.ndarray, # raw intensity, (Z,Y,X), counts
                        tile:int, # edge of a tile, voxels: at least three nuclei
                       ) -> np.ndarray: # (Z,Y,X), same dtype; zeros stay zero
     "Subtract what makes the background uneven."
+    low = _tile_levels(image, tile)
+    if np.isnan(low).all(): return image
+    low = np.where(np.isnan(low), np.nanmedian(low), low) - np.nanmedian(low)
+    wz, wy, wx = (weigh_tiles(n, k) for n, k in zip(image.shape, low.shape))
+    whole = image.dtype.kind in 'ui'
+    top = np.iinfo(image.dtype).max if whole else np.inf
+    out = np.empty_like(image)
+    for z, plane in enumerate(image):
+        even = plane - wy @ np.tensordot(wz[z], low, 1) @ wx.T
+        if whole: even = np.rint(even)
+        out[z] = np.where(plane == 0, 0, np.clip(even, 1, top))
+    return out
+
+def _tile_levels(image, tile:int) -> np.ndarray: # one a tile, (z,y,x); NaN where too little was seen
+    "Take the darkest fifth of every tile for its level."
     counts = [max(1, round(n/tile)) for n in image.shape]
     cuts = [np.linspace(0, n, k + 1).astype(int) for n, k in zip(image.shape, counts)]
     low = np.full(counts, np.nan)
     for i in np.ndindex(*counts):
-        seen = take_grid(image[tuple(slice(c[j], c[j + 1]) for c, j in zip(cuts, i))], 32)
+        box = tuple(slice(c[j], c[j + 1]) for c, j in zip(cuts, i))
+        seen = take_grid(image[box], 32)
         if np.count_nonzero(seen) >= .05*seen.size: low[i] = np.percentile(seen[seen > 0], 20)
-    if np.isnan(low).all(): return image
-    low = np.where(np.isnan(low), np.nanmedian(low), low) - np.nanmedian(low)
-    wz, wy, wx = (weigh_tiles(n, k) for n, k in zip(image.shape, counts))
-    out, top = np.empty_like(image), np.iinfo(image.dtype).max if image.dtype.kind in 'ui' else np.inf
-    for z, plane in enumerate(image):
-        even = plane - wy @ np.tensordot(wz[z], low, 1) @ wx.T
-        out[z] = np.where(plane == 0, 0, np.clip(even if top == np.inf else np.rint(even), 1, top))
-    return out
+    return low
 
 # %% ../../nbs/05_movies/07_repair.ipynb #b689bbc9
 def find_inner_box(seen:np.ndarray, # bool, (Z,Y,X): imaged in every frame
                   ) -> tuple: # three slices
     "Trim a volume until no voxel was left unseen; `ValueError` if less than a quarter of an edge remains."
-    unseen, a, b = ~seen, [0, 0, 0], list(seen.shape)
+    unseen = ~seen
+    a, b = [0, 0, 0], list(seen.shape)
     while True:
         box = unseen[tuple(map(slice, a, b))]
         share = [(box.take(end, axis).mean(), axis, end) for axis in range(3) for end in (0, -1)]
@@ -153,9 +170,11 @@ class CleanMovie(Movie):
     "A movie that is repaired while it is read; `clean_movie` makes one."
     def __init__(self, movie:Movie, s:CleanSettings):
         self.__dict__.update(vars(movie))
-        self.base, self.clean, self.box = movie, s, None
+        self.base, self.clean = movie, s
+        self.box:tuple = None               # what `crop_wedge` leaves, three slices
         have = set(movie.image_frames)
-        self.bridged = sorted({t + 1 for t in have if t + 2 in have} - have) if s.bridge_gaps else []
+        gaps = {t + 1 for t in have if t + 2 in have} - have
+        self.bridged = sorted(gaps) if s.bridge_gaps else []
         self.image_frames = sorted([*movie.image_frames, *self.bridged])
         stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])))
         self.stamp = fingerprint([stamp, self.cleaning])
@@ -183,8 +202,10 @@ class CleanMovie(Movie):
         if t in self.bridged: return average_images(self.image(t - 1), self.image(t + 1))
         image, s = self.base.image(t)[self.box or ...], self.clean
         if s.clip_hot:
-            at, value = hot_pixels(image)
-            if len(at): image = np.array(image); image.reshape(-1)[at] = value
+            at, value = find_hot_pixels(image)
+            if len(at):
+                image = np.array(image)
+                image.reshape(-1)[at] = value
         return flatten_background(image, s.flatten_background) if s.flatten_background else image
 
     def seg(self, t) -> np.ndarray:
@@ -206,7 +227,8 @@ def clean_movie(movie, # Movie, or a path that `open_movie` takes
                ) -> Movie: # the same movie where nothing is to be repaired
     "Repair a movie while it is read; the source is never changed."
     if settings and keywords: raise ValueError('give settings or keywords, not both')
-    wrong = [k for k in keywords if k not in (names := [f.name for f in fields(CleanSettings)])]
+    names = [f.name for f in fields(CleanSettings)]
+    wrong = [k for k in keywords if k not in names]
     if wrong: raise ValueError(f'there is no repair {wrong[0]!r}: expected {", ".join(names)}')
     s = check_settings(settings or CleanSettings(**keywords))
     if s.largest_piece and s.split_pieces:
@@ -218,13 +240,14 @@ def clean_movie(movie, # Movie, or a path that `open_movie` takes
 def describe_movie(movie:Movie, # opened from a path, and perhaps cleaned
                   ) -> str: # JSON
     "Say how to open a movie elsewhere; `ValueError` for one that is in memory only."
-    if movie.again is None or not movie.stamp: raise ValueError(
-        f'movie {movie.name} is in memory only ({movie.source}): with several processes or a scheduler give '
-        'the path of a movie on disk, or use n_workers=1')
+    if movie.again is None or not movie.stamp:
+        raise ValueError(f'movie {movie.name} is in memory only ({movie.source}): with several processes or '
+                         'a scheduler give the path of a movie on disk, or use n_workers=1')
     where = movie.again['path']
-    where = where if is_address(where) else str(Path(where).resolve())
-    return json.dumps(dict(again=movie.again | dict(path=where, lineage_file=None), stamp=movie.stamp,
-                           clean=asdict(movie.clean) if hasattr(movie, 'clean') else {}))
+    if not is_address(where): where = str(Path(where).resolve())
+    again = movie.again | dict(path=where, lineage_file=None)
+    clean = asdict(movie.clean) if hasattr(movie, 'clean') else {}
+    return json.dumps(dict(again=again, stamp=movie.stamp, clean=clean))
 
 # %% ../../nbs/05_movies/07_repair.ipynb #b7af75db
 @lru_cache(2)
@@ -233,6 +256,7 @@ def open_again(text:str, # of `describe_movie`
     "Open a movie, once in a process; `ValueError` if it is not the same."
     job = json.loads(text)
     movie = clean_movie(open_movie(**job['again']), **job['clean'])
-    if movie.stamp != job['stamp']: raise ValueError(
-        f'a worker found another movie in {movie.source}: put it where all workers see the same files')
+    if movie.stamp != job['stamp']:
+        raise ValueError(f'a worker found another movie in {movie.source}: put it where all workers see the '
+                         'same files')
     return movie

@@ -25,29 +25,35 @@ def match_files(folder:str|Path, # the movie's folder
                ) -> dict: # frame → path
     "Find the file of every frame; `ValueError` when two claim one, or for a pattern that leads out."
     folder, pattern = Path(folder), str(pattern).replace('\\', '/').removeprefix('./')
-    if pattern.count('{t}') != 1 or pattern.startswith('/') or '..' in pattern.split('/'):
+    leads_out = pattern.startswith('/') or '..' in pattern.split('/')
+    if pattern.count('{t}') != 1 or leads_out:
         raise ValueError(f'{folder}: pattern {pattern[:60]!r}: expected a path in {folder.name} with {{t}} '
                          "for the frame, such as 'raw/*_T{t}.tif'")
     kinds = {'*': '[^/]*', '?': '[^/]', '{t}': '([0-9]{1,9})'}
-    exact = ''.join(kinds.get(p) or re.escape(p) for p in re.split(r'(\*|\?|\{t\})', pattern))
-    found = {}
+    parts = re.split(r'(\*|\?|\{t\})', pattern)
+    exact = ''.join(kinds.get(p) or re.escape(p) for p in parts)
+    files:dict = {}
     for path in sorted(folder.glob(pattern.replace('{t}', '*'))):
         match = re.fullmatch(exact, path.relative_to(folder).as_posix())
         if not match or not path.is_file(): continue
         if strict: check_inside(path.relative_to(folder), folder, f'{folder}: the file')
-        if twin := found.get(t := int(match[1])):
-            raise ValueError(f'{folder}: {twin.name} and {path.name} are both frame {t}; narrow the pattern')
-        found[t] = path
-    return dict(sorted(found.items()))
+        t = int(match[1])
+        if t in files:
+            twin = files[t].name
+            raise ValueError(f'{folder}: {twin} and {path.name} are both frame {t}; narrow the pattern')
+        files[t] = path
+    return dict(sorted(files.items()))
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #5cb1622f
 def read_volume(path:str|Path, # .tif, .npy or .npz
                 key:str='img', # which array of an .npz
-                axes:str=None, channel:int|str=None, # as for `open_movie`
+                axes:str=None, channel:int|str|None=None, # as for `open_movie`
                ) -> np.ndarray: # (Z,Y,X)
     "Read the one volume of a file."
     path = Path(path)
-    if path.suffix.lower() in ('.npy', '.npz'): stack = ArrayStack(load_array(path, key), axes, path, channel)
+    stack: ArrayStack|TiffStack
+    if path.suffix.lower() in ('.npy', '.npz'):
+        stack = ArrayStack(load_array(path, key), axes, path, channel)
     elif axes is None and channel is None: return read_tiff(path)
     else: stack = TiffStack(path, axes, channel)
     if stack.n_frames != 1: raise ValueError(f'{path}: expected one frame a file, found {stack.n_frames}')
@@ -56,16 +62,23 @@ def read_volume(path:str|Path, # .tif, .npy or .npz
 # %% ../../nbs/05_movies/05_stacks.ipynb #5f64832d
 class ArrayStack:
     "An array of several frames or channels: numpy, a memory map or HDF5."
-    def __init__(self, array, axes:str=None, what='array', channel=None, names:str=None):
+    def __init__(self,
+                 array, # anything that is indexed and has a shape and a dtype
+                 axes:str=None, # its axes, letters of TCZYX; None: as `names` says
+                 what:str|Path='array', # for messages
+                 channel:int|str|None=None, # number or name; None: the only one
+                 names:str=None, # its axes as the file has them; None: it does not say
+                ):
         self.array, self.what = array, what
         if not 2 <= array.ndim <= 5 or array.dtype.kind not in 'uifb':
-            raise ValueError(f'{what}: expected numbers in 2 to 5 dimensions, found {array.dtype} '
-                             f'{array.shape}')
+            found = f'{array.dtype} {array.shape}'
+            raise ValueError(f'{what}: expected numbers in 2 to 5 dimensions, found {found}')
         self.axes = name_axes(names or '?'*(array.ndim - 2) + 'YX', axes, what)
         size = dict(zip(self.axes, array.shape))
         self.n_frames = check_count(size.get('T', 1), f'{what}, frames')
         self.shape = tuple(size.get(a, 1) for a in 'ZYX')
-        self.channel, self.voxel_size = choose_channel(size.get('C', 1), [], channel, what), None
+        self.channel = choose_channel(size.get('C', 1), [], channel, what)
+        self.voxel_size:tuple = None
         check_size(self.shape, array.dtype, what)
 
     def volume(self, t:int=0) -> np.ndarray: # (Z,Y,X)
@@ -78,20 +91,24 @@ class ArrayStack:
 class HdfFile:
     "The arrays of an HDF5 file, by name; whatever leads out of the file is left alone."
     def __init__(self, path):
-        h5py, self.path = import_extra('h5py', 'hdf5'), Path(path)
+        h5py = import_extra('h5py', 'hdf5')
+        self.path = Path(path)
         try: self.file = h5py.File(self.path, 'r')
         except (OSError, RuntimeError) as e:
             raise ValueError(f'{path}: no readable HDF5 file ({describe_error(e)})') from e
         self.arrays, todo = {}, [('', self.file)]
         while todo and len(self.arrays) < 100_000:
             above, group = todo.pop()
-            try: inner = [(n, group[n]) for n in group if type(group.get(n, getlink=True)) is h5py.HardLink]
+            try:
+                own = [n for n in group if type(group.get(n, getlink=True)) is h5py.HardLink]
+                inner = [(n, group[n]) for n in own]
             except (OSError, LookupError, RuntimeError, ValueError): continue              # a damaged branch
             for name, node in inner:
                 full = f'{above}/{name}'.lstrip('/')
-                if isinstance(node, h5py.Group) and full.count('/') < 20: todo.append((full, node))
-                elif isinstance(node, h5py.Dataset) and node.shape and not (node.external or node.is_virtual):
-                    self.arrays[full] = node
+                if isinstance(node, h5py.Group):
+                    if full.count('/') < 20: todo.append((full, node))
+                elif isinstance(node, h5py.Dataset) and node.shape:
+                    if not (node.external or node.is_virtual): self.arrays[full] = node
 
     def find(self, name:str, what:str) -> dict: # {None: array} or frame → array
         "Find the array of a name, or those of a pattern with {t}."
@@ -99,33 +116,50 @@ class HdfFile:
         matches = {n: re.fullmatch(exact, n) for n in self.arrays}
         found = {int(m[1]) if m.re.groups else None: self.arrays[n] for n, m in matches.items() if m}
         if found: return dict(sorted(found.items()))
-        held = ', '.join(f'{n} {a.shape}' for n, a in list(self.arrays.items())[:8]) or 'no array'
+        first = list(self.arrays.items())[:8]
+        held = ', '.join(f'{n} {a.shape}' for n, a in first) or 'no array'
         raise ValueError(f'{self.path}: name the array of the {what} with {what}; found {held}')
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3718d845
-def open_file(path:str|Path, name:str, options:dict) -> Movie:
+def open_file(path:str|Path, # file that `find_file` sees
+              name:str, # of the movie
+              options:dict, # what `open_movie` was told
+             ) -> Movie:
     "Open a hyperstack, a numpy file or an HDF5 file as a movie."
-    path, get, files = Path(path), options.get, [Path(path)]
-    end, voxel_size = path.suffix.lower(), options.get('voxel_size')
+    path = Path(path)
+    end, files = path.suffix.lower(), [path]
     if end in ('.h5', '.hdf5', '.hdf', '.ims'): images, segs = _hdf_stacks(path, options)
+    elif end == '.npz': images, segs = _npz_stacks(path, options)
     else:
-        other = get('segs') if end != '.npz' else None
-        if end != '.npz' and not other:
+        other = options.get('segs')
+        if not other:
             raise ValueError(f'{path}: holds images only; give the file of the segmentation with segs')
-        files += [find_beside(path, other)] if other else []
-        if end == '.npz':
-            keys = (get('images') or 'img', get('channel')), (get('segs') or 'labels', None)
-            images, segs = (ArrayStack(load_array(path, k), get('axes'), f'{path}, {k}', c) for k, c in keys)
-        else: images, segs = open_stack(path, get('axes'), get('channel')), open_stack(files[1], get('axes'))
-        images, segs = ({t: (stack, t) for t in range(stack.n_frames)} for stack in (images, segs))
-    voxel_size = voxel_size or next(iter(images.values()))[0].voxel_size
-    read = lambda of: lambda t: of[t][0].volume(of[t][1])
-    return Movie(name, read(images), read(segs), list(images), list(segs), voxel_size, get('lineage_file'),
-                 str(path), stamp_files(files))
+        files.append(find_beside(path, other))
+        axes = options.get('axes')
+        stacks = open_stack(path, axes, options.get('channel')), open_stack(files[1], axes)
+        images, segs = map(_by_frame, stacks)
+    size = options.get('voxel_size') or next(iter(images.values()))[0].voxel_size
+    def read(by_frame): return lambda t: by_frame[t][0].volume(by_frame[t][1])
+    return Movie(name, read(images), read(segs), list(images), list(segs), size,
+                 options.get('lineage_file'), str(path), stamp_files(files))
 
-def open_stack(path:str|Path, axes:str=None, channel:int|str=None):
+def _by_frame(stack) -> dict: # frame → (stack, frame in it)
+    "Give every frame of a stack its place."
+    return {t: (stack, t) for t in range(stack.n_frames)}
+
+def _npz_stacks(path:Path, options:dict) -> list: # images and segs, as `_by_frame` gives them
+    "Take images and segs out of an .npz."
+    keys = (options.get('images') or 'img', options.get('channel')), (options.get('segs') or 'labels', None)
+    axes = options.get('axes')
+    return [_by_frame(ArrayStack(load_array(path, key), axes, f'{path}, {key}', channel))
+            for key, channel in keys]
+
+def open_stack(path:str|Path, # .tif, .npy or .npz
+               axes:str=None, channel:int|str|None=None, # as for `open_movie`
+              ) -> ArrayStack|TiffStack:
     "Open a TIFF or .npy as a stack; axes that name channels fit a file without them, too."
-    if Path(path).suffix.lower() in ('.npy', '.npz'): return ArrayStack(load_array(path), axes, path, channel)
+    if Path(path).suffix.lower() in ('.npy', '.npz'):
+        return ArrayStack(load_array(path), axes, path, channel)
     try: return TiffStack(path, axes, channel)
     except ValueError:
         if not axes or 'C' not in axes.upper(): raise
@@ -136,23 +170,28 @@ def find_beside(path:str|Path, other:str|Path) -> Path:
     return Path(other) if Path(other).is_file() else Path(path).parent/other
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #b8336fcf
-def _hdf_stacks(path, options:dict) -> tuple: # (frame → (stack, frame in it) of the images, same of the segs)
+def _hdf_stacks(path, options:dict) -> list: # images and segs: frame → (stack, frame in it)
     "Find images and segs in an HDF5 file."
     file, out = HdfFile(path), []
     for what in ('images', 'segs'):
-        found, by_frame = file.find(options.get(what), what), {}
-        for t, array in found.items():
-            labels = ''.join(d.label[:1] or '?' for d in array.dims)
-            channel = options.get('channel') if what == 'images' else None
-            stack = ArrayStack(array, options.get('axes'), f'{path}, {array.name}', channel,
-                               labels if set(labels.upper()) <= set('TCZYX') else None)
-            check_size(array.chunks or (1,), array.dtype, f'{path}, {array.name}: a chunk')
-            check_size(stack.shape, array.dtype, f'{path}, {array.name}', array.id.get_storage_size())
-            size = np.ravel(array.attrs.get('element_size_um', ()))
-            if size.shape == (3,) and size.dtype.kind in 'fi': stack.voxel_size = tuple(map(float, size))
-            by_frame |= {t: (stack, 0)} if t is not None else {i: (stack, i) for i in range(stack.n_frames)}
+        channel = options.get('channel') if what == 'images' else None
+        by_frame:dict = {}
+        for t, array in file.find(options.get(what), what).items():
+            stack = _hdf_stack(array, f'{path}, {array.name}', options.get('axes'), channel)
+            by_frame |= _by_frame(stack) if t is None else {t: (stack, 0)}
         out.append(by_frame)
-    return tuple(out)
+    return out
+
+def _hdf_stack(array, what:str, axes:str, channel) -> ArrayStack:
+    "Make a stack of an HDF5 array that is no larger than its file can hold."
+    names = ''.join(d.label[:1] or '?' for d in array.dims)
+    if not set(names.upper()) <= set('TCZYX'): names = None
+    stack = ArrayStack(array, axes, what, channel, names)
+    check_size(array.chunks or (1,), array.dtype, f'{what}: a chunk')
+    check_size(stack.shape, array.dtype, what, array.id.get_storage_size())
+    size = np.ravel(array.attrs.get('element_size_um', ()))
+    if size.shape == (3,) and size.dtype.kind in 'fi': stack.voxel_size = tuple(map(float, size))
+    return stack
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #c55be247
 DESCRIPTION_KEYS = ('images', 'segs', 'lineage_file', 'voxel_size', 'channel', 'axes', 'lineage_offset')
@@ -171,38 +210,45 @@ def read_description(path:str|Path) -> dict: # options of `open_movie`; empty wh
         raise ValueError(f'{file}: {key[:40]!r} is not known; {hint}')
     kinds = dict.fromkeys(('images', 'segs', 'lineage_file', 'axes'), str) | {'lineage_offset': int}
     for key, kind in kinds.items():
-        if not isinstance(held.get(key), (kind, type(None))): raise ValueError(
-            f'{file}: {key} is {str(held[key])[:40]}; expected {"text" if kind is str else "a whole number"}')
+        value, wanted = held.get(key), 'text' if kind is str else 'a whole number'
+        if value is None or isinstance(value, kind): continue
+        raise ValueError(f'{file}: {key} is {str(value)[:40]}; expected {wanted}')
     check_count(abs(held.get('lineage_offset') or 0), f'{file}: lineage_offset, frames')
     if lineage := held.get('lineage_file'):
-        held['lineage_file'] = Path(path)/check_inside(lineage, path, f'{file}: the lineage')
-        if not held['lineage_file'].exists(): raise FileNotFoundError(f'{file}: there is no {lineage}')
+        place = Path(path)/check_inside(lineage, path, f'{file}: the lineage')
+        if not place.exists(): raise FileNotFoundError(f'{file}: there is no {lineage}')
+        held['lineage_file'] = place
     return held
 
 def find_series(path:str|Path, options:dict) -> list: # the folder, where it is one
     "See a series of files where a pattern is given, or the folder has a movie.json."
     path, pattern = Path(path), str(options.get('images') or '')
     if not path.is_dir(): return []
-    return [path] if (path/'movie.json').is_file() or '{t}' in pattern and match_files(path, pattern) else []
+    if (path/'movie.json').is_file(): return [path]
+    return [path] if '{t}' in pattern and match_files(path, pattern) else []
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #e8c131dd
-def open_series(path:str|Path, name:str, options:dict) -> Movie:
+def open_series(path:str|Path, # folder that `find_series` sees
+                name:str, # of the movie
+                options:dict, # what `open_movie` was told
+               ) -> Movie:
     "Open a folder of files, one a frame."
     path, described = Path(path), read_description(path)
     told = described | {k: v for k, v in options.items() if v is not None and v != 0}
-    pattern, axes = str(told.get('images') or ''), told.get('axes')
+    pattern, axes, channel = str(told.get('images') or ''), told.get('axes'), told.get('channel')
     other = told.get('segs') or (pattern if pattern.endswith('.npz') else None)
     if not other: raise ValueError(f'{path}: give the pattern of the segmentations with segs')
     images, segs = (match_files(path, p, bool(described)) for p in (pattern, other))
     for what, files in (('images', images), ('segs', segs)):
         if not files: raise ValueError(f'{path}: no file fits the pattern {told.get(what) or pattern!r}')
-    first, size = next(iter(images.values())), told.get('voxel_size')
+    size, first = told.get('voxel_size'), next(iter(images.values()))
     if size is None and first.suffix.lower() in ('.tif', '.tiff'):
-        size = TiffStack(first, axes, told.get('channel')).voxel_size
+        size = TiffStack(first, axes, channel).voxel_size
     lineage = told.get('lineage_file') or next(path.glob('LineageGraph.json'), None)
-    return Movie(name, lambda t: read_volume(images[t], 'img', axes, told.get('channel')),
+    stamp = stamp_files([*images.values(), *segs.values()])
+    return Movie(name, lambda t: read_volume(images[t], 'img', axes, channel),
                  lambda t: read_volume(segs[t], 'labels', axes), list(images), list(segs), size, lineage,
-                 str(path), stamp_files([*images.values(), *segs.values()]), told.get('lineage_offset') or 0)
+                 str(path), stamp, told.get('lineage_offset') or 0)
 
 FILE_NAMES = re.compile(r'.*\.(tiff?|npy|npz|h5|hdf5|hdf|ims)', re.IGNORECASE)
 

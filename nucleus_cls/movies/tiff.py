@@ -23,8 +23,10 @@ from ..files import BROKEN, check_count, check_size, describe_error, read_unit
 @contextmanager
 def _collect_complaints():
     "Collect what tifffile logs while this thread reads a file, instead of printing it."
-    heard, me, logger = [], threading.get_ident(), logging.getLogger('tifffile')
-    def hear(record): # as a logger's filter: True lets a record through
+    logger, me = logging.getLogger('tifffile'), threading.get_ident()
+    heard = []
+    def hear(record):
+        "Filter a logger's records: True lets one through."
         if record.thread != me: return True
         if record.levelno >= logging.ERROR: heard.append(record.getMessage())
         return False
@@ -36,17 +38,21 @@ def _collect_complaints():
 def _pixels(tif, path) -> np.ndarray:
     "Decode the first series: a plain stack by libtiff, beside other work, anything else by tifffile."
     import imagecodecs
-    page, shape = tif.pages[0], (len(tif.pages), *tif.pages[0].shape)
+    page = tif.pages[0]
+    shape = (len(tif.pages), *page.shape)
     check_size(shape, page.dtype, path.name, path.stat().st_size)
-    if page.samplesperpixel == 1 and tif.flags <= {'shaped', 'uniform'}:
-        if str(page.is_shaped).startswith('{'): shape = tuple(json.loads(page.is_shaped)['shape'])
+    plain = page.samplesperpixel == 1 and tif.flags <= {'shaped', 'uniform'}
+    if plain:
+        about = str(page.is_shaped)
+        if about.startswith('{'): shape = tuple(json.loads(about)['shape'])
         try: vol = imagecodecs.tiff_decode(np.memmap(path, mode='r'), index=None)
         except RuntimeError: pass                        # tifffile knows more kinds, or says what is wrong
         else:
             if vol.size == math.prod(shape) and vol.dtype == page.dtype: return vol.reshape(shape)
-    if not (series := tif.series): raise ValueError('it has no image')
-    check_size(series[0].shape, series[0].dtype, path.name, path.stat().st_size)
-    return series[0].asarray()
+    if not tif.series: raise ValueError('it has no image')
+    first = tif.series[0]
+    check_size(first.shape, first.dtype, path.name, path.stat().st_size)
+    return first.asarray()
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #fe849af2
 def read_tiff(path:str|Path, # TIFF file of one volume
@@ -88,9 +94,11 @@ def name_axes(found:str, # axes as the file has them, a letter each; what is non
     elif '?' in axes:
         free, n = [c for c in 'TZYX' if c not in axes], axes.count('?')
         if n <= len(free): axes = axes.replace('?', '{}').format(*free[-n:])
-    if len(axes) != len(found) or len(set(axes)) != len(axes) or not set('YX') <= set(axes) <= set('TCZYX'):
+    fits = len(axes) == len(found) and len(set(axes)) == len(axes)
+    if not fits or not set('YX') <= set(axes) <= set('TCZYX'):
+        example = 'TCZYX'[-len(found):]
         raise ValueError(f'{what}: has {len(found)} axes, {axes!r} does not name them; give axes, such as '
-                         f'{"TCZYX"[-len(found):]!r}, of T, C, Z, Y, X')
+                         f'{example!r}, of T, C, Z, Y, X')
     return axes
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #de188aa4
@@ -99,15 +107,15 @@ def take_volume(array, # anything that is indexed: numpy, memory map, Zarr, HDF5
                 t:int=0, channel:int=0,
                ) -> np.ndarray: # (Z,Y,X)
     "Take the volume of one frame and channel out of an array."
-    axes = axes.upper()
-    vol = np.asarray(array[tuple({'T': t, 'C': channel}.get(a, slice(None)) for a in axes)])
+    axes, chosen = axes.upper(), {'T': t, 'C': channel}
+    vol = np.asarray(array[tuple(chosen.get(a, slice(None)) for a in axes)])
     left = [a for a in axes if a in 'ZYX']
     vol = vol.transpose([left.index(a) for a in 'ZYX' if a in left])
     return vol if 'Z' in left else vol[None]
 
 def choose_channel(n:int, # channels there are
                    names:list, # their names, as far as known
-                   wanted:int|str=None, # number or name; None: the only one
+                   wanted:int|str|None=None, # number or name; None: the only one
                    what:str|Path='image', # for messages
                   ) -> int: # its number
     "Choose a channel by number or name; `ValueError` that lists them."
@@ -117,20 +125,22 @@ def choose_channel(n:int, # channels there are
     if str(wanted) in text: return text.index(str(wanted))
     if re.fullmatch(r'[0-9]{1,6}', str(wanted)) and int(wanted) < n: return int(wanted)
     listed = ', '.join(f'{i}: {name}' for i, name in enumerate(text[:20]))
-    raise ValueError(f'{what}: has no channel {wanted!r}, but {listed}' if wanted is not None else
-                     f'{what}: has {n} channels ({listed}); choose one with channel')
+    if wanted is None: raise ValueError(f'{what}: has {n} channels ({listed}); choose one with channel')
+    raise ValueError(f'{what}: has no channel {wanted!r}, but {listed}')
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #4bdd0268
 def read_voxel_size(tif) -> tuple: # (z,y,x), µm; None: not known
     "Read the voxel size of an open TIFF: OME first, then ImageJ's and tifffile's way."
     try: size = _ome_size(tif.ome_metadata) if tif.is_ome else _tag_size(tif)
     except (ValueError, TypeError, LookupError, ZeroDivisionError): return None
-    return tuple(map(float, size)) if all(np.isfinite(v) and 0 < v < 1e6 for v in size) else None
+    possible = all(np.isfinite(v) and 0 < v < 1e6 for v in size)
+    return tuple(map(float, size)) if possible else None
 
 def _ome_size(xml:str) -> list:
     "Read the voxel size of OME metadata."
     pixels = next(node for node in _parsed(xml).iter() if node.tag.endswith('}Pixels')).attrib
     def um(axis):
+        "Read the size of a pixel along an axis, µm."
         unit = read_unit(pixels.get(f'PhysicalSize{axis}Unit', 'µm'))
         return float(pixels[f'PhysicalSize{axis}'])*(unit or 0)
     y, x = um('Y'), um('X')
@@ -138,7 +148,8 @@ def _ome_size(xml:str) -> list:
 
 def _tag_size(tif) -> list:
     "Read the voxel size from the resolution tags and the spacing that ImageJ or tifffile note."
-    page, notes = tif.pages[0], tif.imagej_metadata or (tif.shaped_metadata or ({},))[0]
+    page = tif.pages[0]
+    notes = tif.imagej_metadata or (tif.shaped_metadata or ({},))[0]
     unit = read_unit(str(notes.get('unit', '')).replace('\\u00B5', 'µ').replace('\\u00b5', 'µ'))
     per = {2: 25_400., 3: 10_000.}.get(int(page.tags['ResolutionUnit'].value), unit)
     resolution = [page.tags[f'{a}Resolution'].value for a in 'YX']
@@ -148,7 +159,8 @@ def _tag_size(tif) -> list:
 def read_channel_names(tif) -> list: # names, as far as known
     "Read the names of the channels of an open TIFF."
     if tif.is_ome:
-        nodes = [node for node in _parsed(tif.ome_metadata).iter() if node.tag.endswith('}Channel')]
+        every = _parsed(tif.ome_metadata).iter()
+        nodes = [node for node in every if node.tag.endswith('}Channel')]
         return [node.get('Name') or node.get('ID', '') for node in nodes]
     return [str(name) for name in (tif.imagej_metadata or {}).get('Channels', [])]
 
@@ -156,16 +168,22 @@ def _parsed(xml:str):
     "Parse XML that defines no entities."
     from defusedxml.ElementTree import fromstring
     try: return fromstring(xml, forbid_dtd=True)
-    except Exception as e: raise ValueError(f'its OME metadata cannot be read ({describe_error(e)})') from e
+    except Exception as e:
+        raise ValueError(f'its OME metadata cannot be read ({describe_error(e)})') from e
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #d23b63de
 class TiffStack:
     "A TIFF of several frames or channels, read frame by frame."
-    def __init__(self, path, axes:str=None, channel=None):
+    def __init__(self,
+                 path:str|Path, # TIFF file
+                 axes:str=None, # its axes, where the file does not say
+                 channel:int|str|None=None, # number or name; None: the only one
+                ):
         import tifffile
-        self.path, self.lock, self.whole = Path(path), threading.Lock(), None
+        self.path, self.lock = Path(path), threading.Lock()
+        self.whole:np.ndarray = None        # the file as one array, where it can be had so
         if not self.path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-        with self._plainly():
+        with self._explain_errors():
             self.tif = tifffile.TiffFile(self.path, _multifile=False)
             if self.tif.is_ome: _parsed(self.tif.ome_metadata)
             series = self.tif.series[0]
@@ -182,16 +200,18 @@ class TiffStack:
                 self.whole = np.memmap(self.path, stored, 'r', series.dataoffset, series.shape)
 
     @contextmanager
-    def _plainly(self):
+    def _explain_errors(self):
+        "Turn whatever a damaged file makes the library raise or log into one line that names it."
         with _collect_complaints() as heard:
             try: yield
             except BROKEN as e:
-                raise ValueError(f'{self.path}: {describe_error(e).removeprefix(f"{self.path.name}: ")}') from e
+                text = describe_error(e).removeprefix(f'{self.path.name}: ')
+                raise ValueError(f'{self.path}: {text}') from e
         if heard: raise ValueError(f'{self.path}: damaged TIFF, perhaps cut short ({heard[0]})')
 
     def volume(self, t:int=0) -> np.ndarray: # (Z,Y,X)
         "Read one frame."
-        with self.lock, self._plainly():
+        with self.lock, self._explain_errors():
             if self.whole is not None:
                 return take_volume(self.whole, self.axes, t, self.channel).astype(self.dtype)
             series = self.tif.series[0]

@@ -22,7 +22,7 @@ from ..workers import read_ahead
 from ..lineage.graph import Finding
 from ..volumes.crops import NUCLEUS_COLUMNS, scan_nuclei, tabulate_nuclei
 from ..volumes.regions import count_pieces, find_holes, find_regions, find_touching
-from ..movies.repair import hot_pixels, measure_background, take_grid
+from ..movies.repair import find_hot_pixels, measure_background, take_grid
 
 # %% ../../nbs/14_review/02_findings.ipynb #37d9de81
 #: Kind of finding → (level: mend, look or know; what to do about it).
@@ -90,7 +90,7 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
     full = np.count_nonzero(image == top) if image.dtype.kind in 'ui' and top in CEILINGS else 0
     area = float(inside.mean()*image.size) if inside.any() else .1*image.size
     return {'background': back, 'noise': noise, 'contrast': float(np.median(bright)) - back,
-            'saturated': full/area, 'hot': len(hot_pixels(image)[0]), 'empty': bool(image.min() == top),
+            'saturated': full/area, 'hot': len(find_hot_pixels(image)[0]), 'empty': bool(image.min() == top),
             'checksum': zlib.crc32(np.ascontiguousarray(grid))}
 
 # %% ../../nbs/14_review/02_findings.ipynb #5c1209d2

@@ -52,7 +52,7 @@ def _spread(reached, # boolean (Z,Y,X), changed in place
 
 # %% ../../nbs/03_volumes/02_wedge.ipynb #fac2e339
 def find_zeros_at_faces(vol:np.ndarray, # raw intensity, (Z,Y,X)
-                        wanted:Callable=None, # asked with a rough answer; if it says no, the exact one is spared
+                        wanted:Callable=None, # asked with a rough answer; a no spares the exact one
                        ) -> np.ndarray: # boolean (Z,Y,X), or None where there are none or none are wanted
     "Mark the exactly zero voxels that are connected (by voxel faces) to a face of the volume."
     faces = (vol[0], vol[-1], vol[:, 0], vol[:, -1], vol[:, :, 0], vol[:, :, -1])
@@ -87,7 +87,7 @@ def has_background(vol:np.ndarray, # raw intensity, (Z,Y,X)
 
 # %% ../../nbs/03_volumes/02_wedge.ipynb #19b145d3
 def find_imaged(vol:np.ndarray, # raw intensity, (Z,Y,X): a frame, or a crop when the frame is not at hand
-                seg:np.ndarray=None, # ids or mask of the same frame, to leave the nuclei out of the background
+                seg:np.ndarray=None, # ids or mask of the frame, to leave its nuclei out of the background
                ) -> np.ndarray: # boolean (Z,Y,X); None: every voxel was imaged
     "Mark the voxels the microscope has seen: all but the zero wedge of a registration."
     outside = find_zeros_at_faces(vol, wanted=lambda rough: has_background(vol, rough, seg))
