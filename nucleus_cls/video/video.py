@@ -207,8 +207,8 @@ def choose_settings(preset:str, # a name in PRESETS
 # %% ../../nbs/13_video/04_video.ipynb #3f16da03
 def prepare_film(movie:Movie, # the movie
                  table:pd.DataFrame, # its predictions
-                 truth:pd.DataFrame, # true states to show beside; None: show none
-                 tree:pd.DataFrame, # of `assign_states`; None: no tree
+                 truth:pd.DataFrame|None, # true states to show beside; None: show none
+                 tree:pd.DataFrame|None, # of `assign_states`; None: no tree
                  frames:list, # frames to show
                  look:Look, # how the film looks
                 ) -> tuple: # Painter, box shown (three slices), what is known: by group, by frame
@@ -218,7 +218,7 @@ def prepare_film(movie:Movie, # the movie
     known = [{int(t): look_up_predictions(rows) for t, rows in g.groupby('frame')} for g in groups]
     can = [s for s in STATES if f'p_{s}' in table] or list(STATES)
     occur = set().union(*(set(g['state'].fillna('')) for g in groups))
-    named = [s for s in (*STATES, UNKNOWN, '') if s in occur or s in can]
+    named = tuple(s for s in (*STATES, UNKNOWN, '') if s in occur or s in can)
     counts = tuple(count_by_frame(g) for g in groups[::-1])
     size = tuple(s.stop - s.start for s in box)
     lineage = None if tree is None else (tree, known[-1])
