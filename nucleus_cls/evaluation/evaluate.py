@@ -96,13 +96,13 @@ def draw_confusion(sets:dict, # of `scoring_sets`
                   ) -> bytes: # a PNG file
     "Draw the confusion matrices of both scorings side by side."
     from PIL import Image
-    from nucleus_cls.plot.charts import shrink_png, plot_confusion, png_bytes
+    from nucleus_cls.plot.charts import shrink_png, plot_confusion, render_png
     pictures, out = [], io.BytesIO()
     for name, (rows, true) in ((name, chosen) for name, chosen in sets.items() if chosen):
         shown = [s for s in STATES if s in states or s in true]
         title = f'{name.replace("_", " ")}: {len(rows):,} nuclei'
         fig = plot_confusion(confusion(true, pred[rows], shown), shown, title)
-        pictures.append(Image.open(io.BytesIO(png_bytes(fig))))
+        pictures.append(Image.open(io.BytesIO(render_png(fig))))
     both = Image.new('RGB', (sum(p.width for p in pictures), max(p.height for p in pictures)), 'white')
     for k, p in enumerate(pictures): both.paste(p.convert('RGB'), (sum(q.width for q in pictures[:k]), 0))
     both.save(out, 'png')

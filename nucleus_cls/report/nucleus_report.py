@@ -54,7 +54,8 @@ def measure_light(vol:np.ndarray, # one frame of a crop, (Z,Y,X)
                  ) -> dict: # plain numbers
     "Measure the grey values of one frame, inside and around the nucleus."
     seen = np.ones(vol.shape, bool) if imaged is None else imaged
-    values, inside, outside = vol[seen], vol[seen & mask], vol[seen & ~mask]
+    values = vol[seen]
+    inside, outside = vol[seen & mask], vol[seen & ~mask]
     numbers = {'imaged_share': seen.mean(), 'mean_in_mask': inside.mean() if inside.size else None,
                'mean_around': outside.mean() if outside.size else None}
     if not values.size: return numbers

@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 
 from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
-from ..plot.charts import Picture, png_bytes
+from ..plot.charts import Picture, render_png
 from ..plot.views import plot_crops, trace_outlines
 from ..plot.overlays import plot_overlay
 from ..movies.movie import Movie, read_frame
@@ -194,9 +194,9 @@ class Window(widgets.VBox):
         self.depth.disabled, chosen = self.plane is None, self.key[1] if self.key else None
         self.shown = view_frame(self.view, self.time.value, self.plane, self.outlined.value, chosen,
                                 self.width)
-        self.image.value, self.crops.value, self.note.value = png_bytes(self.shown, dpi=110), b'', ''
+        self.image.value, self.crops.value, self.note.value = render_png(self.shown, dpi=110), b'', ''
         if self.key:
-            self.crops.value = png_bytes(view_nucleus(self.view, *self.key), dpi=110)
+            self.crops.value = render_png(view_nucleus(self.view, *self.key), dpi=110)
             self.note.value = track_html(self.view, self.key)
 
 # %% ../../nbs/14_review/05_browse.ipynb #71b9ce02

@@ -74,12 +74,12 @@ def place_views(shape:tuple, # of the volume, (z,y,x) voxels
     (scale, corners), (_, _, right, down) = max(tried, key=lambda it: it[0][0])
     placed = []
     for g in range(groups):
-        x0, y0, placed_here = left + g*right, top + header + g*down, []
+        x0, y0 = left + g*right, top + header + g*down
+        placed.append([])
         for axis, (tall, wide), (x, y) in zip(axes, sizes, corners):
             per_voxel = tuple(voxel[k]*scale for k in SIDES[axis])
-            placed_here.append(Placement(axis, round(x0 + x), round(y0 + y), round(wide*scale),
-                                         round(tall*scale), per_voxel))
-        placed.append(placed_here)
+            size = round(wide*scale), round(tall*scale)
+            placed[-1].append(Placement(axis, round(x0 + x), round(y0 + y), *size, per_voxel))
     return scale, placed
 
 # %% ../../nbs/13_video/03_frames.ipynb #bafa5692

@@ -31,8 +31,8 @@ class Look:
     confidence:bool=True # draw the outlines of doubtful nuclei fainter
     legend:bool=True # tell the colours of the states
     counts:bool=True # count the states, now and so far
-    only:str=None # show the nuclei of this state alone; None: all
-    frame_minutes:float=None # minutes from one frame to the next, >0; None: show no time
+    only:str|None=None # show the nuclei of this state alone; None: all
+    frame_minutes:float|None=None # minutes from one frame to the next, >0; None: show no time
     whole:bool=False # show the whole volume; False: the part in which there are nuclei
 
     def __post_init__(self):

@@ -67,7 +67,7 @@ def soften_shadow(shadow:np.ndarray, # uint8, with empty pixels around
     left, right = math.ceil(c*sx), math.floor((c + w)*sx)
     box = max(left/sx - c, 0), max(top/sy - r, 0), min(right/sx - c, w), min(bottom/sy - r, h)
     size = max(right - left, 1), max(bottom - top, 1)
-    grown = Image.fromarray(shadow).resize(size, Image.BILINEAR, box)
+    grown = Image.fromarray(shadow).resize(size, Image.Resampling.BILINEAR, box)
     return np.asarray(grown.filter(ImageFilter.GaussianBlur(choose_blur(scale)))), left, top
 
 def choose_blur(scale:tuple) -> float: # pixels
@@ -132,12 +132,12 @@ def make_backdrop(flat:np.ndarray, # projection, (rows, columns)
     lo, hi = limits
     grey = np.clip((flat.astype(np.float32) - lo)/(hi - lo), 0, 1)**.8*175
     grey = (255 - grey if light else grey).astype(np.uint8)
-    return Image.fromarray(grey).resize(size, Image.BICUBIC).convert('RGB')
+    return Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert('RGB')
 
 # %% ../../nbs/13_video/01_raster.ipynb #929df0e3
 @lru_cache(64)
 def load_font(size:int, # pixels
-              bold:bool=False,
+              bold:bool=False, # the bold cut
              ) -> ImageFont.FreeTypeFont:
     "Load the font."
     import matplotlib
@@ -158,10 +158,10 @@ def draw_glyphs(text:str, # a short text
 # %% ../../nbs/13_video/01_raster.ipynb #39c36d6c
 def find_free_place(taken:np.ndarray, # bool, (rows, columns): pixels that hold text
                     x:float, # wanted middle, pixels
-                    y:float,
+                    y:float, # the same
                     w:int, # size of the text, pixels
-                    h:int,
-                   ) -> tuple: # left and top, or None
+                    h:int, # the same
+                   ) -> tuple|None: # left and top; None: there is no room
     "Find a free place for a text near a point, and mark it as taken."
     for dx, dy in ((0, 0), (0, -.8), (0, .8), (-.7, 0), (.7, 0)):
         left, top = round(x - w/2 + dx*w), round(y - h/2 + dy*h)
@@ -173,9 +173,12 @@ def find_free_place(taken:np.ndarray, # bool, (rows, columns): pixels that hold 
 
 def write_id(view:Image.Image, # picture to draw on, RGB
              taken:np.ndarray, # bool, as for `find_free_place`
-             text:str, x:float, y:float, # what, and its wanted middle
+             text:str, # what to write
+             x:float, # its wanted middle, pixels
+             y:float,
              size:int, # of the font, pixels
-             ink:tuple, halo:tuple, # colours
+             ink:tuple, # colour of the text
+             halo:tuple, # colour around it
             ) -> bool: # whether there was a place for it
     "Write the id of a nucleus where there is room."
     mask, glow = draw_glyphs(text, size)
