@@ -42,8 +42,12 @@ def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
 class _TrackMate:
     "What is read of a TrackMate file, as text."
     def __init__(self):
-        self.spots, self.links, self.tracks, self.chosen = [], [], [], set()   # tracks: of each link
-        self.root, self.unit, self.image = None, None, {}
+        self.spots:list = []        # SPOT of each
+        self.links:list = []        # ids of two spots
+        self.tracks:list = []       # id of the track of each link
+        self.chosen:set = set()     # ids of the tracks that were kept
+        self.image:dict = {}        # what is said of the image
+        self.root = self.unit = None
 
     def read(self, path):
         "Go through a file, and forget what has been read of it."
@@ -163,9 +167,9 @@ def write_geff(lineage:Lineage, # with places
         if lineage.nodes[c].notna().all(): axes.append(Axis(name=c, type='space', unit='pixel', **scale))
     columns = lineage.nodes.rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
     props = {}
-    for c, v in columns.items():
+    for name, v in columns.items():
         missing = v.isna().to_numpy()
-        props[c] = {'values': v.fillna(0).to_numpy(), 'missing': missing if missing.any() else None}
+        props[str(name)] = {'values': v.fillna(0).to_numpy(), 'missing': missing if missing.any() else None}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
     ids, links = np.arange(len(columns), dtype=np.uint64), lineage.edges.astype(np.uint64)
     write_arrays(path, ids, props, links, {}, metadata)

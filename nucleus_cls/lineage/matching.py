@@ -55,15 +55,17 @@ def place_points(points:Points, # as the file has them
     markers = {f'{k}_given' if k in RESERVED else k: v for k, v in given.items()}
     table = table.assign(**markers)
     table['frame'] += offset
-    placed, ids = np.isfinite(table[['z', 'y', 'x']]).all(axis=1), table.nucleus_id
+    placed = np.isfinite(table[['z', 'y', 'x']].to_numpy()).all(axis=1)
     if points.um:
         size = voxel_size or points.voxel_size
         if size is None: findings += note_names('place in µm', [f'{len(table)} points'])
         table[['z', 'y', 'x']] /= np.array(size or (np.nan,)*3, float)
     table.loc[~placed, ['z', 'y', 'x']] = np.nan
+    ids, frame = table.nucleus_id, table.frame
     table['nucleus_id'] = ids.where((ids % 1 == 0) & (ids > 0) & (ids < 2**31))
-    in_time = (table.frame % 1 == 0) & (table.frame >= 0) & (table.frame < 2**31)
-    good = (in_time & (placed | table.nucleus_id.notna())).to_numpy()
+    in_time = (frame % 1 == 0) & (frame >= 0) & (frame < 2**31)
+    known = placed | table.nucleus_id.notna().to_numpy()
+    good = in_time.to_numpy() & known
     out = [f'point {i}' for i in np.flatnonzero(~good)]
     findings += note_names('point without a place or frame', out)
     new, links = np.cumsum(good) - 1, points.links.reshape(-1, 2)
@@ -153,13 +155,14 @@ def lineage_from_points(points:Points, # what a file gave
     findings += find_frame_offset(table, seg_of, frames, points.source)
     ids, how, left = tie_points(table, seg_of, frames, reach)
     key = table.frame.to_numpy() << 32 | ids
-    key, first, row, times = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    _, first, row, times = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
     nodes = table.assign(nucleus_id=ids).iloc[first].reset_index(drop=True)
     findings += note_nodes('node listed twice', np.flatnonzero(times > 1), nodes)
     kinds = {BESIDE: 'point beside a nucleus', OUTSIDE: 'point outside every nucleus',
              TAKEN: 'two points in one nucleus', -2: 'point without a seg id'}
     if seg_of is not None: kinds[-2] = 'point in a frame without segmentation'
-    for what, kind in kinds.items(): findings += note_nodes(kind, np.sort(row[how == what]), nodes)
+    for what, kind in kinds.items():
+        findings += note_nodes(kind, np.sort(row[how == what]), nodes)
     findings += note_names('nucleus without a point', [node_name(t, i) for t, i in left])
     edges, mended = mend_edges(row[links].reshape(-1, 2), nodes)
     return Lineage(nodes, edges, findings + mended, points.source)
@@ -174,15 +177,18 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
     points = table[table.nucleus_id.isna() & table.z.notna()]
     if seg_of is None or not len(points): return []
     there, have = np.unique(points.frame), set(frames)
-    if have and not have & set(there.tolist()):
+    if have and have.isdisjoint(there.tolist()):
         raise ValueError(f'{source}: its points are in frames {there[0]}–{there[-1]}, the segmentations in '
                          f'{min(have)}–{max(have)}; give lineage_offset, the frames to add to its own')
     able = [t for t in there.tolist() if {t - 1, t, t + 1} <= have]
-    hits, sample = {-1: 0, 0: 0, 1: 0}, able[::max(1, len(able)//8)][:8]
+    sample = able[::max(1, len(able)//8)][:8]
+    hits = {-1: 0, 0: 0, 1: 0}
     for t in sample:
-        places = points.loc[points.frame == t, ['z', 'y', 'x']]
-        for d in hits: hits[d] += np.count_nonzero(match_points(places, seg_of(t + d), 0)[0])
-    n, best = points.frame.isin(sample).sum(), max(hits, key=hits.get)
+        places = points.loc[points.frame == t, ['z', 'y', 'x']].to_numpy()
+        for d in hits:
+            ids, _ = match_points(places, seg_of(t + d), 0)
+            hits[d] += int(np.count_nonzero(ids))
+    n, best = points.frame.isin(sample).sum(), max(hits, key=lambda d: hits[d])
     if hits[best] < hits[0] + 3 or n - hits[best] > .5*(n - hits[0]): return []
     text = f'{hits[0]} of {n} lie in a nucleus, {hits[best]} with lineage_offset={best}'
     return note_names('points that fit another frame better', [text])
