@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from ..volumes.registration import REGISTER, align
-from ..volumes.voxels import check_voxel_size, crop_edges, cut_box, to_grid, voxel_step
+from ..volumes.voxels import check_voxel_size, crop_edges, cut_box, resample_crop, voxel_step
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #53326a27
 def settings_from(cls:type, # a dataclass of settings
@@ -227,7 +227,7 @@ def to_cache(raw, # raw intensity, (T,Z,Y,X), counts
     lo, hi = intensity_range(raw, imaged)
     if prep.register != 'none':
         raw, imaged, segs = align(raw, imaged, segs, prep.offsets, raw.dtype.type(lo))
-    if step is not None: kept, mask, segs = to_grid(raw, mask, imaged, segs, step, size, lo, hi)
+    if step is not None: kept, mask, segs = resample_crop(raw, mask, imaged, segs, step, size, lo, hi)
     else:
         kept = fit_shape(raw, size, raw.dtype.type(lo))
         if imaged is not None: kept[~np.broadcast_to(fit_shape(imaged, size, False), kept.shape)] = lo
