@@ -115,9 +115,10 @@ def take_movie(predictions, # Predictions, or its table
     table = getattr(predictions, 'table', predictions)
     known = [n for n in table['movie'].fillna('').unique() if n] if 'movie' in table else []
     if known and name not in known:
-        raise ValueError(f'no prediction of movie {name}: the table has {", ".join(map(str, known[:5]))}')
+        words = f'the predictions are of {", ".join(map(str, known[:5]))}, not of movie {name}'
+        raise ValueError(f'{words}: give the table of this movie, or open the movie under that name')
     if known: table = table[table['movie'] == name]
-    if not len(table): raise ValueError(f'no prediction of movie {name}: the table has no rows')
+    if not len(table): raise ValueError(f'the predictions hold no nucleus of movie {name}')
     return table
 
 def overlay(movie, # Movie: .name, .image(t), .seg(t), .voxel_size

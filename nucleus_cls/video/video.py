@@ -25,11 +25,11 @@ from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, environment, progress,
 from ..workers import read_ahead
 from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
-from ..plot.overlays import find_nuclei_box
+from ..plot.overlays import find_nuclei_box, take_movie
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..transforms.tensors import settings_from
-from ..prediction.predictions import Predictions, read_predictions
+from ..prediction.predictions import read_predictions
 from .panels import Look, count_by_frame, look_up_predictions
 from .frames import Painter
 
@@ -39,13 +39,7 @@ def take_rows(predictions, # Predictions, table, or path of a predictions.csv
              ) -> pd.DataFrame: # its rows
     "Take the predictions of one movie; `ValueError` if there are none for its frames."
     if isinstance(predictions, (str, Path)): predictions = read_predictions(predictions)
-    table = predictions.table if isinstance(predictions, Predictions) else predictions
-    if 'movie' in table:
-        names = [n for n in table['movie'].fillna('').unique() if n]
-        if names and movie.name not in names:
-            said = f'the predictions are of {", ".join(map(str, names[:5]))}, not of movie {movie.name}'
-            raise ValueError(f'{said}: give the table of this movie, or open the movie under that name')
-        if names: table = table[table['movie'] == movie.name]
+    table = take_movie(predictions, movie.name)
     lacking = [c for c in ('frame', 'nucleus_id', 'state') if c not in table]
     if lacking: raise ValueError(f'the predictions lack the columns {", ".join(lacking)}')
     table = table[table['frame'].isin(movie.frames)]
