@@ -93,7 +93,7 @@ def note_nodes(kind:str, # a key of `REMEDIES`
                nodes:pd.DataFrame, # with columns frame, nucleus_id
                most:int=5, # examples to name
               ) -> list: # one `Finding`, or nothing where `rows` is empty
-    "Put irregular nodes or links into words."
+    "Describe irregular nodes or links as a finding."
     rows, ids = np.asarray(rows), nodes[['frame', 'nucleus_id']]
     if not len(rows): return []
     first = [[node_name(*ids.iloc[r]) for r in np.atleast_1d(row)] for row in rows[:most]]
@@ -102,7 +102,7 @@ def note_nodes(kind:str, # a key of `REMEDIES`
 def note_names(kind:str, # a key of `REMEDIES`
                names:Iterable, # what is concerned, as the file calls it
               ) -> list: # one `Finding`, or nothing
-    "Put what was found in a file into words, before there are nodes."
+    "Describe irregularities as a finding, by the names the file uses."
     names = [str(n) for n in names]
     return [Finding(kind, len(names), names[:5], REMEDIES[kind])] if names else []
 
@@ -126,7 +126,7 @@ def read_columns(table:object, # list of objects or of bare values, one object, 
                  key:str, # the column that must be there: EndNodes or Name
                  source:str='lineage', # for messages
                 ) -> dict: # column → list
-    "Bring a table that MATLAB wrote into columns, whichever of its shapes it has."
+    "Convert a table that MATLAB wrote to columns, whichever of its shapes it has."
     if table is None: table = []
     if isinstance(table, list):
         objects = [isinstance(row, dict) for row in table]
@@ -162,7 +162,7 @@ def parse_names(names:list, # `frame_nucleusid`, any padding
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 def _pair(name):
-    "Frame and id of one name, None if it has none or they do not stay below 2³¹."
+    "Parse one name; None where it cannot be read or its numbers do not stay below 2³¹."
     try: pair = parse_node_name(name) if isinstance(name, str) else (2**31,)
     except ValueError: return None
     return pair if max(pair) < 2**31 else None
@@ -188,7 +188,7 @@ RESERVED = {'movie', 'frame', 'nucleus_id', 'state', 'near_event', 'lost', 'trac
 def read_node_values(columns:dict, # of the Nodes table, as `read_columns` gives them
                      source:str='lineage', # for messages
                     ) -> tuple: # (DataFrame z, y, x, markers…; names of columns that held more than numbers)
-    "Turn what the nodes carry into numbers, the centroid from the file's x, y, z into z, y, x."
+    "Convert what the nodes carry to numbers, the centroid from the file's x, y, z to z, y, x."
     n = len(columns['Name'])
     wrong = [k for k, v in columns.items() if not isinstance(v, list) or len(v) != n]
     if wrong: raise ValueError(f'{source}: Nodes has {n:,} rows in Name, another number in {wrong[0]}')

@@ -31,7 +31,7 @@ class Points:
 def resolve_links(names:np.ndarray|pd.Series|list, # (n,) what the file calls its points
                   pairs:np.ndarray|list, # (E,2) two such names a link, parent then child
                  ) -> tuple: # ((E',2) rows of the points, findings)
-    "Turn links between names into links between rows; those to nowhere are left out."
+    "Convert links between names to links between rows; those to unknown names are left out."
     index, links = pd.Index(names), np.asarray(pairs).reshape(-1, 2)
     again = index.duplicated()
     row = pd.Series(np.arange(len(index))[~again], index[~again])
@@ -47,7 +47,7 @@ def place_points(points:Points, # as the file has them
                  voxel_size:tuple=None, # (z,y,x), µm; None: the file's
                  offset:int=0, # frames to add to the file's
                 ) -> tuple: # (table with frame, nucleus_id, z, y, x in voxels, markers; links; findings)
-    "Bring points to whole frames and voxels; leave out those that have no frame, or neither place nor id."
+    "Convert points to whole frames and voxels; leave out those without a frame, or without place and id."
     findings = list(points.findings)
     given = {str(k): parse_numbers(v.tolist())[0] for k, v in points.table.items()}
     empty = np.full(len(points.table), np.nan)
@@ -174,7 +174,7 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
                       frames:Iterable[int], # frames that have a seg
                       source:str='lineage', # for messages
                      ) -> list: # findings
-    "Look whether the points lie in the nuclei of the frame before or after more often than in their own."
+    "Test whether the points fit the nuclei of the frame before or after better than those of their own."
     points = table[table.nucleus_id.isna() & table.z.notna()]
     if seg_of is None or not len(points): return []
     there, have = np.unique(points.frame), set(frames)
@@ -198,7 +198,7 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
 def points_from_lineage(lineage:Lineage, # with places
                         voxel_size:tuple=None, # (z,y,x): give places in µm; None: in voxels
                        ) -> Points:
-    "Forget the ids of a lineage: what a program that knows only places would write."
+    "Convert a lineage to points without ids, as a program that knows only places would write them."
     table = lineage.nodes.drop(columns='nucleus_id').copy()
     if voxel_size: table[['z', 'y', 'x']] *= np.array(voxel_size, float)
     return Points(table, lineage.edges, lineage.source, um=voxel_size is not None)

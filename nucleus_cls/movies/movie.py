@@ -93,7 +93,7 @@ class Movie:
 def check_seg(seg:np.ndarray, # nucleus ids, (Z,Y,X)
               what:str='segmentation', # what to call it in the error
              ) -> np.ndarray: # the same as an unsigned or signed integer array
-    "Make sure that a segmentation holds whole, non-negative ids."
+    "Check that a segmentation holds whole, non-negative ids."
     if seg.dtype.kind == 'b': return seg.astype(np.uint8)
     if seg.dtype.kind == 'f':
         with np.errstate(invalid='ignore'): ids = seg.astype(np.int32)
@@ -106,7 +106,7 @@ def check_seg(seg:np.ndarray, # nucleus ids, (Z,Y,X)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #b9e2cb15
 def validate_movie(movie:Movie) -> Movie:
-    "Refuse a movie without a frame that has both image and seg, or with a voxel size that is none."
+    "Check that a movie has a frame with both image and seg, and that its voxel size is one."
     movie.voxel_size = check_voxel_size(movie.voxel_size, movie.source or movie.name)
     if not movie.frames:
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
@@ -121,7 +121,7 @@ def format_frames(frames:list # in order
 
 # %% ../../nbs/05_movies/02_movie.ipynb #3a0f6050
 def _by_frame(volumes) -> dict:
-    "Give every frame a function that yields its volume."
+    "Make a function for every frame that returns its volume."
     frames = list(volumes) if isinstance(volumes, dict) else range(len(volumes))
     return {int(t): (lambda t=t: np.asarray(volumes[t])) for t in frames}
 
@@ -172,7 +172,7 @@ def is_address(path:object) -> bool:
     return bool(re.match(r'[a-z][a-z0-9+.-]+://', str(path)))
 
 def stamp_files(files:Iterable[Path]) -> str:
-    "Make a text that changes when one of the files does."
+    "Make a fingerprint of files, which changes when one of them does."
     return fingerprint([[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in map(Path, files)])
 
 # %% ../../nbs/05_movies/02_movie.ipynb #c26ac40d

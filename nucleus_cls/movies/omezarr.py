@@ -179,7 +179,7 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
                  size, lineage or find_lineage(path), str(path), _stamp(path, image))
 
 def _stamp(path, image:Pyramid) -> str:
-    "Make a text that changes with the files, as far as it can be known without listing all chunks."
+    "Make a fingerprint that changes with the files, as far as can be known without listing all chunks."
     about:list = [str(image.array.metadata.to_dict())]
     if not is_address(path):
         below = [p for n in ('*', '*/*', '*/*/*') for p in sorted(Path(path).glob(n))]
@@ -220,7 +220,7 @@ def write_omezarr(movie:Movie,
     return path
 
 def _write_ome(group, version:str, **held):
-    "Write OME metadata where the version wants them."
+    "Write OME metadata where the version keeps them."
     if version == '0.4': group.attrs.update(held)
     else: group.attrs['ome'] = {'version': version, **held}
 

@@ -21,7 +21,7 @@ from .stacks import SERIES, STACK
 
 # %% ../../nbs/05_movies/06_open.ipynb #fcd41774
 def find_blastospim(path:str|Path, options:dict=None) -> list: # the folder itself, or nothing
-    "See a movie in a folder that holds registered images."
+    "Find a movie in a folder that holds registered images."
     return [path] if (Path(path)/'registered_images').is_dir() else []
 
 def open_blastospim(path:str|Path, # folder with registered_images

@@ -168,7 +168,10 @@ def find_inner_box(seen:np.ndarray, # bool, (Z,Y,X): imaged in every frame
 # %% ../../nbs/05_movies/07_repair.ipynb #2c4d6847
 class CleanMovie(Movie):
     "A movie that is repaired while it is read; `clean_movie` makes one."
-    def __init__(self, movie:Movie, s:CleanSettings):
+    def __init__(self,
+                 movie:Movie, # to repair
+                 s:CleanSettings, # how
+                ):
         self.__dict__.update(vars(movie))
         self.base, self.clean = movie, s
         self.box:tuple = None               # what `crop_wedge` leaves, three slices
@@ -182,14 +185,14 @@ class CleanMovie(Movie):
 
     @property
     def cleaning(self) -> dict: # for the metadata of samples; empty: nothing was repaired
-        "Say what was repaired."
+        "List what was repaired."
         done = {k: v for k, v in asdict(self.clean).items() if v}
         if self.bridged: done['bridged_frames'] = self.bridged
         if self.box: done['box'] = [[s.start, s.stop] for s in self.box]
         return done
 
     def _seen(self) -> np.ndarray:
-        "Mark what every frame has seen."
+        "Mark the voxels that were imaged in every frame."
         seen = None
         for t in progress(self.base.image_frames, f'{self.name}: looking for the wedge', 'frame'):
             here = find_imaged(image := self.base.image(t))

@@ -148,7 +148,7 @@ def open_file(path:str|Path, # file that `find_file` sees
                  options.get('lineage_file'), str(path), stamp_files(files))
 
 def _by_frame(stack) -> dict: # frame → (stack, frame in it)
-    "Give every frame of a stack its place."
+    "List the frames of a stack."
     return {t: (stack, t) for t in range(stack.n_frames)}
 
 def _npz_stacks(path:Path, options:dict) -> list: # images and segs, as `_by_frame` gives them
@@ -225,7 +225,7 @@ def read_description(path:str|Path) -> dict: # options of `open_movie`; empty wh
     return held
 
 def find_series(path:str|Path, options:dict) -> list: # the folder, where it is one
-    "See a series of files where a pattern is given, or the folder has a movie.json."
+    "Find a series of files: a folder with a movie.json, or one in which files fit the pattern."
     path, pattern = Path(path), str(options.get('images') or '')
     if not path.is_dir(): return []
     if (path/'movie.json').is_file(): return [path]
@@ -258,7 +258,7 @@ def open_series(path:str|Path, # folder that `find_series` sees
 FILE_NAMES = re.compile(r'.*\.(tiff?|npy|npz|h5|hdf5|hdf|ims)', re.IGNORECASE)
 
 def find_file(path:str|Path, options:dict) -> list: # the file, where it is one we read
-    "See a movie in a file of a kind that can hold one."
+    "Find a movie in a file, of a kind that can hold one."
     return [Path(path)] if FILE_NAMES.fullmatch(str(path)) and Path(path).is_file() else []
 
 SERIES = Layout('series', 'a movie.json, or images with a pattern such as raw/*_T{t}.tif', find_series,

@@ -75,7 +75,7 @@ def read_tiff(path:str|Path, # TIFF file of one volume
 def check_volume(vol:np.ndarray, # intensities or ids
                  what:str|Path='volume', # what to call it in the error
                 ) -> np.ndarray: # the same; booleans as 0 and 1
-    "Make sure that an array is one volume (Z,Y,X) of finite numbers."
+    "Check that an array is one volume (Z,Y,X) of finite numbers."
     if vol.ndim != 3 or not vol.size:
         raise ValueError(f'{what}: expected one volume (Z,Y,X), found shape {vol.shape}')
     if vol.dtype.kind not in 'uifb': raise ValueError(f'{what}: expected numbers, found dtype {vol.dtype}')

@@ -17,7 +17,7 @@ import numpy as np
 def check_voxel_size(size:Sequence|None, # three numbers, (z,y,x), µm; None: not known
                      source:str='', # whose it is, for messages
                     ) -> tuple: # three floats; None where not known
-    "Refuse a voxel size that is none."
+    "Check a voxel size: three positive numbers, or None."
     if size is None: return None
     try: numbers = tuple(float(v) for v in size if not isinstance(v, (str, bytes)))
     except (TypeError, ValueError, OverflowError): numbers = ()
@@ -59,7 +59,7 @@ def resample(vol:np.ndarray, # (…,Z,Y,X), numbers
              size:int, # edge of the result, voxels
              fill:float=0., # value beyond the volume
             ) -> np.ndarray: # float32 (…,size,size,size)
-    "Bring the surroundings of a place to other voxels; only what is needed is computed."
+    "Resample the surroundings of a place to voxels of another size; compute only what is needed."
     axes = [weigh_axis(n, size, a, s) for n, a, s in zip(vol.shape[-3:], at, step)]
     box:tuple = (..., *(slice(first, end) for first, end, _ in axes))
     out = vol[box].astype(np.float32)
@@ -80,7 +80,7 @@ def resample_nearest(vol:np.ndarray, # ids or mask, (…,Z,Y,X)
                      step:tuple, # width of the new voxels, (z,y,x) in voxels of `vol`
                      size:int, # edge of the result, voxels
                     ) -> np.ndarray: # (…,size,size,size), dtype of `vol`; 0 beyond it
-    "Bring ids to other voxels."
+    "Resample ids: each new voxel takes the nearest old one."
     for axis, a, s in zip((-3, -2, -1), at, step):
         places = np.floor(a + (np.arange(size) - size//2)*s + .5).astype(int)
         outside = (places < 0) | (places >= vol.shape[axis])
@@ -92,7 +92,7 @@ def resample_nearest(vol:np.ndarray, # ids or mask, (…,Z,Y,X)
 def find_middle(mask:np.ndarray, # the nucleus, bool (Z,Y,X); empty: the middle of the crop
                 step:tuple, # width of the new voxels, (z,y,x) in voxels of the crop
                ) -> tuple: # (z,y,x) in voxels of the crop, floats
-    "Find the place that becomes the middle voxel."
+    "Find the middle of a nucleus, the place that becomes the middle voxel."
     if not mask.any(): return tuple(float(n//2) for n in mask.shape)
     middle = []
     for axis, s in enumerate(step):
@@ -117,7 +117,9 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
                          'voxels of this movie: cut larger ones, best with --size_um')
     shape = tuple(map(min, edges, mask.shape))
     where:tuple = (..., *(slice(n//2 - s//2, n//2 - s//2 + s) for n, s in zip(mask.shape, shape)))
-    def cut(vol): return None if vol is None else np.asarray(vol)[where]
+    def cut(vol):
+        "Cut the box out of the last three axes."
+        return None if vol is None else np.asarray(vol)[where]
     return cut(raw), cut(mask), cut(imaged), None if segs is None else [cut(seg) for seg in segs]
 
 # %% ../../nbs/03_volumes/04_voxels.ipynb #23caad29
@@ -131,7 +133,9 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
     at = find_middle(mask, step)
     kept = resample(raw, at, step, size, lo)
     kept = np.clip(kept if raw.dtype.kind == 'f' else np.rint(kept), lo, hi).astype(raw.dtype)
-    def near(vol): return None if vol is None else resample_nearest(np.asarray(vol), at, step, size + 2)
+    def near(vol):
+        "Resample ids or a mask, with a voxel more on each side."
+        return None if vol is None else resample_nearest(np.asarray(vol), at, step, size + 2)
     return kept, near(mask), None if segs is None else [near(seg) for seg in segs]
 
 # %% ../../nbs/03_volumes/04_voxels.ipynb #2df450e6

@@ -33,7 +33,7 @@ def _row_ends(seen, # boolean (Z,Y,X): voxels that are not zero
 def _spread(reached, # boolean (Z,Y,X), changed in place
             rest, # flat indices of the zeros not reached, ascending
            ):
-    "Reach the zeros of `rest` that are connected to a reached one, directly or through each other."
+    "Mark the zeros of `rest` that are connected to a reached one, directly or through each other."
     joins, touched = [], np.zeros(len(rest), bool)
     flat = reached.reshape(-1)
     for axis, coordinate in enumerate(np.unravel_index(rest, reached.shape)):
