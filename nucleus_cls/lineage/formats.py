@@ -19,31 +19,19 @@ from .matching import Points, lineage_from_points, resolve_links
 from .tracks import (MAX_NUCLEI, points_from_tracks, read_napari_npz, read_points_csv,
                                         read_track_list)
 
-# %% ../../nbs/02_lineage/04_formats.ipynb #05f9eed5
-def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
-                  ) -> Points:
-    "Read spots and links; `ValueError` for a file that is damaged or no TrackMate file."
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError
-    path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-    held = _TrackMate()
-    try: held.read(path)
-    except (ParseError, DefusedXmlException, LookupError, ValueError) as e:
-        raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)})') from e
-    if held.root != 'TrackMate' or not held.spots:
-        found = (held.root or '')[:40]
-        raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{found}>')
-    spots, links, out = _filtered(held.spots, held.links, held.tracks, held.chosen)
-    points = _spots(spots, links, read_unit(held.unit, path), held.image, str(path))
-    points.findings += note_names('track that was filtered out', out)
-    return points
+# %% ../../nbs/02_lineage/04_formats.ipynb #f5518a2b
+#: what is read of a spot
+SPOT = ('ID', 'FRAME', 'POSITION_Z', 'POSITION_Y', 'POSITION_X', 'RADIUS', 'QUALITY')
 
 class _TrackMate:
     "What is read of a TrackMate file, as text."
     def __init__(self):
-        self.spots, self.links, self.tracks, self.chosen = [], [], [], set()   # tracks: of each link
-        self.root, self.unit, self.image = None, None, {}
+        self.spots:list = []        # SPOT of each
+        self.links:list = []        # ids of two spots
+        self.tracks:list = []       # id of the track of each link
+        self.chosen:set = set()     # ids of the tracks that were kept
+        self.image:dict = {}        # what is said of the image
+        self.root = self.unit = None
 
     def read(self, path):
         "Go through a file, and forget what has been read of it."
@@ -67,6 +55,26 @@ class _TrackMate:
             self.links.append((node.get('SPOT_SOURCE_ID'), node.get('SPOT_TARGET_ID')))
             self.tracks.append(track)
 
+# %% ../../nbs/02_lineage/04_formats.ipynb #05f9eed5
+def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
+                  ) -> Points:
+    "Read spots and links; `ValueError` for a file that is damaged or no TrackMate file."
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError
+    path = Path(path)
+    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
+    held = _TrackMate()
+    try: held.read(path)
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as e:
+        raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)})') from e
+    if held.root != 'TrackMate' or not held.spots:
+        found = (held.root or '')[:40]
+        raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{found}>')
+    spots, links, out = _filtered(held.spots, held.links, held.tracks, held.chosen)
+    points = _spots(spots, links, read_unit(held.unit, path), held.image, str(path))
+    points.findings += note_names('track that was filtered out', out)
+    return points
+
 def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
     "Keep the tracks that were chosen, with their spots, and the spots of no track."
     out = set(tracks) - chosen if chosen else set()
@@ -74,10 +82,6 @@ def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots
     stay = {i for pair in kept for i in pair}
     gone = {i for pair, track in zip(links, tracks) if track in out for i in pair} - stay
     return [s for s in spots if s[0] not in gone], kept, sorted(out, key=str)
-
-# %% ../../nbs/02_lineage/04_formats.ipynb #bef67f22
-#: what is read of a spot
-SPOT = ('ID', 'FRAME', 'POSITION_Z', 'POSITION_Y', 'POSITION_X', 'RADIUS', 'QUALITY')
 
 def _spots(spots:list, links:list, um:float, image:dict, source:str) -> Points:
     "Put spots and links, as text, into points."
@@ -163,9 +167,9 @@ def write_geff(lineage:Lineage, # with places
         if lineage.nodes[c].notna().all(): axes.append(Axis(name=c, type='space', unit='pixel', **scale))
     columns = lineage.nodes.rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
     props = {}
-    for c, v in columns.items():
+    for name, v in columns.items():
         missing = v.isna().to_numpy()
-        props[c] = {'values': v.fillna(0).to_numpy(), 'missing': missing if missing.any() else None}
+        props[str(name)] = {'values': v.fillna(0).to_numpy(), 'missing': missing if missing.any() else None}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
     ids, links = np.arange(len(columns), dtype=np.uint64), lineage.edges.astype(np.uint64)
     write_arrays(path, ids, props, links, {}, metadata)

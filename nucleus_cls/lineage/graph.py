@@ -84,7 +84,8 @@ class Lineage:
         frames, n_roots = self.nodes.frame, len(self.nodes) - len(np.unique(self.edges[:, 1]))
         head = (f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(self.nodes):,}, '
                 f'links {len(self.edges):,}, roots {n_roots:,}')
-        return '\n  '.join([head, *(map(str, self.findings) if self.findings else ['nothing to mend'])])
+        found = [str(finding) for finding in self.findings]
+        return '\n  '.join([head, *(found or ['nothing to mend'])])
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #a7eda297
 def note_nodes(kind:str, # a key of `REMEDIES`
@@ -150,8 +151,8 @@ def parse_names(names:list, # `frame_nucleusid`, any padding
     "Read many node names; `ValueError` that quotes the first unreadable ones."
     text = ' '.join(n if isinstance(n, str) else '?' for n in names)
     if re.fullmatch(r'([0-9]{1,9}+_[0-9]{1,9}+ )++', text + ' '):    # all are plain: read them as one text
-        pairs = np.fromstring(text.replace('_', ' '), np.int64, sep=' ').reshape(-1, 2)
-        if len(pairs) == len(names): return pairs
+        quick = np.fromstring(text.replace('_', ' '), np.int64, sep=' ').reshape(-1, 2)
+        if len(quick) == len(names): return quick
     pairs = [_pair(n) for n in names]
     bad = [n for n, pair in zip(names, pairs) if pair is None]
     if bad:
@@ -167,7 +168,7 @@ def _pair(name):
     return pair if max(pair) < 2**31 else None
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #eb03606f
-def parse_numbers(values:list, # of one column: numbers, null, perhaps other things
+def parse_numbers(values:list|tuple, # of one column: numbers, null, perhaps other things
                  ) -> tuple: # ((n,) float, NaN where there is no number; were there other things than null?)
     "Turn a column into floats."
     try: out = np.array(values, dtype=float)
@@ -238,14 +239,16 @@ def mend_edges(edges:np.ndarray, # (E,2) rows of `nodes` as the file has them
         findings.extend(note_nodes(kind, edges[wrong], nodes))
         return edges[~wrong]
     again = np.ones(len(edges), bool)
-    again[np.unique(edges[:, 0]*len(nodes) + edges[:, 1], return_index=True)[1]] = False
+    key = edges[:, 0]*len(nodes) + edges[:, 1]
+    again[np.unique(key, return_index=True)[1]] = False
     edges = without(again, 'duplicate edge')
     edges = without(frame[edges[:, 0]] == frame[edges[:, 1]], 'edge within a frame')
     edges = without(find_closing_edges(edges, frame), 'cycle')
     back = frame[edges[:, 1]] < frame[edges[:, 0]]
     findings += note_nodes('backward edge', edges[back], nodes)
     edges = np.where(back[:, None], edges[:, ::-1], edges)
-    findings += note_nodes('edge over a gap', edges[frame[edges[:, 1]] - frame[edges[:, 0]] > 1], nodes)
+    gap = frame[edges[:, 1]] - frame[edges[:, 0]] > 1
+    findings += note_nodes('edge over a gap', edges[gap], nodes)
     n_children, n_parents = (np.bincount(edges[:, i], minlength=len(nodes)) for i in (0, 1))
     findings += note_nodes('node without links', np.flatnonzero(n_children + n_parents == 0), nodes)
     findings += note_nodes('two parents', np.flatnonzero(n_parents > 1), nodes)
@@ -261,8 +264,8 @@ def lineage_from_graph(content:dict, # what LineageGraph.json holds
     pairs = read_columns(graph['Edges'], 'EndNodes', source)['EndNodes']
     wrong = [p for p in pairs if not isinstance(p, list) or len(p) != 2]
     if wrong:
-        first = str(wrong[0])[:40]
-        raise ValueError(f'{source}: EndNodes {first} is no pair of names [parent, child]')
+        bad = str(wrong[0])[:40]
+        raise ValueError(f'{source}: EndNodes {bad} is no pair of names [parent, child]')
     columns = read_columns(graph.get('Nodes'), 'Name', source)
     pair = parse_names([*chain.from_iterable(pairs), *columns['Name']], source)
     if not len(pair): raise ValueError(f'{source}: its lineage has no nodes; was it saved before tracking?')
@@ -301,9 +304,10 @@ def graph_from_lineage(lineage:Lineage) -> dict: # content of a LineageGraph.jso
     nodes = lineage.nodes
     names = [node_name(t, i) for t, i in zip(nodes.frame, nodes.nucleus_id)]
     rest = nodes.drop(columns=['frame', 'nucleus_id', *'zyx'], errors='ignore')
-    rows = [{'Name': n, 'Centroid': c if c == c else None} for n, c in zip(names, _centroids(nodes))]
+    places = [place if place == place else None for place in _centroids(nodes)]
+    rows = [{'Name': name, 'Centroid': place} for name, place in zip(names, places)]
     for k in rest:
-        for row, v in zip(rows, rest[k].tolist()): row[k] = v if v == v else None
+        for row, v in zip(rows, rest[k].tolist()): row[str(k)] = v if v == v else None
     edges = [{'EndNodes': [names[a], names[b]]} for a, b in lineage.edges.tolist()]
     return {'G_based_on_nn': {'Edges': edges, 'Nodes': rows}}
 

@@ -91,8 +91,8 @@ def assign_states(lin:Lineage, # from `read_lineage`
     stable = find_stable(track, position, quiet, w)
     state = np.select([state != '', stable], [state, 'stable'], UNKNOWN).astype(object)
     there = frame if frames is None else np.asarray(list(frames), dtype=int)
-    names = [node_name(t, i) for t, i in zip(frame.tolist(), nodes.nucleus_id.tolist())]
-    names = np.array(names, dtype=object)
+    pairs = zip(frame.tolist(), nodes.nucleus_id.tolist())
+    names = np.array([node_name(t, i) for t, i in pairs], dtype=object)
     table = pd.DataFrame({
         'frame': frame, 'nucleus_id': nodes.nucleus_id, 'state': state,
         'near_event': (state == UNKNOWN) & (n_children == 1),

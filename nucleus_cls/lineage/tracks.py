@@ -67,8 +67,8 @@ def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of eac
 def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame, id) of each point; findings
     "List the frames in which a track has a mask."
     first, last, names = (tracks[c].to_numpy() for c in 'BEL')
-    there = [(t, k, i) for t, by_track in sorted(present.items()) for k, i in by_track.items()]
-    there = np.array(there, np.int64).reshape(-1, 3)
+    listed = [(t, k, i) for t, by_track in sorted(present.items()) for k, i in by_track.items()]
+    there = np.array(listed, np.int64).reshape(-1, 3)
     when, which = there[:, 0], there[:, 1]
     of = np.searchsorted(names, which).clip(max=max(len(tracks) - 1, 0))
     known = (names[of] == which) & (when >= first[of]) & (when <= last[of])
@@ -88,9 +88,10 @@ def link_tracks(of:np.ndarray, # (n,) track of each point, as a row of `names`; 
     "Link points within their tracks, and children to their parents."
     begin, end = (np.searchsorted(of, np.arange(len(names)), side) for side in ('left', 'right'))
     row = {int(k): i for i, k in enumerate(names) if begin[i] < end[i]}
-    across, gone, late = [], [], []
+    across, gone, late = [], [], []         # links, and parents that are missing or too late
     for child, parent in parents.tolist():
-        c, p, name = row.get(child), row.get(parent), f'{parent} of {child}'
+        c, p = row.get(child), row.get(parent)
+        name = f'{parent} of {child}'
         if c is None: continue
         if p is None:
             gone.append(name)
@@ -125,8 +126,9 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
     mark = next((c for c in '\t;,' if c in head), r'\s+')
     titles = [c.strip().strip('"').lower() for c in re.split(mark, head.strip())]
     bare = all(re.fullmatch(r'[-+.\deE]+|nan|', c) for c in titles)
-    skip = dict(comment='#') if bare else dict(skiprows=empty + 1)
-    try: table = pd.read_csv(io.StringIO(text), sep=mark, header=None, skipinitialspace=True, **skip)
+    comment, skip = ('#', 0) if bare else (None, empty + 1)
+    try: table = pd.read_csv(io.StringIO(text), sep=mark, header=None, comment=comment, skiprows=skip,
+                             skipinitialspace=True)
     except (ValueError, pd.errors.ParserError) as e:
         raise ValueError(f'{path}: not a table of points ({describe_error(e)})') from e
     n = table.shape[1]
@@ -151,8 +153,8 @@ def read_points_csv(path:str|Path, # CSV file
         table[columns] = table[columns].apply(pd.to_numeric, errors='coerce')
         graph = {}
         if len(columns) == 2:
-            pairs = table.dropna(subset=columns).drop_duplicates('track')[columns]
-            graph = {k: [p] for k, p in pairs.to_numpy().tolist() if p > 0}
+            listed = table.dropna(subset=columns).drop_duplicates('track')[columns]
+            graph = {k: [p] for k, p in listed.to_numpy().tolist() if p > 0}
         return _from_track_column(table, graph, source)
     names = table['id'] if 'id' in table else pd.Series(np.arange(len(table)))
     parent = table['parent'] if 'parent' in table else pd.Series(np.nan, table.index)
@@ -197,7 +199,8 @@ def read_napari_npz(path:str|Path, # .npz with tracks and perhaps graph (child, 
                    ) -> Points:
     "Read tracks that were saved with numpy; nothing is unpickled."
     if Path(path).suffix.lower() == '.npy': return points_from_napari(load_array(path), None, str(path))
-    data, graph = load_array(path, 'tracks'), {}
+    graph:dict = {}
+    data = load_array(path, 'tracks')
     pairs = np.empty((0, 2))
     if 'graph' in list_arrays(path): pairs = load_array(path, 'graph')
     for child, parent in np.asarray(pairs).reshape(-1, 2).tolist():

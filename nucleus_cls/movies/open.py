@@ -133,11 +133,11 @@ def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t},
                         lineage_offset:int=None, # frames to add to those in the lineage file
                        ) -> dict: # arguments of `open_movie`; what was not given is left out
     "Turn what was typed into arguments of `open_movie`."
-    given = dict(images=images, segs=segs, channel=channel, axes=axes, lineage_offset=lineage_offset)
+    given:dict = dict(images=images, segs=segs, channel=channel, axes=axes, lineage_offset=lineage_offset)
     if voxel_size is not None:
-        try: size = [float(v) for v in voxel_size.split(',')]
-        except ValueError: size = voxel_size
-        given['voxel_size'] = check_voxel_size(size, '--voxel_size')
+        try: given['voxel_size'] = [float(v) for v in voxel_size.split(',')]
+        except ValueError: given['voxel_size'] = voxel_size
+        given['voxel_size'] = check_voxel_size(given['voxel_size'], '--voxel_size')
     for flag, text in (('images', images or ''), ('segs', segs or '')):
         if '{t}' not in text and re.search(r'[*?]', text):
             raise ValueError(f'--{flag} {text}: say where the frame is in the name, as in raw/*_T{{t}}.tif')

@@ -176,7 +176,7 @@ class CleanMovie(Movie):
         gaps = {t + 1 for t in have if t + 2 in have} - have
         self.bridged = sorted(gaps) if s.bridge_gaps else []
         self.image_frames = sorted([*movie.image_frames, *self.bridged])
-        stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])))
+        stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])).data)
         self.stamp = fingerprint([stamp, self.cleaning])
         if s.crop_wedge: self.box = find_inner_box(self._seen())
 

@@ -9,6 +9,7 @@ __all__ = ['DESCRIPTION_KEYS', 'FILE_NAMES', 'SERIES', 'STACK', 'match_files', '
 # %% ../../nbs/05_movies/05_stacks.ipynb #b4db199d
 import difflib
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -139,8 +140,11 @@ def open_file(path:str|Path, # file that `find_file` sees
         stacks = open_stack(path, axes, options.get('channel')), open_stack(files[1], axes)
         images, segs = map(_by_frame, stacks)
     size = options.get('voxel_size') or next(iter(images.values()))[0].voxel_size
-    def read(by_frame): return lambda t: by_frame[t][0].volume(by_frame[t][1])
-    return Movie(name, read(images), read(segs), list(images), list(segs), size,
+    def read(by_frame, t):
+        "Read a frame from the stack that holds it."
+        stack, number = by_frame[t]
+        return stack.volume(number)
+    return Movie(name, partial(read, images), partial(read, segs), list(images), list(segs), size,
                  options.get('lineage_file'), str(path), stamp_files(files))
 
 def _by_frame(stack) -> dict: # frame → (stack, frame in it)
@@ -235,7 +239,8 @@ def open_series(path:str|Path, # folder that `find_series` sees
     "Open a folder of files, one a frame."
     path, described = Path(path), read_description(path)
     told = described | {k: v for k, v in options.items() if v is not None and v != 0}
-    pattern, axes, channel = str(told.get('images') or ''), told.get('axes'), told.get('channel')
+    pattern = str(told.get('images') or '')
+    axes, channel = told.get('axes'), told.get('channel')
     other = told.get('segs') or (pattern if pattern.endswith('.npz') else None)
     if not other: raise ValueError(f'{path}: give the pattern of the segmentations with segs')
     images, segs = (match_files(path, p, bool(described)) for p in (pattern, other))
