@@ -19,6 +19,7 @@ import numpy as np
 
 from ..core import fingerprint, progress
 from ..simulation.cells import check_settings, setting
+from ..volumes.crops import find_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.regions import find_holes, find_regions, paint_regions
 from .movie import Movie, is_address
@@ -63,10 +64,9 @@ def drop_small(seg:np.ndarray, # nucleus ids, (Z,Y,X)
                least:int, # voxels that a nucleus must have
               ) -> np.ndarray: # (Z,Y,X)
     "Remove nuclei of too few voxels, all pieces of an id counted together."
-    found = find_regions(seg)
-    ids, which = np.unique(found.ids, return_inverse=True)
-    small = np.bincount(which, found.volume) < least
-    return paint_regions(seg, found, np.flatnonzero(small[which] & (found.ids > 0)), 0)
+    nuclei = find_nuclei(seg)
+    small = nuclei.nucleus_id[nuclei.volume < least].to_numpy().astype(seg.dtype)
+    return np.where(np.isin(seg, small), seg.dtype.type(0), seg)
 
 def fill_holes(seg:np.ndarray, # nucleus ids, (Z,Y,X)
               ) -> np.ndarray: # (Z,Y,X)
