@@ -121,11 +121,14 @@ def read_geff(path:str|Path, # GEFF folder, or address of one
 # %% ../../nbs/02_lineage/04_formats.ipynb #e555b7d6
 def _geff_points(held:dict, source:str) -> Points:
     "Put what the library read into points."
-    props = {n: np.where(False if p['missing'] is None else p['missing'], np.nan, p['values'])
-             for n, p in held['node_props'].items()
-             if p['values'].ndim == 1 and p['values'].dtype.kind in 'uifb'}
+    props = {}
+    for name, prop in held['node_props'].items():
+        values, missing = prop['values'], prop['missing']
+        if values.ndim != 1 or values.dtype.kind not in 'uifb': continue
+        props[name] = np.where(False if missing is None else missing, np.nan, values)
     axes, label = held['metadata'].axes or [], _label_property(held['metadata'], props)
-    space = [a for a in axes if a.type == 'space'] or [a for a in axes if a.name in ('z', 'y', 'x')]
+    space = [a for a in axes if a.type == 'space']
+    space = space or [a for a in axes if a.name in ('z', 'y', 'x')]
     ours = _name_axes([a.name for a in space])
     times = [a.name for a in axes if a.type == 'time'] + ['t', 'frame']
     time = next((n for n in times if n in props), None)
@@ -143,12 +146,14 @@ def _geff_points(held:dict, source:str) -> Points:
 
 def _name_axes(names:list) -> dict: # name in the file → z, y or x
     "Tell which axis is which: by their names, or the last ones in order."
-    if not set(names) <= {'z', 'y', 'x'} and len(names) <= 3: return dict(zip(names, 'zyx'[3 - len(names):]))
+    ours = set(names) <= {'z', 'y', 'x'}
+    if not ours and len(names) <= 3: return dict(zip(names, 'zyx'[3 - len(names):]))
     return {n: n for n in (names or 'zyx')}
 
 def _label_property(metadata, props) -> str: # '' where there is none
     "Name the property that holds seg ids."
-    named = [o.label_prop for o in (metadata.related_objects or []) if getattr(o, 'label_prop', None)]
+    related = [getattr(o, 'label_prop', None) for o in metadata.related_objects or []]
+    named = [name for name in related if name]
     return next((n for n in (*named, 'seg_id', 'nucleus_id', 'label') if n in props), '')
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #3748d3d2
@@ -164,12 +169,13 @@ def write_geff(lineage:Lineage, # with places
     axes = [Axis(name='t', type='time', unit='frame')]
     for c, size in zip('zyx', voxel_size or (None,)*3):
         scale = {'scale': size, 'scaled_unit': 'micrometer'} if size else {}
-        if lineage.nodes[c].notna().all(): axes.append(Axis(name=c, type='space', unit='pixel', **scale))
+        if lineage.nodes[c].notna().all():
+            axes.append(Axis(name=c, type='space', unit='pixel', **scale))
     columns = lineage.nodes.rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
     props = {}
     for name, v in columns.items():
-        missing = v.isna().to_numpy()
-        props[str(name)] = {'values': v.fillna(0).to_numpy(), 'missing': missing if missing.any() else None}
+        missing = v.isna().to_numpy() if v.isna().any() else None
+        props[str(name)] = {'values': v.fillna(0).to_numpy(), 'missing': missing}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
     ids, links = np.arange(len(columns), dtype=np.uint64), lineage.edges.astype(np.uint64)
     write_arrays(path, ids, props, links, {}, metadata)
@@ -196,7 +202,8 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
 
 def _four_numbers(path) -> bool:
     "Say whether the first line of a file is `L B E P`."
-    with open(path, 'rb') as file: return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', file.readline(200)))
+    with open(path, 'rb') as file: line = file.readline(200)
+    return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', line))
 
 # %% ../../nbs/02_lineage/04_formats.ipynb #3af2783a
 def open_lineage(path:str|Path, # a lineage of any format

@@ -67,8 +67,9 @@ class Finding:
     what_to_do:str # what was done, and what to check
 
     def __str__(self) -> str:
-        more = ', …' if self.count > len(self.examples) else ''
-        return f'{self.count:,} × {self.kind}: {self.what_to_do} ({", ".join(self.examples)}{more})'
+        names = ', '.join(self.examples)
+        if self.count > len(self.examples): names += ', …'
+        return f'{self.count:,} × {self.kind}: {self.what_to_do} ({names})'
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #6ca4d83b
 @dataclass
@@ -116,7 +117,8 @@ def find_graph(content:object, # what the JSON file holds
     graphs = [k for k, v in top.items() if isinstance(v, dict) and 'Edges' in v]
     names = [k for k in graphs if k.startswith('G')]
     if not names:
-        held = ', '.join(list(top)[:5]) if top else f'{type(content).__name__} {str(content)[:30]}'
+        held = ', '.join(list(top)[:5])
+        if not top: held = f'{type(content).__name__} {str(content)[:30]}'
         raise ValueError(f'{source}: no lineage in it: expected Edges and Nodes, at the top level or under a '
                          f"name that starts with G, found {held}; give the movie's LineageGraph.json")
     return top[names[0]], names[1:]
@@ -142,7 +144,8 @@ def read_columns(table:object, # list of objects or of bare values, one object, 
     if key == 'EndNodes' and value and not isinstance(value[0], list): single = True
     if single: return {k: [v] for k, v in table.items()}
     if len(value) > 1: return table
-    return {k: v if isinstance(v, list) and len(v) == len(value) else [v] for k, v in table.items()}
+    whole = {k: isinstance(v, list) and len(v) == len(value) for k, v in table.items()}
+    return {k: v if whole[k] else [v] for k, v in table.items()}
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #f6d3cc58
 def parse_names(names:list, # `frame_nucleusid`, any padding
@@ -250,7 +253,8 @@ def mend_edges(edges:np.ndarray, # (E,2) rows of `nodes` as the file has them
     gap = frame[edges[:, 1]] - frame[edges[:, 0]] > 1
     findings += note_nodes('edge over a gap', edges[gap], nodes)
     n_children, n_parents = (np.bincount(edges[:, i], minlength=len(nodes)) for i in (0, 1))
-    findings += note_nodes('node without links', np.flatnonzero(n_children + n_parents == 0), nodes)
+    alone = np.flatnonzero(n_children + n_parents == 0)
+    findings += note_nodes('node without links', alone, nodes)
     findings += note_nodes('two parents', np.flatnonzero(n_parents > 1), nodes)
     findings += note_nodes('three or more children', np.flatnonzero(n_children > 2), nodes)
     return edges, findings

@@ -51,7 +51,8 @@ def place_points(points:Points, # as the file has them
     findings = list(points.findings)
     given = {str(k): parse_numbers(v.tolist())[0] for k, v in points.table.items()}
     empty = np.full(len(points.table), np.nan)
-    table = pd.DataFrame({k: given.pop(k, empty) for k in ('frame', 'nucleus_id', 'z', 'y', 'x')})
+    columns = 'frame', 'nucleus_id', 'z', 'y', 'x'
+    table = pd.DataFrame({k: given.pop(k, empty) for k in columns})
     markers = {f'{k}_given' if k in RESERVED else k: v for k, v in given.items()}
     table = table.assign(**markers)
     table['frame'] += offset
@@ -125,7 +126,8 @@ def tie_points(table:pd.DataFrame, # as `place_points` gives it
     ids = np.nan_to_num(table.nucleus_id.to_numpy(float)).astype(np.int64)
     how, left = np.where(ids > 0, -1, -2), []
     todo = np.flatnonzero(table.frame.isin(table.frame[ids == 0]))
-    groups = {t: todo[rows] for t, rows in table.iloc[todo].groupby('frame').indices.items()}
+    by_frame = table.iloc[todo].groupby('frame').indices
+    groups = {t: todo[rows] for t, rows in by_frame.items()}
     shown = [t for t in groups if seg_of is not None and t in set(frames)]
     for t in progress(shown, 'tying points to nuclei', 'frame'):
         rows, seg = groups[t], seg_of(t)

@@ -23,7 +23,8 @@ def find_events(frame:np.ndarray, # (N,) frame of each node
     daughter = np.zeros(len(frame), bool)
     daughter[edges[n_children[edges[:, 0]] > 1, 1]] = True
     gone = (n_children == 0) & (frame < frame.max())
-    return np.select([n_children > 1, daughter, gone], ['mitotic', 'new_daughter', 'death'], '')
+    rules = [n_children > 1, daughter, gone]
+    return np.select(rules, ['mitotic', 'new_daughter', 'death'], '')
 
 # %% ../../nbs/02_lineage/05_states.ipynb #a955f678
 def walk_up(up:np.ndarray, # (N,) row that each row points to, -1 for none; no cycles
@@ -107,4 +108,5 @@ def count_states(tab:pd.DataFrame, # from `assign_states`
                 ) -> pd.Series: # nuclei: four states, unknown; near_event (of unknown), lost (of death)
     "Count nuclei by state."
     counts = tab.state.value_counts().reindex([*STATES, UNKNOWN], fill_value=0)
-    return pd.concat([counts, tab[['near_event', 'lost']].sum()]).astype(int).rename('nuclei')
+    marked = tab[['near_event', 'lost']].sum()
+    return pd.concat([counts, marked]).astype(int).rename('nuclei')

@@ -53,7 +53,8 @@ def points_from_tracks(tracks:pd.DataFrame, # L, B, E, P, as `read_track_list` g
     else: of, frame, ids, findings = _frames_with_mask(tracks, present)
     parents = tracks[['L', 'P']][tracks.P > 0].to_numpy()
     links, more = link_tracks(of, frame, names, parents)
-    table = pd.DataFrame({'frame': frame, 'nucleus_id': ids, 'z': np.nan, 'y': np.nan, 'x': np.nan})
+    table = pd.DataFrame({'frame': frame, 'nucleus_id': ids})
+    table = table.assign(z=np.nan, y=np.nan, x=np.nan)
     return Points(table, links, source, findings=findings + more)
 
 def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of each point
@@ -72,7 +73,8 @@ def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame
     when, which = there[:, 0], there[:, 1]
     of = np.searchsorted(names, which).clip(max=max(len(tracks) - 1, 0))
     known = (names[of] == which) & (when >= first[of]) & (when <= last[of])
-    findings = note_names('mask without a track', [node_name(t, k) for t, k, _ in there[~known]])
+    alone = [node_name(t, k) for t, k, _ in there[~known]]
+    findings = note_names('mask without a track', alone)
     order = np.lexsort((when[known], of[known]))
     of, (frame, _, ids) = of[known][order], there[known][order].T
     short = (last - first + 1) - np.bincount(of, minlength=len(tracks))
@@ -86,7 +88,8 @@ def link_tracks(of:np.ndarray, # (n,) track of each point, as a row of `names`; 
                 parents:np.ndarray, # (k,2) ids of tracks: child, parent
                ) -> tuple: # ((E,2) rows of points; findings)
     "Link points within their tracks, and children to their parents."
-    begin, end = (np.searchsorted(of, np.arange(len(names)), side) for side in ('left', 'right'))
+    begin = np.searchsorted(of, np.arange(len(names)), 'left')
+    end = np.searchsorted(of, np.arange(len(names)), 'right')
     row = {int(k): i for i, k in enumerate(names) if begin[i] < end[i]}
     across, gone, late = [], [], []         # links, and parents that are missing or too late
     for child, parent in parents.tolist():
@@ -172,10 +175,13 @@ def points_from_napari(data:np.ndarray, # (N,4) or (N,5): track_id, t, (z,) y, x
                       ) -> Points:
     "Turn a napari tracks layer into points."
     data = np.asarray(data)
-    if data.ndim != 2 or data.shape[1] not in (4, 5) or data.dtype.kind not in 'uif' or not len(data):
+    rows = data.ndim == 2 and data.shape[1] in (4, 5) and data.dtype.kind in 'uif'
+    if not rows or not len(data):
         raise ValueError(f'{source}: expected rows of track_id, t, (z,) y, x; found an array {data.shape}')
     table = pd.DataFrame(data, columns=['track', 'frame', *'zyx'[5 - data.shape[1]:]])
-    try: parents = {float(k): [float(p) for p in np.atleast_1d(v)] for k, v in (graph or {}).items()}
+    parents = {}
+    try:
+        for k, v in (graph or {}).items(): parents[float(k)] = [float(p) for p in np.atleast_1d(v)]
     except (TypeError, ValueError) as e:
         raise ValueError(f'{source}: its graph is no {{track: parents}}') from e
     return _from_track_column(table, parents, source)
@@ -198,7 +204,8 @@ def _from_track_column(table, graph:dict, source:str) -> Points:
 def read_napari_npz(path:str|Path, # .npz with tracks and perhaps graph (child, parent), or .npy with tracks
                    ) -> Points:
     "Read tracks that were saved with numpy; nothing is unpickled."
-    if Path(path).suffix.lower() == '.npy': return points_from_napari(load_array(path), None, str(path))
+    if Path(path).suffix.lower() == '.npy':
+        return points_from_napari(load_array(path), None, str(path))
     graph:dict = {}
     data = load_array(path, 'tracks')
     pairs = np.empty((0, 2))

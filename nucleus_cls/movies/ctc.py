@@ -83,8 +83,8 @@ def choose_seg(kinds:dict, # as `find_segs` gives them
         raise ValueError(f'{source}: has no segmentation {wanted!r}; there is {held}')
     if wanted: return wanted
     truths = {kind: files.values() for kind, files in kinds.items() if kind != 'RES'}
-    whole = {kind: sum(not isinstance(f, dict) for f in files) for kind, files in truths.items()}
-    return max(whole, key=lambda kind: whole[kind], default='RES' if kinds else '')
+    def n_whole(kind): return sum(not isinstance(f, dict) for f in truths[kind])     # slices do not count
+    return max(truths, key=n_whole, default='RES' if kinds else '')
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #0347c391
 def read_slices(files:dict, # z → path of one slice
@@ -108,7 +108,8 @@ def match_markers(markers:np.ndarray, # track ids, (Z,Y,X)
     "Tie markers to the nuclei they overlap."
     if markers.shape != seg.shape: raise ValueError(f'markers of shape {markers.shape}, masks of {seg.shape}')
     both = (markers != 0) & (seg != 0)
-    pairs, n = np.unique(np.stack([markers[both], seg[both]]).astype(np.int64), axis=1, return_counts=True)
+    pairs = np.stack([markers[both], seg[both]]).astype(np.int64)
+    pairs, n = np.unique(pairs, axis=1, return_counts=True)
     best:dict = {}                                      # track → the nucleus it overlaps most
     for i in np.argsort(-n, kind='stable'):
         best.setdefault(int(pairs[0, i]), int(pairs[1, i]))
@@ -129,7 +130,8 @@ def read_ctc_lineage(tracks:str|Path, # path of man_track.txt or res_track.txt
                     ) -> Lineage:
     "Read a track list with its markers, and tie it to the segs of the movie."
     table, findings = read_track_list(tracks)
-    no_seg, segs = 'point in a frame without segmentation', set(movie.seg_frames if movie else ())
+    segs = set(movie.seg_frames if movie else ())
+    no_seg = 'point in a frame without segmentation'
     present, misses = {}, {kind: [] for kind in (*MISSES, no_seg)}
     for t in progress(frames, 'reading tracks', 'frame'):
         markers = marker_of(t)
@@ -183,7 +185,8 @@ def open_sequence(path:str|Path, # folder of a sequence, such as DATASET/01
         markers = kinds[marks]
         tied_to = None if kind == marks else movie
         return read_ctc_lineage(tracks, lambda t: read_tiff(markers[t]), markers, tied_to)
-    files = [*images.values(), *segs.values(), *kinds.get(marks, {}).values(), *([tracks] if tracks else [])]
+    files:list = [*images.values(), *segs.values(), *kinds.get(marks, {}).values()]
+    if tracks: files.append(tracks)
     flat = [p for f in files for p in (f.values() if isinstance(f, dict) else [f])]
     lineage = options.get('lineage_file') or (read_tracks if tracks else None)
     return Movie(name, lambda t: read_tiff(images[t]), read_seg, list(images), list(segs),
@@ -256,7 +259,8 @@ def _write_frames(movie:Movie, images:Path, truth:Path) -> pd.DataFrame: # L, B,
 def _write_volume(path:Path, vol:np.ndarray):
     "Write a volume as the challenge has it; one slice is a plane."
     import tifffile
-    tifffile.imwrite(path, vol[0] if len(vol) == 1 else vol, compression='zlib', compressionargs={'level': 1})
+    plane = vol[0] if len(vol) == 1 else vol
+    tifffile.imwrite(path, plane, compression='zlib', compressionargs={'level': 1})
 
 def _rename_nuclei(seg, ids, track:dict, n_tracks:int) -> tuple: # uint16: (tracked nuclei only, all nuclei)
     "Give nuclei the ids of their tracks, and those without a track ids above all tracks."

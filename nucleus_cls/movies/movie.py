@@ -132,9 +132,10 @@ def movie_from_arrays(images, # volumes by frame: list, dict or (T,Z,Y,X); numpy
                       voxel_size:tuple=None, # (z,y,x), µm, >0
                      ) -> Movie:
     "Make a movie of arrays in memory, or of anything lazy that is indexed by frame."
+    name = check_name(name, 'movie name')
     image_of, seg_of = _by_frame(images), _by_frame(segs)
-    movie = Movie(check_name(name, 'movie name'), lambda t: image_of[t](), lambda t: seg_of[t](),
-                  sorted(image_of), sorted(seg_of), voxel_size, lineage, 'arrays')
+    movie = Movie(name, lambda t: image_of[t](), lambda t: seg_of[t](), sorted(image_of), sorted(seg_of),
+                  voxel_size, lineage, 'arrays')
     return validate_movie(movie)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #885ebc1c
@@ -173,7 +174,8 @@ def is_address(path:object) -> bool:
 
 def stamp_files(files:Iterable[Path]) -> str:
     "Make a fingerprint of files, which changes when one of them does."
-    return fingerprint([[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in map(Path, files)])
+    about = [(Path(p).name, Path(p).stat()) for p in files]
+    return fingerprint([[name, stat.st_size, stat.st_mtime_ns] for name, stat in about])
 
 # %% ../../nbs/05_movies/02_movie.ipynb #c26ac40d
 def read_frame(movie:Movie, # the movie

@@ -82,14 +82,15 @@ class Pyramid:
 
     def volume(self, t:int, channel:int=0) -> np.ndarray: # (Z,Y,X)
         "Read one frame of one channel."
-        with _explain_errors(f'{self.what}, frame {t}'): return take_volume(self.array, self.axes, t, channel)
+        with _explain_errors(f'{self.what}, frame {t}'):
+            return take_volume(self.array, self.axes, t, channel)
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #6af6afe7
 def _voxel_size(axes:list, names:str, level:dict, scale:dict) -> tuple: # (z,y,x), µm; None: not known
     "Read the voxel size from the scale of a level and that of the whole."
     size = np.ones(len(names))
-    steps = [step for place in (level, scale) for step in place.get('coordinateTransformations') or []]
-    for step in steps:
+    name = 'coordinateTransformations'
+    for step in [*(level.get(name) or []), *(scale.get(name) or [])]:
         if step.get('type') == 'scale' and len(step.get('scale', ())) == len(names):
             size = size*np.array(step['scale'], float)
     units = {n: read_unit(a.get('unit')) for n, a in zip(names, axes)}
@@ -115,7 +116,7 @@ def name_image(path:str|Path) -> str:
     "Name an image by its folder; one of several by its number too."
     full = str(path if is_address(path) else Path(path).resolve()).rstrip('/')
     parts = ('', *re.split(r'[/\\]+', full))
-    above, last = (re.sub(r'(\.ome)?\.zarr$', '', name, flags=re.IGNORECASE) for name in parts[-2:])
+    above, last = (re.sub(r'(?i)(\.ome)?\.zarr$', '', name) for name in parts[-2:])
     return f'{above}_{last}' if last.isdigit() else last
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #14682c24
@@ -174,9 +175,10 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
         held = (group.attrs.get('nucleus_cls') or {}).get('frames')
         frames = [t for t in range(image.n_frames) if held is None or t in held]
     seg_frames = [t for t in frames if masks and t < masks.n_frames]
-    size, lineage = options.get('voxel_size') or image.voxel_size, options.get('lineage_file')
+    size = options.get('voxel_size') or image.voxel_size
+    lineage = options.get('lineage_file') or find_lineage(path)
     return Movie(name, lambda t: image.volume(t, channel), lambda t: masks.volume(t), frames, seg_frames,
-                 size, lineage or find_lineage(path), str(path), _stamp(path, image))
+                 size, lineage, str(path), _stamp(path, image))
 
 def _stamp(path, image:Pyramid) -> str:
     "Make a fingerprint that changes with the files, as far as can be known without listing all chunks."

@@ -38,8 +38,9 @@ def open_blastospim(path:str|Path, # folder with registered_images
     if size is None and (path/'simulation.json').is_file():
         about = read_json(path/'simulation.json')
         size = about.get('voxel_size_um') if isinstance(about, dict) else None
-    return Movie(name, lambda t: read_tiff(images[t]), lambda t: read_tiff(segs[t]), list(images), list(segs),
-                 size, lineage, str(path), stamp_files([*images.values(), *segs.values()]))
+    stamp = stamp_files([*images.values(), *segs.values()])
+    return Movie(name, lambda t: read_tiff(images[t]), lambda t: read_tiff(segs[t]),
+                 list(images), list(segs), size, lineage, str(path), stamp)
 
 BLASTOSPIM = Layout('BlastoSPIM', 'the folders registered_images and registered_label_images',
                     find_blastospim, open_blastospim, takes=())
@@ -78,9 +79,11 @@ def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an 
     try: return recognise(path, options)[1]
     except ValueError:
         if is_address(path) or not Path(path).is_dir(): raise
-        folders = [p for p in sorted(Path(path).iterdir()) if p.is_dir() and not p.name.startswith('.')]
-        layouts = choose_layouts(options)
-        below = [movie for p in folders for layout in layouts for movie in layout.find(p, options)]
+        folders = [p for p in sorted(Path(path).iterdir()) if p.is_dir()]
+        below:list = []
+        for folder in folders:
+            if folder.name.startswith('.'): continue
+            for layout in choose_layouts(options): below += layout.find(folder, options)
         if not below: raise
         return list(dict.fromkeys(below))
 
@@ -110,7 +113,8 @@ def open_movie(path, # movie folder, file or address, or a simulated movie
     "Open a movie lazily, whatever its layout; errors name what is missing."
     if hasattr(path, 'graph'):
         return movie_from_simulation(path, name, lineage_file, voxel_size, lineage_offset)
-    if lineage_file is not None and not is_address(lineage_file) and not Path(lineage_file).exists():
+    here = lineage_file is not None and not is_address(lineage_file)
+    if here and not Path(lineage_file).exists():
         raise FileNotFoundError(f'{lineage_file}: no such lineage file')
     options = dict(lineage_file=lineage_file, voxel_size=voxel_size, images=images, segs=segs,
                    channel=channel, axes=axes, lineage_offset=lineage_offset)

@@ -153,8 +153,8 @@ def _by_frame(stack) -> dict: # frame → (stack, frame in it)
 
 def _npz_stacks(path:Path, options:dict) -> list: # images and segs, as `_by_frame` gives them
     "Take images and segs out of an .npz."
-    keys = (options.get('images') or 'img', options.get('channel')), (options.get('segs') or 'labels', None)
-    axes = options.get('axes')
+    images, segs = options.get('images') or 'img', options.get('segs') or 'labels'
+    keys, axes = ((images, options.get('channel')), (segs, None)), options.get('axes')
     return [_by_frame(ArrayStack(load_array(path, key), axes, f'{path}, {key}', channel))
             for key, channel in keys]
 
@@ -194,7 +194,8 @@ def _hdf_stack(array, what:str, axes:str, channel) -> ArrayStack:
     check_size(array.chunks or (1,), array.dtype, f'{what}: a chunk')
     check_size(stack.shape, array.dtype, what, array.id.get_storage_size())
     size = np.ravel(array.attrs.get('element_size_um', ()))
-    if size.shape == (3,) and size.dtype.kind in 'fi': stack.voxel_size = tuple(map(float, size))
+    if size.shape == (3,) and size.dtype.kind in 'fi':
+        stack.voxel_size = tuple(map(float, size))
     return stack
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #c55be247

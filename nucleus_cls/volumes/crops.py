@@ -65,7 +65,8 @@ def scan_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
 def tabulate_nuclei(rows:np.ndarray, # (n,12), from `scan_nuclei`
                    ) -> pd.DataFrame: # id, centroid z y x, volume, box z0 (first) to z1 (past it), border
     "Name the columns of measured nuclei and give them their types."
-    types = {c: np.int64 for c in NUCLEUS_COLUMNS if c not in ('z', 'y', 'x')} | {'border': bool}
+    types:dict = dict.fromkeys(NUCLEUS_COLUMNS, np.int64)
+    types |= dict.fromkeys('zyx', float) | {'border': bool}
     return pd.DataFrame(rows, columns=NUCLEUS_COLUMNS).astype(types)
 
 def find_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background

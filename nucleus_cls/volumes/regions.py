@@ -60,7 +60,8 @@ def sum_regions(ids:np.ndarray, # (m,) id of each run
     row, x = np.divmod(start, shape[2])
     z, y = np.divmod(row, shape[1])
     edge = np.zeros(len(start), bool)
-    for first, last, size in ((z, z, shape[0]), (y, y, shape[1]), (x, x + length - 1, shape[2])):
+    ends = (z, z), (y, y), (x, x + length - 1)
+    for (first, last), size in zip(ends, shape):
         if size > 1: edge |= (first == 0) | (last == size - 1)
     id_of = np.zeros(n, ids.dtype)
     id_of[region] = ids
@@ -68,7 +69,8 @@ def sum_regions(ids:np.ndarray, # (m,) id of each run
     at_face = np.bincount(region, edge, n) > 0
     key = np.sort(region[meets], axis=0).astype(np.int64)
     pairs = np.unique(key[0]*n + key[1])
-    return Regions(id_of, volume, at_face, np.stack(np.divmod(pairs, n), 1), region, start, length)
+    contacts = np.stack(np.divmod(pairs, n), 1)
+    return Regions(id_of, volume, at_face, contacts, region, start, length)
 
 # %% ../../nbs/03_volumes/03_regions.ipynb #f8b5bc3f
 def find_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background

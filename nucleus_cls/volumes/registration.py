@@ -65,5 +65,6 @@ def align(raw:np.ndarray, # crops, (T,Z,Y,X)
         if imaged is not None: imaged[k] = shift_crop(imaged[k], by)
         if segs is None: continue
         n = len(segs)//2 + offset
-        if 0 <= n < len(segs) and segs[n] is not None: segs[n] = shift_crop(np.asarray(segs[n]), by)
+        if 0 <= n < len(segs) and segs[n] is not None:
+            segs[n] = shift_crop(np.asarray(segs[n]), by)
     return raw, imaged, segs

@@ -116,7 +116,8 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
         raise ValueError(f'crops of {mask.shape} voxels show less than the network looks at, {tuple(least)} '
                          'voxels of this movie: cut larger ones, best with --size_um')
     shape = tuple(map(min, edges, mask.shape))
-    where:tuple = (..., *(slice(n//2 - s//2, n//2 - s//2 + s) for n, s in zip(mask.shape, shape)))
+    first = [n//2 - s//2 for n, s in zip(mask.shape, shape)]
+    where:tuple = (..., *(slice(a, a + s) for a, s in zip(first, shape)))
     def cut(vol):
         "Cut the box out of the last three axes."
         return None if vol is None else np.asarray(vol)[where]
@@ -132,7 +133,8 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
     if imaged is not None: raw = np.where(imaged, raw, raw.dtype.type(lo))
     at = find_middle(mask, step)
     kept = resample(raw, at, step, size, lo)
-    kept = np.clip(kept if raw.dtype.kind == 'f' else np.rint(kept), lo, hi).astype(raw.dtype)
+    if raw.dtype.kind != 'f': kept = np.rint(kept)
+    kept = np.clip(kept, lo, hi).astype(raw.dtype)
     def near(vol):
         "Resample ids or a mask, with a voxel more on each side."
         return None if vol is None else resample_nearest(np.asarray(vol), at, step, size + 2)
