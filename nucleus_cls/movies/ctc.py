@@ -237,6 +237,7 @@ def write_ctc(movie:Movie, # with a lineage
     for p, part in parts.items(): os.rename(part, p)
     return path
 
+# %% ../../nbs/05_movies/03_ctc.ipynb #60451df4
 def _write_frames(movie:Movie, images:Path, truth:Path) -> pd.DataFrame: # L, B, E, P
     "Write all images, markers and masks."
     lineage, segs = movie.lineage(), {t: list_ids(movie.seg(t)) for t in movie.seg_frames}

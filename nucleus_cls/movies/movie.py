@@ -78,16 +78,21 @@ class Movie:
 
     def lineage(self) -> Lineage:
         "Read the lineage, points tied to the seg; `FileNotFoundError` where there is none."
-        held = self.lineage_source
-        if held is None:
-            where = self.source or 'its folder'
-            raise FileNotFoundError(f'movie {self.name} has no lineage in {where}, such as '
-                                    'LineageGraph.json; give its place with lineage_file')
-        if isinstance(held, Lineage): return held
-        if isinstance(held, dict): return lineage_from_graph(held, source=self.name)
-        if callable(held): return held(self)
-        read = lineage_from_points if isinstance(held, Points) else open_lineage
-        return read(held, self.seg, self.seg_frames, self.voxel_size, self.lineage_offset)
+        return _read_lineage(self)
+
+# %% ../../nbs/05_movies/02_movie.ipynb #c0a4f898
+def _read_lineage(movie:Movie) -> Lineage:
+    "Read what a movie has for a lineage, whatever form it has."
+    held = movie.lineage_source
+    if held is None:
+        where = movie.source or 'its folder'
+        raise FileNotFoundError(f'movie {movie.name} has no lineage in {where}, such as LineageGraph.json; '
+                                'give its place with lineage_file')
+    if isinstance(held, Lineage): return held
+    if isinstance(held, dict): return lineage_from_graph(held, source=movie.name)
+    if callable(held): return held(movie)
+    read = lineage_from_points if isinstance(held, Points) else open_lineage
+    return read(held, movie.seg, movie.seg_frames, movie.voxel_size, movie.lineage_offset)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #b2c0ddc5
 def check_seg(seg:np.ndarray, # nucleus ids, (Z,Y,X)

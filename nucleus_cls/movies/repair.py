@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['switch', 'CleanSettings', 'separate_pieces', 'drop_small', 'fill_holes', 'take_grid', 'measure_background',
-           'find_hot_pixels', 'weigh_tiles', 'flatten_background', 'find_inner_box', 'CleanMovie', 'average_images',
-           'clean_movie', 'describe_movie', 'open_again']
+           'find_hot_pixels', 'weigh_tiles', 'flatten_background', 'find_inner_box', 'find_always_imaged', 'CleanMovie',
+           'average_images', 'clean_movie', 'describe_movie', 'open_again']
 
 # %% ../../nbs/05_movies/07_repair.ipynb #98f0e4e1
 import json
@@ -165,6 +165,17 @@ def find_inner_box(seen:np.ndarray, # bool, (Z,Y,X): imaged in every frame
             raise ValueError('crop_wedge would leave less than a quarter of an edge: registration moved the '
                              'frames too far apart')
 
+# %% ../../nbs/05_movies/07_repair.ipynb #a81fa783
+def find_always_imaged(movie:Movie) -> np.ndarray: # bool, (Z,Y,X)
+    "Mark the voxels that were imaged in every frame."
+    seen = None
+    for t in progress(movie.image_frames, f'{movie.name}: looking for the wedge', 'frame'):
+        image = movie.image(t)
+        here = find_imaged(image)
+        if seen is None: seen = np.ones(image.shape, bool)
+        if here is not None: seen &= here
+    return seen
+
 # %% ../../nbs/05_movies/07_repair.ipynb #2c4d6847
 class CleanMovie(Movie):
     "A movie that is repaired while it is read; `clean_movie` makes one."
@@ -181,7 +192,7 @@ class CleanMovie(Movie):
         self.image_frames = sorted([*movie.image_frames, *self.bridged])
         stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])).data)
         self.stamp = fingerprint([stamp, self.cleaning])
-        if s.crop_wedge: self.box = find_inner_box(self._seen())
+        if s.crop_wedge: self.box = find_inner_box(find_always_imaged(movie))
 
     @property
     def cleaning(self) -> dict: # for the metadata of samples; empty: nothing was repaired
@@ -190,15 +201,6 @@ class CleanMovie(Movie):
         if self.bridged: done['bridged_frames'] = self.bridged
         if self.box: done['box'] = [[s.start, s.stop] for s in self.box]
         return done
-
-    def _seen(self) -> np.ndarray:
-        "Mark the voxels that were imaged in every frame."
-        seen = None
-        for t in progress(self.base.image_frames, f'{self.name}: looking for the wedge', 'frame'):
-            here = find_imaged(image := self.base.image(t))
-            if seen is None: seen = np.ones(image.shape, bool)
-            if here is not None: seen &= here
-        return seen
 
     def image(self, t) -> np.ndarray:
         "Read and repair the raw intensity of frame `t`."

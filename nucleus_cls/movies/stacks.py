@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DESCRIPTION_KEYS', 'FILE_NAMES', 'SERIES', 'STACK', 'match_files', 'read_volume', 'ArrayStack', 'HdfFile',
-           'open_file', 'open_stack', 'find_beside', 'read_description', 'find_series', 'open_series', 'find_file']
+           'open_stack', 'find_beside', 'open_file', 'read_description', 'find_series', 'open_series', 'find_file']
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #b4db199d
 import difflib
@@ -122,6 +122,22 @@ class HdfFile:
         raise ValueError(f'{self.path}: name the array of the {what} with {what}; found {held}')
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3718d845
+def open_stack(path:str|Path, # .tif, .npy or .npz
+               axes:str=None, channel:int|str|None=None, # as for `open_movie`
+              ) -> ArrayStack|TiffStack:
+    "Open a TIFF or .npy as a stack; axes that name channels fit a file without them, too."
+    if Path(path).suffix.lower() in ('.npy', '.npz'):
+        return ArrayStack(load_array(path), axes, path, channel)
+    try: return TiffStack(path, axes, channel)
+    except ValueError:
+        if not axes or 'C' not in axes.upper(): raise
+        return TiffStack(path, axes.upper().replace('C', ''), channel)
+
+def find_beside(path:str|Path, other:str|Path) -> Path:
+    "Find a file by its path, or beside another file."
+    return Path(other) if Path(other).is_file() else Path(path).parent/other
+
+# %% ../../nbs/05_movies/05_stacks.ipynb #08383d47
 def open_file(path:str|Path, # file that `find_file` sees
               name:str, # of the movie
               options:dict, # what `open_movie` was told
@@ -157,21 +173,6 @@ def _npz_stacks(path:Path, options:dict) -> list: # images and segs, as `_by_fra
     keys, axes = ((images, options.get('channel')), (segs, None)), options.get('axes')
     return [_by_frame(ArrayStack(load_array(path, key), axes, f'{path}, {key}', channel))
             for key, channel in keys]
-
-def open_stack(path:str|Path, # .tif, .npy or .npz
-               axes:str=None, channel:int|str|None=None, # as for `open_movie`
-              ) -> ArrayStack|TiffStack:
-    "Open a TIFF or .npy as a stack; axes that name channels fit a file without them, too."
-    if Path(path).suffix.lower() in ('.npy', '.npz'):
-        return ArrayStack(load_array(path), axes, path, channel)
-    try: return TiffStack(path, axes, channel)
-    except ValueError:
-        if not axes or 'C' not in axes.upper(): raise
-        return TiffStack(path, axes.upper().replace('C', ''), channel)
-
-def find_beside(path:str|Path, other:str|Path) -> Path:
-    "Find a file by its path, or beside another file."
-    return Path(other) if Path(other).is_file() else Path(path).parent/other
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #b8336fcf
 def _hdf_stacks(path, options:dict) -> list: # images and segs: frame → (stack, frame in it)

@@ -171,6 +171,17 @@ def _parsed(xml:str):
     except Exception as e:
         raise ValueError(f'its OME metadata cannot be read ({describe_error(e)})') from e
 
+# %% ../../nbs/05_movies/01_tiff.ipynb #b2992db6
+@contextmanager
+def _explain_errors(path:Path):
+    "Turn whatever a damaged file makes the library raise or log into one line that names it."
+    with _collect_complaints() as heard:
+        try: yield
+        except BROKEN as e:
+            text = describe_error(e).removeprefix(f'{path.name}: ')
+            raise ValueError(f'{path}: {text}') from e
+    if heard: raise ValueError(f'{path}: damaged TIFF, perhaps cut short ({heard[0]})')
+
 # %% ../../nbs/05_movies/01_tiff.ipynb #d23b63de
 class TiffStack:
     "A TIFF of several frames or channels, read frame by frame."
@@ -183,7 +194,7 @@ class TiffStack:
         self.path, self.lock = Path(path), threading.Lock()
         self.whole:np.ndarray = None        # the file as one array, where it can be had so
         if not self.path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-        with self._explain_errors():
+        with _explain_errors(self.path):
             self.tif = tifffile.TiffFile(self.path, _multifile=False)
             if self.tif.is_ome: _parsed(self.tif.ome_metadata)
             series = self.tif.series[0]
@@ -199,19 +210,9 @@ class TiffStack:
             if series.dataoffset is not None:
                 self.whole = np.memmap(self.path, stored, 'r', series.dataoffset, series.shape)
 
-    @contextmanager
-    def _explain_errors(self):
-        "Turn whatever a damaged file makes the library raise or log into one line that names it."
-        with _collect_complaints() as heard:
-            try: yield
-            except BROKEN as e:
-                text = describe_error(e).removeprefix(f'{self.path.name}: ')
-                raise ValueError(f'{self.path}: {text}') from e
-        if heard: raise ValueError(f'{self.path}: damaged TIFF, perhaps cut short ({heard[0]})')
-
     def volume(self, t:int=0) -> np.ndarray: # (Z,Y,X)
         "Read one frame."
-        with self.lock, self._explain_errors():
+        with self.lock, _explain_errors(self.path):
             if self.whole is not None:
                 return take_volume(self.whole, self.axes, t, self.channel).astype(self.dtype)
             series = self.tif.series[0]
