@@ -16,7 +16,7 @@ import torch
 
 from nucleus_cls.core import atomic_path
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.transforms.tensors import CHANNELS, fit_shape, from_cache

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.training.config import load_config
+from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.core import write_json
-from nucleus_cls.training.splits import target_states
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.models.pretrained import from_pretrained
-from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.pretrained import from_pretrained
+from nucleus_cls.training.config import load_config
+from nucleus_cls.training.splits import target_states
 from nucleus_cls.training.train import train
 
 EVENTS = ('mitotic', 'new_daughter')
@@ -53,7 +53,7 @@ def choose(samples, target, names, n, seed):
 def precisions(run, samples, target):
     "Score every nucleus: average precision of each event."
     from sklearn.metrics import average_precision_score
-    probs, _ = sample_probs(run, samples)
+    probs, _ = predict_probs(run, samples)
     known = target != ''
     return {s: float(average_precision_score(target[known] == s, probs[known][:, list(run.states).index(s)]))
             for s in EVENTS}

@@ -28,12 +28,12 @@ import torch
 
 from extraction import Large, read_once, write_compressed
 from nucleus_cls.core import STATES, write_json
-from nucleus_cls.models.registry import build_model, tensor_channels
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.whole_movie import predict_movie, stream_movie
-from nucleus_cls.transforms.tensors import Preprocess
-from nucleus_cls.models.run import load_run, save_weights
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.transforms.tensors import Preprocess
+from nucleus_cls.models.registry import build_model, tensor_channels
+from nucleus_cls.models.run import load_run, save_weights
+from nucleus_cls.prediction.whole_movie import predict_movie, stream_movie
 
 SHOWN = 20   # frames of the shorter movie
 LENGTHS = 20, 60, 200   # frames, where memory alone is measured

@@ -20,7 +20,7 @@ STATES = ('mitotic', 'new_daughter', 'stable', 'death')
 def make_store(job):
     "Simulate one movie in memory and extract its samples."
     from nucleus_cls.samples.extract import extract_movie
-    from nucleus_cls.movies.movie import open_movie
+    from nucleus_cls.movies.open import open_movie
     from nucleus_cls.simulation.randomise import random_movie
     from nucleus_cls.simulation.movies import simulate_movie
     world, seed, k, folder = job

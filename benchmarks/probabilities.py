@@ -19,7 +19,7 @@ from nucleus_cls.models.run import load_run, soften, turn, VIEWS
 from nucleus_cls.training.metrics import scores, scoring_sets
 from nucleus_cls.prediction.predictions import try_tensor
 from nucleus_cls.evaluation.calibration import adapt_prior, estimate_prior, reweigh
-from nucleus_cls.evaluation.evaluate import choose_movies, seen_movies
+from nucleus_cls.evaluation.evaluate import choose_movies, find_seen_movies
 
 
 def tensors(run, samples):
@@ -66,7 +66,7 @@ def main():
     p.add_argument('--thin', type=int, default=1, help='predict every Nth stable nucleus only')
     a = p.parse_args()
     run, samples = load_run(a.run), choose_movies(open_samples(a.samples), a.movies)
-    if seen := seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good')
+    if seen := find_seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good')
     table = samples.table.reset_index(drop=True)
     rows, true = scoring_sets(table, samples.complete)['every_nucleus']
     keep = np.sort(np.r_[np.flatnonzero(true != 'stable'), np.flatnonzero(true == 'stable')[::a.thin]])

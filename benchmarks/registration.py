@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.core import STATES, atomic_path, write_text
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.metrics import scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import to_tensor
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.models.pretrained import open_run
-from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import to_tensor
+from nucleus_cls.models.pretrained import open_run
+from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.training.metrics import scores, scoring_sets
 from nucleus_cls.training.train import train
 
 HERE, WAYS = Path(__file__).with_suffix(''), ('none', 'crop')
@@ -45,7 +45,7 @@ def likeness(samples, prep, n=60):
 def judge(run, samples):
     "Scores on every nucleus."
     rows, true = scoring_sets(samples.table, samples.complete)['every_nucleus']
-    s = scores(true, sample_probs(run, samples)[0][rows], run.states)
+    s = scores(true, predict_probs(run, samples)[0][rows], run.states)
     states = {k: v for k, v in s['per_state'].items() if v}
     return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **{f'f1 {k}': states[k]['f1'] for k in STATES if k in states},
                 mean_ap=float(np.mean([v['average_precision'] or 0 for v in states.values()])))

@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
+from nucleus_cls.core import read_json, write_json
+from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import fit_shape, from_cache
 from nucleus_cls.transforms.cache import load_cache
 from nucleus_cls.training.config import load_config
-from nucleus_cls.core import read_json, write_json
 from nucleus_cls.training.splits import target_states
-from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.training.metrics import scores
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import fit_shape, from_cache
-from nucleus_cls.samples.samples import open_samples
-from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.training.train import train
 
 CHANGES = {

@@ -16,19 +16,19 @@ from pathlib import Path
 import pandas as pd
 
 from nucleus_cls.training import train as training
-from nucleus_cls.evaluation.benchmark import benchmark, hold_out
-from nucleus_cls.training.config import TrainConfig, load_config
 from nucleus_cls.core import atomic_path, progress, read_json, write_json, write_text
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.metrics import scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.models.run import load_run, load_weights, save_weights
-from nucleus_cls.samples.samples import open_samples
-from nucleus_cls.evaluation.scoreboard import to_markdown
 from nucleus_cls.simulation.movies import simulate
-from nucleus_cls.lineage.states import state_counts
-from nucleus_cls.evaluation.timing import read_history, time_to_reach
+from nucleus_cls.lineage.states import count_states
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.run import load_run, load_weights, save_weights
+from nucleus_cls.training.config import TrainConfig, load_config
+from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.prediction.predictions import predict_probs
+from nucleus_cls.evaluation.timing import find_time_to_reach, read_history
+from nucleus_cls.evaluation.scoreboard import to_markdown
+from nucleus_cls.evaluation.benchmark import benchmark, hold_out
 
 HERE, BASELINE = Path(__file__).with_suffix(''), '4ncnn'
 
@@ -54,7 +54,7 @@ def score_epochs(folder, samples, goal):
         if max(found.values(), default=0) >= goal: break
         if path.stem in found: continue
         load_weights(run.model, path)
-        found[path.stem] = scores(true, sample_probs(run, clear)[0], run.states)['macro_f1']
+        found[path.stem] = scores(true, predict_probs(run, clear)[0], run.states)['macro_f1']
         write_json(done, found)
     return found
 
@@ -71,7 +71,7 @@ def reach(results, samples, out):
         folder = out/row['folder']
         history, found = read_history(folder), score_epochs(folder, samples, goal)
         history['held_out'] = [found.get(f'{k:03}') for k in history['epoch']]
-        clocks = [time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
+        clocks = [find_time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
         history.to_csv(folder/'epochs'/'history.csv', index=False)
         lines.append(f'{BASELINE}, seed {row["seed"]}: ' + (f'never reaches it; best {history["held_out"].max():.3f}.'
             if clocks[0] is None else
@@ -92,7 +92,7 @@ def measure(preset, args):
     with every_epoch(BASELINE):
         table = benchmark(samples, folder/'benchmark', recipes, seeds=args.seeds, reference=args.reference, val=val)
     results, (known, new) = pd.read_csv(folder/'benchmark'/'results.csv'), hold_out(samples, val)
-    counts = [f'{what}: ' + ', '.join(f'{n:,} {s}' for s, n in state_counts(part.table).drop('near_event').items())
+    counts = [f'{what}: ' + ', '.join(f'{n:,} {s}' for s, n in count_states(part.table).drop('near_event').items())
               for what, part in (('trained on', known), ('held out', new))]
     lines = [*counts, *(reach(results, new, folder/'benchmark')), *table.attrs['failed']]
     return table, f'## {preset}\n\n{to_markdown(table)}\n' + '\n'.join(f'- {line}' for line in lines) + '\n'

@@ -32,14 +32,14 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from nucleus_cls.training import epoch as steps
-from nucleus_cls.transforms.augment import AUGMENT_PRESETS
-from nucleus_cls.training.config import TrainConfig
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.prepare import prepare
-from nucleus_cls.models.registry import build_model
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import fit_shape
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import fit_shape
+from nucleus_cls.transforms.augment import AUGMENT_PRESETS
+from nucleus_cls.models.registry import build_model
+from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.training.prepare import prepare
 from nucleus_cls.training.train import use_all_cores
 
 N, OLD_BATCH = 536, 16

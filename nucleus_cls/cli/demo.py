@@ -28,7 +28,7 @@ def show_all(out:Path, n_movies:int, n_frames:int, preset:str, num_epochs:int, s
     from nucleus_cls.training.config import TrainConfig
     from nucleus_cls.evaluation.evaluate import evaluate, finish_run
     from nucleus_cls.samples.extract import extract_movie
-    from nucleus_cls.movies.movie import open_movie
+    from nucleus_cls.movies.open import open_movie
     from nucleus_cls.prediction.whole_movie import predict_movie
     from nucleus_cls.prediction.inputs import predict_volumes
     from nucleus_cls.report.report import build_report

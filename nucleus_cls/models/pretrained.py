@@ -61,7 +61,7 @@ def model_card(run:Run) -> str: # Markdown
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #5ca0c38d
 def event_ranks(table, # one row a nucleus: frame, nucleus_id, p_<state>, as `predict_movie` makes them
-                truth, # one row a nucleus: frame, nucleus_id, state, as `state_table` makes them
+                truth, # one row a nucleus: frame, nucleus_id, state, as `assign_states` makes them
                ): # pandas DataFrame, one row an event that occurs: n, ranks, average precision, called, right
     "Tell where the true events stand among all nuclei, ordered by the probability of their state."
     import pandas as pd

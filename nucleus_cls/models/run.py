@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..core import STATES, atomic_path, read_json
-from ..files import plainly
+from ..files import explain_errors
 from .registry import build_model, pick_device
 from ..transforms.tensors import Preprocess
 
@@ -119,7 +119,7 @@ def check_run(path, # config.json of a run
     if lacking: raise ValueError(f'{path}: not of a training run: {", ".join(sorted(lacking))} missing')
     version = config['format_version']
     if version != FORMAT: raise ValueError(f'{path}: format {version}, not {FORMAT}: update this package')
-    with plainly(path):
+    with explain_errors(path):
         states, shift = config['states'], np.array(config['logit_adjust'], float)
         if not set(states) <= set(STATES) or shift.shape != (len(states),) or not np.isfinite(shift).all():
             raise ValueError(f'its states {str(states)[:60]} and logit_adjust do not go together')
@@ -141,7 +141,7 @@ def load_run(folder, # a run folder
     if not folder.is_dir(): raise FileNotFoundError(f'{folder}: no such run folder; nucleus_train makes one')
     path, weights = folder/'config.json', folder/'best_model.safetensors'
     config = check_run(path)
-    with plainly(path):
+    with explain_errors(path):
         with torch.device('meta'): planned = build_model(**config['model_settings']).state_dict().values()
         most = max(2**22, weights.stat().st_size if weights.is_file() else 0)
         if sum(w.numel() for w in planned) > most: raise ValueError('describes more weights than there are')

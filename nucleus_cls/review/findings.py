@@ -17,12 +17,12 @@ import pandas as pd
 from scipy import fft
 from scipy.stats import theilslopes
 
-from ..movies.repair import hot_pixels, level, sparse
 from ..core import node_name, progress
-from ..volumes.crops import NUCLEUS_COLUMNS, nuclei_table, scan_nuclei
-from ..samples.extract import read_ahead
+from ..workers import read_ahead
 from ..lineage.graph import Finding
-from ..volumes.regions import find_regions, holes, pieces_of_ids, touching
+from ..volumes.crops import NUCLEUS_COLUMNS, scan_nuclei, tabulate_nuclei
+from ..volumes.regions import count_pieces, find_holes, find_regions, find_touching
+from ..movies.repair import find_hot_pixels, measure_background, take_grid
 
 # %% ../../nbs/14_review/02_findings.ipynb #37d9de81
 #: Kind of finding → (level: mend, look or know; what to do about it).
@@ -83,14 +83,14 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
                   seg=None, # nucleus ids, (Z,Y,X); None: not known
                  ) -> dict: # a row of the table of frames
     "Measure one image."
-    grid, top = sparse(image), image.max()
-    inside = np.zeros(grid.shape, bool) if seg is None else sparse(seg) > 0
-    back, noise = level(grid[~inside & (grid > 0)])
+    grid, top = take_grid(image), image.max()
+    inside = np.zeros(grid.shape, bool) if seg is None else take_grid(seg) > 0
+    back, noise = measure_background(grid[~inside & (grid > 0)])
     bright = grid[inside] if inside.any() else grid[grid >= np.percentile(grid, 99)]
     full = np.count_nonzero(image == top) if image.dtype.kind in 'ui' and top in CEILINGS else 0
     area = float(inside.mean()*image.size) if inside.any() else .1*image.size
     return {'background': back, 'noise': noise, 'contrast': float(np.median(bright)) - back,
-            'saturated': full/area, 'hot': len(hot_pixels(image)[0]), 'empty': bool(image.min() == top),
+            'saturated': full/area, 'hot': len(find_hot_pixels(image)[0]), 'empty': bool(image.min() == top),
             'checksum': zlib.crc32(np.ascontiguousarray(grid))}
 
 # %% ../../nbs/14_review/02_findings.ipynb #5c1209d2
@@ -104,10 +104,10 @@ def measure_seg(seg, # nucleus ids, (Z,Y,X)
     real = np.array(seg.shape) > 1                          # a plane has no border in depth
     cut = ((rows[:, 5:8] == 0) | (rows[:, 8:11] == seg.shape)) & real
     rows[:, 11] = cut.any(1)
-    ids, n, stray = pieces_of_ids(found)
-    around = holes(found)[1]
+    ids, n, stray = count_pieces(found)
+    around = find_holes(found)[1]
     n_holes = np.bincount(np.searchsorted(ids, around), minlength=len(ids))
-    return np.column_stack([rows, n, stray, n_holes, np.isin(ids, touching(found))])
+    return np.column_stack([rows, n, stray, n_holes, np.isin(ids, find_touching(found))])
 
 # %% ../../nbs/14_review/02_findings.ipynb #d3710bab
 def projections(image, # raw intensity, (Z,Y,X)
@@ -188,7 +188,7 @@ def _frames(rows:list) -> pd.DataFrame:
 def _nuclei(parts:list) -> pd.DataFrame:
     "Make the table of nuclei, with the types of a table of nuclei."
     rows = np.concatenate([np.empty((0, len(NUCLEI) + 1)), *parts])
-    table, more = nuclei_table(rows[:, :12]), NUCLEI[12:]
+    table, more = tabulate_nuclei(rows[:, :12]), NUCLEI[12:]
     return pd.concat([table, pd.DataFrame(rows[:, 12:], columns=[*more, 'frame']).astype(int)], axis=1)
 
 # %% ../../nbs/14_review/02_findings.ipynb #5abe822d

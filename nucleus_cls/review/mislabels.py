@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..training.splits import choose_states, lineage_groups, target_states
 from ..training.folds import folds
-from ..prediction.predictions import sample_probs
+from ..prediction.predictions import predict_probs
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #3c60e438
 def confident_states(given:np.ndarray, # number of the given state, (N,), 0…K-1
@@ -64,6 +64,6 @@ def out_of_fold(samples, # Samples
         folder = Path(output_dir)/f'fold_{n}'
         run = train(samples, folder, replace(config, val=held), resume=(folder/'last.pt').exists())
         mine = np.flatnonzero(np.isin(table['movie'].to_numpy(object), held) | np.isin(trees, held))
-        p = pd.DataFrame(sample_probs(run, samples.select(table.index[mine]))[0], columns=list(run.states))
+        p = pd.DataFrame(predict_probs(run, samples.select(table.index[mine]))[0], columns=list(run.states))
         probs[mine] = p.reindex(columns=list(states)).fillna(0.).where(p.notna().all(axis=1), np.nan)
     return target, probs, states

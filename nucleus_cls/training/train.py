@@ -18,14 +18,15 @@ import pandas as pd
 import torch
 
 from .. import core
-from .config import TrainConfig
-from .prepare import corrected, describe_run, prepare
-from .metrics import scores
-from ..models.registry import build_model
+from ..samples.corrections import correct_samples
 from ..transforms.tensors import fit_shape, from_cache
-from .distributed import Team, find_team, share
+from ..models.registry import build_model
 from ..models.run import Run, load_run, save_weights
 from ..models.finetune import start_weights
+from .config import TrainConfig
+from .metrics import scores
+from .prepare import describe_run, prepare
+from .distributed import Team, find_team, share
 from .epoch import batch_ends, make_optimizer, train_epoch
 
 # %% ../../nbs/09_training/11_train.ipynb #2a6dc32e
@@ -127,7 +128,7 @@ def train(samples, # Samples, as `open_samples` gives them
          ) -> Run: # with the best weights
     "Train a network; `ValueError` for samples, settings or a folder that cannot be used."
     config, folder = config or TrainConfig(), Path(output_dir)
-    data_hash = (samples := corrected(samples, config.corrections)).data_hash
+    data_hash = (samples := correct_samples(samples, config.corrections)).data_hash
     use_all_cores()
     team = find_team(config.device)
     progress, last = progress and team.rank == 0, load_last(folder, config, data_hash, resume)
