@@ -22,7 +22,7 @@ from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.transforms.tensors import CHANNELS, fit_shape, from_cache
 from nucleus_cls.models.baselines import BASIC_CHANNELS
 from nucleus_cls.models.registry import build_model, count_parameters
-from nucleus_cls.models.run import prior_shift
+from nucleus_cls.models.run import compute_prior_shift
 from nucleus_cls.training.config import load_config
 from nucleus_cls.training.metrics import scores
 from nucleus_cls.training.prepare import prepare
@@ -68,7 +68,7 @@ def judge(model, m, prior, movies, known=True):
         xb = torch.from_numpy(fit_shape(from_cache(*m.cache.batch(some), m.prep.channels), m.prep.tensor_size))
         out.append(model((xb if known else xb[:, :len(BASIC_CHANNELS)]).contiguous(memory_format=LAST)))
     natural = [(m.y == k).sum() for k in range(len(m.states))]
-    probs = (torch.cat(out).double() + torch.tensor(prior_shift(natural, m.shares, prior))).softmax(1).numpy()
+    probs = (torch.cat(out).double() + torch.tensor(compute_prior_shift(natural, m.shares, prior))).softmax(1).numpy()
     row = {}
     for movie in ('', *sorted(set(movies))):
         here = (movies == movie) | (movie == '')

@@ -22,8 +22,9 @@ from nucleus_cls.core import STATES, atomic_path, write_text
 from nucleus_cls.simulation.movies import simulate_movie, write_movie
 from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.run import pick_states
 from nucleus_cls.models.pretrained import open_run
-from nucleus_cls.training.metrics import predicted_states, scores, scoring_sets
+from nucleus_cls.training.metrics import scores, scoring_sets
 from nucleus_cls.prediction.predictions import Predictions
 from nucleus_cls.prediction.links import describe_links, link_movie, score_links
 from nucleus_cls.prediction.decode import compute_missing_prior, decode
@@ -65,7 +66,7 @@ def score(parts, which, states):
     complete = {m: c for p in parts for m, c in p['complete'].items()}
     rows, true = scoring_sets(table, complete)['every_nucleus']
     probs = np.concatenate([p[which] for p in parts])
-    s, pred = scores(true, probs[rows], states), predicted_states(probs, states)
+    s, pred = scores(true, probs[rows], states), pick_states(probs, states)
     events = [score_events(table, rows, true, pred[rows], n)['macro_f1'] for n in (0, 1)]
     per_state = {f'f1 {state}': s['per_state'][state] and s['per_state'][state]['f1'] for state in STATES}
     return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **per_state, events_exact=events[0], events_1_frame=events[1])

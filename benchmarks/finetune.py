@@ -20,7 +20,7 @@ from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.models.pretrained import from_pretrained
+from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.training.config import load_config
 from nucleus_cls.training.splits import target_states
 from nucleus_cls.training.train import train
@@ -75,7 +75,7 @@ def main():
     test = samples.table['movie'].isin(names[3:]).to_numpy(copy=True)
     stable = np.flatnonzero(test & (target == 'stable'))
     test[np.random.default_rng(0).permutation(stable)[500:]] = False
-    pretrained = from_pretrained()
+    pretrained = open_run('pretrained')
     found = [dict(n=0, start='pretrained', seed=0, **precisions(pretrained, samples.select(test), target[test]))]
     for n in map(int, args.sizes.split(',')):
         for seed in range(args.seeds):

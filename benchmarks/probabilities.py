@@ -15,7 +15,7 @@ import torch
 
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.transforms.tensors import known_segs
-from nucleus_cls.models.run import load_run, soften, turn, VIEWS
+from nucleus_cls.models.run import load_run, apply_temperature, apply_view, VIEWS
 from nucleus_cls.training.metrics import scores, scoring_sets
 from nucleus_cls.prediction.predictions import try_tensor
 from nucleus_cls.evaluation.calibration import adapt_prior, estimate_prior, reweigh
@@ -36,9 +36,9 @@ def views(run, xs, n):
     total, seconds, found = 0., 0., {}
     for k, view in enumerate(VIEWS[:n], 1):
         start = time.perf_counter()
-        total = total + bare.probs(turn(xs, view))
+        total = total + bare.probs(apply_view(xs, view))
         seconds += time.perf_counter() - start
-        if k & (k - 1) == 0: found[k] = soften(total/k, calibration['temperature']), len(xs)/seconds
+        if k & (k - 1) == 0: found[k] = apply_temperature(total/k, calibration['temperature']), len(xs)/seconds
     return found
 
 
@@ -85,7 +85,7 @@ def main():
     show(f'Views averaged ({len(true)} nuclei)', ['views', 'nuclei/s', *score], rows_tta)
 
     after = np.repeat(found[1][0], times, 0)
-    plain = soften(after, 1/calibration['temperature'])
+    plain = apply_temperature(after, 1/calibration['temperature'])
     kept = after.max(1) >= calibration['threshold']
     right = np.array(states, object)[after.argmax(1)] == true
     show('Temperature', ['probabilities', *score], [line('before', true, plain, states),

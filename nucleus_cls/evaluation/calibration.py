@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from ..plot.charts import CURVES, Picture, use_theme
-from ..models.run import soften
-from ..training.metrics import calibration_error, predicted_states
+from ..models.run import apply_temperature, pick_states
+from ..training.metrics import calibration_error
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #c0f1f466
 def fit_temperature(probs:np.ndarray, # probabilities, (N,K); rows of NaN are left out
@@ -25,7 +25,7 @@ def fit_temperature(probs:np.ndarray, # probabilities, (N,K); rows of NaN are le
     use = (column >= 0) & np.isfinite(probs).all(1)
     if not use.any(): return 1.
     p, at = np.asarray(probs, np.float64)[use], column[use]
-    log_loss = lambda t: -np.log(np.maximum(soften(p, np.exp(t))[np.arange(len(p)), at], 1e-30)).mean()
+    log_loss = lambda t: -np.log(np.maximum(apply_temperature(p, np.exp(t))[np.arange(len(p)), at], 1e-30)).mean()
     return float(np.exp(minimize_scalar(log_loss, bounds=np.log([.2, 5]), method='bounded').x))
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #20844cbe
@@ -111,10 +111,10 @@ def fit_calibration(probs:np.ndarray, # probabilities before calibration, (N,K)
     true, units = np.asarray(true, object), movies if units is None else units
     temperature = fit_temperature(probs, true, states)
     cross = fit_cross_temperatures(probs, true, states, units)
-    after = soften(probs, temperature if cross is None else cross[:, None])
-    right = predicted_states(probs, states) == true
+    after = apply_temperature(probs, temperature if cross is None else cross[:, None])
+    right = pick_states(probs, states) == true
     ece = lambda p: calibration_error(np.nan_to_num(p).max(1), right)
-    prior = np.nanmean(soften(probs, temperature), axis=0).tolist()
+    prior = np.nanmean(apply_temperature(probs, temperature), axis=0).tolist()
     return dict(temperature=temperature, prior=prior, **choose_threshold(compute_coverage(after.max(1), right)),
                 ece_before=ece(probs), ece=ece(after), cross_fitted=cross is not None,
                 state_ece=measure_state_errors(after, true, states), n=len(true), n_units=len(set(units)),

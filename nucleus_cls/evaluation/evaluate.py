@@ -18,10 +18,10 @@ import pandas as pd
 from ..core import STATES, atomic_path, environment, plain, write_json, write_text
 from ..samples.samples import open_samples
 from ..samples.corrections import correct_samples
-from ..models.run import soften
+from ..models.run import apply_temperature, pick_states
 from ..training.config import TrainConfig
 from ..training.splits import choose_states, lineage_groups, split_samples, target_states
-from ..training.metrics import confusion, predicted_states, report_text, score_sets, scoring_sets
+from ..training.metrics import confusion, report_text, score_sets, scoring_sets
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
@@ -37,7 +37,7 @@ def describe_scores(run, # trained run
                     probs:np.ndarray, # their probabilities, (N,K)
                    ) -> dict: # content of metrics.json
     "Collect everything that is said about a set of predictions."
-    table, pred = samples.table, predicted_states(probs, run.states)
+    table, pred = samples.table, pick_states(probs, run.states)
     units, over = choose_units(table)
     every, widest = sets['every_nucleus'], sets['every_nucleus'] or sets['balanced']
     spans = {k: s and compute_intervals(s[1], probs[s[0]], run.states, units[s[0]]) for k, s in sets.items()}
@@ -118,7 +118,7 @@ def write_scores(folder, # where to; made if need be
                 ):
     "Write metrics.json, classification_report.txt, confusion_matrix.png, reliability.png and strata.png."
     from nucleus_cls.plot.charts import save_figure
-    folder, pred = Path(folder), predicted_states(probs, states)
+    folder, pred = Path(folder), pick_states(probs, states)
     write_json(folder/'metrics.json', metrics)
     write_text(folder/'classification_report.txt', report_text({name: metrics[name] for name in sets},
                                                                metrics['intervals']))
@@ -187,7 +187,7 @@ def calibrate_run(run, # trained run, its config.json is rewritten
         if cross is None: cross = np.full(len(probs), calibration['temperature'])
     run.config['calibration'] = plain(calibration)
     write_json(run.folder/'config.json', run.config)
-    return probs if cross is None else soften(probs, cross[:, None])
+    return probs if cross is None else apply_temperature(probs, cross[:, None])
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #d2b98976
 def finish_run(run, # trained run
@@ -201,7 +201,7 @@ def finish_run(run, # trained run
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)
     cross = calibrate_run(run, held_out, sets, before)
     calibration = run.config['calibration']
-    probs = soften(before, calibration['temperature']) if calibration else before
+    probs = apply_temperature(before, calibration['temperature']) if calibration else before
     metrics = describe_scores(run, held_out, sets, probs)
     metrics |= dict(split=run.config['split'], calibration=calibration)
     if calibration: metrics['calibrated_on'] = calibration['fitted_on']

@@ -9,8 +9,8 @@ __all__ = ['choose_units', 'compute_average_precisions', 'score_draws', 'compute
 import numpy as np
 
 from ..core import STATES
+from ..models.run import pick_states
 from ..training.splits import lineage_groups
-from ..training.metrics import predicted_states
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #9d0318a4
 def choose_units(table, # one row a sample: movie, root
@@ -65,7 +65,7 @@ def compute_intervals(true, # (N,) true states, each one of STATES
                       seed:int=0, # of the draws
                      ) -> dict|None: # level, n_units, n_draws and [low, high] of each score; None: one unit only
     "Compute bootstrap intervals of all scores."
-    true, pred, probs = np.asarray(true, object), predicted_states(probs, states), np.asarray(probs, float)
+    true, pred, probs = np.asarray(true, object), pick_states(probs, states), np.asarray(probs, float)
     names, unit = np.unique(np.asarray(units).astype(str), return_inverse=True)
     if len(true) != len(pred) or len(unit) != len(pred): raise ValueError(
         f'{len(true)} true states and {len(unit)} units, but probabilities of {len(pred)} nuclei')

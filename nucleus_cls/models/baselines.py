@@ -22,9 +22,10 @@ def pick_channels(x:torch.Tensor, # (B,C,Z,Y,X): all channels (7), those of BASI
     "Take from a tensor the channels a network sees; `ValueError` if their number fits nothing."
     n = x.shape[1] if x.ndim == 5 else None
     if n == len(channels): return x
-    if n not in (len(BASIC_CHANNELS), len(CHANNELS)):
+    basic, every = len(BASIC_CHANNELS), len(CHANNELS)
+    if n not in (basic, every):
         raise ValueError(f'input of shape {tuple(x.shape)}: expected (B,C,Z,Y,X), channels '
-                         f'{", ".join(CHANNELS)}, the first {len(BASIC_CHANNELS)}, or just {", ".join(channels)}')
+                         f'{", ".join(CHANNELS)}, the first {basic}, or just {", ".join(channels)}')
     known = x[:, [i for i in map(CHANNELS.index, channels) if i < n]]
     missing = len(channels) - known.shape[1]
     return F.pad(known, (0,)*6 + (0, missing)) if missing else known

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import STATES
-from ..training.metrics import predicted_states
+from ..models.run import pick_states
 from .predictions import Predictions
 
 # %% ../../nbs/10_prediction/04_decode.ipynb #9e685ac7
@@ -157,7 +157,7 @@ def decode(predictions:Predictions, # of one movie, the network's
     probs[unseen] = np.nan
     names = np.array([f'{t:03d}_{i:03d}' for t, i in zip(table['frame'], table['nucleus_id'])], object)
     table['network_state'], table['parent'] = table['state'], np.where(parent < 0, '', names[parent])
-    table['state'] = predicted_states(probs, states)
+    table['state'] = pick_states(probs, states)
     table['confidence'] = np.where(table['state'] == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
     return Predictions(table, states)

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ..core import STATES, atomic_path
-from ..files import open_table, explain_errors
+from ..files import explain_errors, open_table
 from ..volumes.voxels import check_space
 from ..samples.samples import open_samples
 from ..transforms.tensors import UnusableCrop, known_segs, to_tensor
-from ..training.metrics import predicted_states
+from ..models.run import pick_states
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #bc0bfa1d
 @dataclass(repr=False)
@@ -52,7 +52,7 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
             ) -> Predictions:
     "Put rows and probabilities together, in order of movie, frame and id."
     probs = np.asarray(probs, np.float64)
-    rows, state = rows.reset_index(drop=True), predicted_states(probs, states)
+    rows, state = rows.reset_index(drop=True), pick_states(probs, states)
     known = lambda c, empty: rows[c] if c in rows else pd.Series(empty, range(len(probs)), dtype=object)
     table = pd.DataFrame({'movie': known('movie', '').fillna('').astype(str)})
     for c in ('frame', 'nucleus_id'):

@@ -14,8 +14,8 @@ from .. import core
 from ..volumes.voxels import ALIKE
 from ..transforms.tensors import Preprocess
 from ..transforms.cache import Cache, load_cache, state_shares
-from ..models.registry import build_model, count_parameters, tensor_channels
-from ..models.run import FORMAT, prior_shift
+from ..models.registry import build_model, count_parameters, choose_channels
+from ..models.run import FORMAT, compute_prior_shift
 from .config import TrainConfig
 from .splits import (Split, choose_states, crop_hashes, find_copies, split_samples,
                                          target_states)
@@ -49,7 +49,7 @@ def sample_preprocess(samples, # Samples
     else: voxel = common_voxel(samples)
     cut = dict(crop_size=None) | {'crop_size' if name == 'size' else name: v}
     return Preprocess(**cut, tensor_size=config.tensor_size, imaged_only=config.imaged_only, voxel_um=voxel,
-                      channels=tensor_channels(config.model), register=config.register)
+                      channels=choose_channels(config.model), register=config.register)
 
 # %% ../../nbs/09_training/08_prepare.ipynb #b8f8ffe5
 def isotropic_samples(samples, # Samples
@@ -121,7 +121,7 @@ def describe_run(samples, # Samples
     model = build_model(config.model, len(m.states), dropout=config.dropout)
     return dict(format_version=FORMAT, architecture=config.model, model_settings=model.settings,
                 n_parameters=count_parameters(model), states=m.states, preprocessing=m.prep.to_dict(),
-                logit_adjust=prior_shift(natural, drawn, config.prior), training=config.to_dict(),
+                logit_adjust=compute_prior_shift(natural, drawn, config.prior), training=config.to_dict(),
                 split=dict(kind=m.split.kind, held_out=m.split.held_out, counts=m.counts, notes=m.split.notes,
                            train_movies=sorted(set(samples.table['movie'].iloc[m.split.train])),
                            val_movies=sorted(set(samples.table['movie'].iloc[m.split.val]))),

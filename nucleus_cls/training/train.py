@@ -22,7 +22,7 @@ from ..samples.corrections import correct_samples
 from ..transforms.tensors import fit_shape, from_cache
 from ..models.registry import build_model
 from ..models.run import Run, load_run, save_weights
-from ..models.finetune import start_weights
+from ..models.pretrained import copy_weights
 from .config import TrainConfig
 from .metrics import scores
 from .prepare import describe_run, prepare
@@ -111,7 +111,7 @@ def make_parts(info:dict, # content of config.json
     "Make network, optimizer and schedule: new, from an earlier run, or as they were at the last save."
     torch.manual_seed(config.seed)   # first weights
     model, notes = build_model(**info['model_settings']), []
-    if config.init and not last: notes = [start_weights(model, config.init, tuple(info['states']))]
+    if config.init and not last: notes = [copy_weights(model, config.init, tuple(info['states']))]
     model = model.to(device, memory_format=torch.channels_last_3d)
     opt, schedule = make_optimizer(model, config, n_steps)
     parts = dict(model=model, opt=opt, schedule=schedule)
