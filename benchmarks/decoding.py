@@ -24,7 +24,7 @@ from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.models.run import pick_states
 from nucleus_cls.models.pretrained import open_run
-from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import Predictions
 from nucleus_cls.prediction.links import describe_links, link_movie, score_links
 from nucleus_cls.prediction.decode import compute_missing_prior, decode
@@ -64,9 +64,9 @@ def score(parts, which, states):
     "Score the movies of a preset together, on every nucleus."
     table = pd.concat([p['table'] for p in parts], ignore_index=True)
     complete = {m: c for p in parts for m, c in p['complete'].items()}
-    rows, true = scoring_sets(table, complete)['every_nucleus']
+    rows, true = choose_scored(table, complete)['every_nucleus']
     probs = np.concatenate([p[which] for p in parts])
-    s, pred = scores(true, probs[rows], states), pick_states(probs, states)
+    s, pred = score_predictions(true, probs[rows], states), pick_states(probs, states)
     events = [score_events(table, rows, true, pred[rows], n)['macro_f1'] for n in (0, 1)]
     per_state = {f'f1 {state}': s['per_state'][state] and s['per_state'][state]['f1'] for state in STATES}
     return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **per_state, events_exact=events[0], events_1_frame=events[1])

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.core import write_json
 from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie
@@ -22,8 +21,9 @@ from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.training.config import load_config
-from nucleus_cls.training.splits import target_states
+from nucleus_cls.training.targets import choose_targets
 from nucleus_cls.training.train import train
+from nucleus_cls.prediction.predictions import predict_probs
 
 EVENTS = ('mitotic', 'new_daughter')
 
@@ -70,7 +70,7 @@ def main():
     args = ap.parse_args()
     work = Path(args.work)
     samples, names = make_samples(work/'samples', args.preset, args.seed)
-    target = target_states(samples.table).astype(str)
+    target = choose_targets(samples.table).astype(str)
     target[target == 'death'] = ''
     test = samples.table['movie'].isin(names[3:]).to_numpy(copy=True)
     stable = np.flatnonzero(test & (target == 'stable'))

@@ -16,7 +16,7 @@ import torch
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.transforms.tensors import known_segs
 from nucleus_cls.models.run import load_run, apply_temperature, apply_view, VIEWS
-from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import try_tensor
 from nucleus_cls.evaluation.calibration import adapt_prior, estimate_prior, reweigh
 from nucleus_cls.evaluation.evaluate import choose_movies, find_seen_movies
@@ -44,7 +44,7 @@ def views(run, xs, n):
 
 def line(name, true, probs, states, *more):
     "One row of a table."
-    s = scores(true, probs, states)
+    s = score_predictions(true, probs, states)
     ap = [v['average_precision'] for k, v in s['per_state'].items() if v and k != 'stable']
     right = [states.index(t) if t in states else 0 for t in true]
     loss = -np.log(np.maximum(probs[np.arange(len(true)), right], 1e-9)).mean()
@@ -68,7 +68,7 @@ def main():
     run, samples = load_run(a.run), choose_movies(open_samples(a.samples), a.movies)
     if seen := find_seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good')
     table = samples.table.reset_index(drop=True)
-    rows, true = scoring_sets(table, samples.complete)['every_nucleus']
+    rows, true = choose_scored(table, samples.complete)['every_nucleus']
     keep = np.sort(np.r_[np.flatnonzero(true != 'stable'), np.flatnonzero(true == 'stable')[::a.thin]])
     rows, true = rows[keep], true[keep]
     xs, known = tensors(run, samples.select(samples.table.index[rows]))

@@ -26,7 +26,7 @@ from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.transforms.tensors import to_tensor
 from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.training.config import TrainConfig
-from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.training.train import train
 
 HERE, WAYS = Path(__file__).with_suffix(''), ('none', 'crop')
@@ -44,8 +44,8 @@ def likeness(samples, prep, n=60):
 
 def judge(run, samples):
     "Scores on every nucleus."
-    rows, true = scoring_sets(samples.table, samples.complete)['every_nucleus']
-    s = scores(true, predict_probs(run, samples)[0][rows], run.states)
+    rows, true = choose_scored(samples.table, samples.complete)['every_nucleus']
+    s = score_predictions(true, predict_probs(run, samples)[0][rows], run.states)
     states = {k: v for k, v in s['per_state'].items() if v}
     return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **{f'f1 {k}': states[k]['f1'] for k in STATES if k in states},
                 mean_ap=float(np.mean([v['average_precision'] or 0 for v in states.values()])))

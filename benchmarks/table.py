@@ -24,7 +24,7 @@ from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.models.run import load_run, load_weights, save_weights
 from nucleus_cls.training.config import TrainConfig, load_config
-from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.evaluation.timing import find_time_to_reach, read_history
 from nucleus_cls.evaluation.scoreboard import to_markdown
@@ -48,13 +48,13 @@ def every_epoch(recipe):
 def score_epochs(folder, samples, goal):
     "Macro-F1 of the clear nuclei after each epoch until one reaches the goal; epochs done before are read."
     done, run = folder/'epochs'/'scores.json', load_run(folder)
-    rows, true = scoring_sets(samples.table, {})['balanced']
+    rows, true = choose_scored(samples.table, {})['balanced']
     clear, found = samples.select(samples.table.index[rows]), read_json(done) if done.exists() else {}
     for path in progress(sorted((folder/'epochs').glob('*.safetensors')), f'epochs of {folder.name}', 'epoch'):
         if max(found.values(), default=0) >= goal: break
         if path.stem in found: continue
         load_weights(run.model, path)
-        found[path.stem] = scores(true, predict_probs(run, clear)[0], run.states)['macro_f1']
+        found[path.stem] = score_predictions(true, predict_probs(run, clear)[0], run.states)['macro_f1']
         write_json(done, found)
     return found
 

@@ -39,7 +39,7 @@ from nucleus_cls.transforms.tensors import fit_shape
 from nucleus_cls.transforms.augment import AUGMENT_PRESETS
 from nucleus_cls.models.registry import build_model
 from nucleus_cls.training.config import TrainConfig
-from nucleus_cls.training.prepare import prepare
+from nucleus_cls.training.prepare import prepare_training
 from nucleus_cls.training.train import use_all_cores
 
 N, OLD_BATCH = 536, 16
@@ -134,7 +134,7 @@ def our_epoch(m, model, opt, schedule, config, epoch, clock):
 
 def prepare_recipe(samples, config):
     "The material of a training, cut or repeated to the samples of one epoch."
-    m = prepare(samples, config)
+    m = prepare_training(samples, config)
     few = np.resize(np.arange(len(m.at)), N)
     return replace(m, **{name: getattr(m, name)[few] for name in ('at', 'y', 'weights', 'isotropic')})
 

@@ -195,7 +195,7 @@ def nucleus_train(
     "Train a classifier; held-out movies tell when it is best."
     from nucleus_cls.training.config import load_config
     from nucleus_cls.evaluation.evaluate import finish_run
-    from nucleus_cls.training.distributed import first_process
+    from nucleus_cls.training.distributed import is_first_process
     from nucleus_cls.samples.samples import open_samples
     from nucleus_cls.training.train import train
     settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val),
@@ -203,7 +203,7 @@ def nucleus_train(
                            seed=seed)
     opened = open_samples(samples)
     run = train(opened, output_dir, settings, resume)
-    if not first_process(): return
+    if not is_first_process(): return
     finish_run(run, opened)
     print((Path(output_dir)/'classification_report.txt').read_text(encoding='utf-8'))
     print(f'Run folder: {output_dir}. Next: nucleus_predict {output_dir} --movie MOVIE')

@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..plot.charts import save_figure
-from ..training.config import TrainConfig, load_config
 from ..core import atomic_path, check_name, plain, progress, read_json, write_json, write_text
-from ..training.splits import lineage_groups, split_samples, target_states
-from .evaluate import evaluate, finish_run, score_samples
-from ..training.folds import folds as make_folds
+from ..plot.charts import save_figure
+from ..samples.samples import open_samples
 from ..models.registry import build_model
 from ..models.run import load_run
-from ..samples.samples import open_samples
-from .scoreboard import plot_scoreboard, flatten_scores, summarise_recipes, to_markdown
-from .timing import measure_speed, measure_peak_memory, read_timing, time_training
+from ..training.config import TrainConfig, load_config
+from ..training.targets import choose_targets
+from ..training.splits import name_trees, make_folds, split_samples
 from ..training.train import train
+from .evaluate import evaluate, finish_run, score_samples
+from .timing import measure_peak_memory, measure_speed, read_timing, time_training
+from .scoreboard import flatten_scores, plot_scoreboard, summarise_recipes, to_markdown
 
 # %% ../../nbs/11_evaluation/09_benchmark.ipynb #56115d3c
 def make_recipes(models, # names of networks, or name → TrainConfig
@@ -55,7 +55,7 @@ def choose_held_out(samples, # Samples
                     folds:int=None, # folds of a cross-validation; None: a single split
                    ) -> list: # tuples of names, one a fold
     "Choose what is held out in each fold."
-    target = target_states(samples.table, config.targets, config.lost)
+    target = choose_targets(samples.table, config.targets, config.lost)
     if folds is not None and val: raise ValueError('val and folds exclude each other: give one of the two')
     if folds is not None: return make_folds(samples.table, target, folds)
     val = val if isinstance(val, str) else tuple(val)
@@ -67,7 +67,7 @@ def hold_out(samples, # Samples
             ) -> tuple: # Samples to train with, Samples to score
     "Part the samples in two."
     movies = samples.table['movie'].to_numpy(object)
-    groups = movies if set(names) <= set(movies) else lineage_groups(samples.table)
+    groups = movies if set(names) <= set(movies) else name_trees(samples.table)
     out = np.isin(groups.astype(str), list(names))
     return samples.select(~out), samples.select(out)
 

@@ -25,7 +25,10 @@ def fit_temperature(probs:np.ndarray, # probabilities, (N,K); rows of NaN are le
     use = (column >= 0) & np.isfinite(probs).all(1)
     if not use.any(): return 1.
     p, at = np.asarray(probs, np.float64)[use], column[use]
-    log_loss = lambda t: -np.log(np.maximum(apply_temperature(p, np.exp(t))[np.arange(len(p)), at], 1e-30)).mean()
+    def log_loss(t):
+        chosen = apply_temperature(p, np.exp(t))[np.arange(len(p)), at]
+        return -np.log(np.maximum(chosen, 1e-30)).mean()
+
     return float(np.exp(minimize_scalar(log_loss, bounds=np.log([.2, 5]), method='bounded').x))
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #20844cbe

@@ -20,8 +20,9 @@ from ..samples.samples import open_samples
 from ..samples.corrections import correct_samples
 from ..models.run import apply_temperature, pick_states
 from ..training.config import TrainConfig
-from ..training.splits import choose_states, lineage_groups, split_samples, target_states
-from ..training.metrics import confusion, report_text, score_sets, scoring_sets
+from ..training.targets import choose_states, choose_targets
+from ..training.splits import name_trees, split_samples
+from ..training.metrics import confusion, format_report, score_sets, choose_scored
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
@@ -33,7 +34,7 @@ from .model_card import write_card
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #431a9d08
 def describe_scores(run, # trained run
                     samples, # Samples that were scored
-                    sets:dict, # of `scoring_sets`
+                    sets:dict, # of `choose_scored`
                     probs:np.ndarray, # their probabilities, (N,K)
                    ) -> dict: # content of metrics.json
     "Collect everything that is said about a set of predictions."
@@ -54,9 +55,9 @@ def describe_scores(run, # trained run
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #4c27ba6f
 def find_truth(samples, # Samples to score
                complete:dict, # movie → do its samples hold all nuclei of their frames?
-              ) -> dict: # of `scoring_sets`
+              ) -> dict: # of `choose_scored`
     "Choose the nuclei to score; `ValueError` if none has a state."
-    sets = scoring_sets(samples.table, complete)
+    sets = choose_scored(samples.table, complete)
     if not any(sets.values()): raise ValueError(
         f'nothing to score: none of the {len(samples)} samples has one of the states {", ".join(STATES)}')
     return sets
@@ -64,7 +65,7 @@ def find_truth(samples, # Samples to score
 def score_samples(run, # trained run
                   samples, # Samples to score
                   complete:dict, # movie → do its samples hold all nuclei of their frames?
-                 ) -> tuple: # content of metrics.json, `scoring_sets`, probabilities (N,K), quality (N,)
+                 ) -> tuple: # content of metrics.json, `choose_scored`, probabilities (N,K), quality (N,)
     "Predict samples and score them both ways."
     sets = find_truth(samples, complete)
     probs, quality = predict_probs(run, samples)
@@ -90,7 +91,7 @@ def choose_movies(samples, # Samples
     return samples.select(samples.table['movie'].isin(movies))
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #ce204ffa
-def draw_confusion(sets:dict, # of `scoring_sets`
+def draw_confusion(sets:dict, # of `choose_scored`
                    pred:np.ndarray, # predicted states of all samples, (N,)
                    states, # the model's states
                   ) -> bytes: # a PNG file
@@ -111,7 +112,7 @@ def draw_confusion(sets:dict, # of `scoring_sets`
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #bcfcd790
 def write_scores(folder, # where to; made if need be
                  metrics:dict, # content of metrics.json
-                 sets:dict, # of `scoring_sets`
+                 sets:dict, # of `choose_scored`
                  probs:np.ndarray, # probabilities of all samples, (N,K)
                  states, # the model's states
                  curves:dict=None, # words → probabilities, for reliability.png; None: `probs` alone
@@ -120,7 +121,7 @@ def write_scores(folder, # where to; made if need be
     from nucleus_cls.plot.charts import save_figure
     folder, pred = Path(folder), pick_states(probs, states)
     write_json(folder/'metrics.json', metrics)
-    write_text(folder/'classification_report.txt', report_text({name: metrics[name] for name in sets},
+    write_text(folder/'classification_report.txt', format_report({name: metrics[name] for name in sets},
                                                                metrics['intervals']))
     with atomic_path(folder/'confusion_matrix.png') as tmp: tmp.write_bytes(draw_confusion(sets, pred, states))
     name = 'every_nucleus' if sets['every_nucleus'] else 'balanced'
@@ -163,16 +164,16 @@ def find_held_out(run, # trained run
         raise ValueError(f'{run.folder}: trained with other samples than these: give the ones it had')
     config, split = TrainConfig(**run.config['training']), run.config['split']
     if split['kind'] == 'random':
-        target = target_states(samples.table, config.targets, config.lost)
+        target = choose_targets(samples.table, config.targets, config.lost)
         target[~np.isin(target.astype(str), choose_states(target, config.states))] = ''   # as `prepare` does
         return samples.select(samples.table.index[split_samples(samples.table, target, config).val]), {}
-    groups = samples.table['movie'] if split['kind'] == 'movie' else lineage_groups(samples.table)
+    groups = samples.table['movie'] if split['kind'] == 'movie' else name_trees(samples.table)
     return samples.select(np.isin(np.asarray(groups, str), split['held_out'])), samples.complete
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #079dc90c
 def calibrate_run(run, # trained run, its config.json is rewritten
                   samples, # Samples that it was judged by
-                  sets:dict, # of `scoring_sets`
+                  sets:dict, # of `choose_scored`
                   probs:np.ndarray, # probabilities before calibration, (N,K)
                  ) -> np.ndarray: # probabilities for the calibration error, (N,K)
     "Fit the calibration of a run to what it held out, and keep it with the run; without every nucleus, none."

@@ -10,14 +10,14 @@ import numpy as np
 
 from ..core import STATES
 from ..models.run import pick_states
-from ..training.splits import lineage_groups
+from ..training.splits import name_trees
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #9d0318a4
 def choose_units(table, # one row a sample: movie, root
                 ) -> tuple: # unit of each sample (N,), and what they are: 'movies' or 'lineage trees'
     "Name what is drawn again: movies, or lineage trees where there is only one."
     if table['movie'].nunique() > 1: return table['movie'].to_numpy(object), 'movies'
-    return lineage_groups(table), 'lineage trees'
+    return name_trees(table), 'lineage trees'
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #284e9bab
 def compute_average_precisions(is_true:np.ndarray, # (N,) is it the state?

@@ -18,7 +18,7 @@ from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_s
                                      plot_states_over_time)
 from ..plot.views import plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
-from ..training.metrics import confusion, scoring_sets
+from ..training.metrics import confusion, choose_scored
 from ..prediction.predictions import read_predictions
 from .page import embed_figure, make_list, make_table, make_text, make_tiles, write_report
 
@@ -69,7 +69,7 @@ def pair_with_truth(predictions:pd.DataFrame, # table of predictions
         return {'balanced': clear} if len(clear) else {}
     keys, t = ['movie', 'frame', 'nucleus_id'], samples.table
     held = t[t['movie'].isin(predictions['movie'])]
-    sets = scoring_sets(held, samples.complete)
+    sets = choose_scored(held, samples.complete)
     held = held[keys].assign(row=held.index)
     return {name: held.iloc[sets[name][0]].assign(truth=sets[name][1]).merge(predictions, on=keys)
             for name in SCORING_NAMES if sets[name]}

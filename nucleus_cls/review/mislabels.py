@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..training.splits import choose_states, lineage_groups, target_states
-from ..training.folds import folds
+from ..training.targets import choose_states, choose_targets
+from ..training.splits import make_folds, name_trees
 from ..prediction.predictions import predict_probs
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #3c60e438
@@ -56,11 +56,11 @@ def out_of_fold(samples, # Samples
                ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."
     if train is None: from nucleus_cls.training.train import train
-    table, target = samples.table, target_states(samples.table, config.targets, config.lost)
+    table, target = samples.table, choose_targets(samples.table, config.targets, config.lost)
     states = choose_states(target, config.states)
     target[~np.isin(target.astype(str), states)] = ''
-    trees, probs = lineage_groups(table), np.full((len(table), len(states)), np.nan)
-    for n, held in enumerate(folds(table, target, k)):
+    trees, probs = name_trees(table), np.full((len(table), len(states)), np.nan)
+    for n, held in enumerate(make_folds(table, target, k)):
         folder = Path(output_dir)/f'fold_{n}'
         run = train(samples, folder, replace(config, val=held), resume=(folder/'last.pt').exists())
         mine = np.flatnonzero(np.isin(table['movie'].to_numpy(object), held) | np.isin(trees, held))
