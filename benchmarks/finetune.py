@@ -22,7 +22,7 @@ from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.training.config import load_config
 from nucleus_cls.training.targets import choose_targets
-from nucleus_cls.training.train import train
+from nucleus_cls.training.loop import fit
 from nucleus_cls.prediction.predictions import predict_probs
 
 EVENTS = ('mitotic', 'new_daughter')
@@ -86,7 +86,7 @@ def main():
                     config = load_config(model=pretrained.config['architecture'], init=start, val=(names[2],),
                                          states=(*EVENTS, 'stable'), num_epochs=args.num_epochs, epoch_samples=256,
                                          seed=seed, patience=args.num_epochs, **({'lr': 1e-3} if start else {}))
-                    run = train(choose(samples, target, names, n, seed), folder, config, progress=False)
+                    run = fit(choose(samples, target, names, n, seed), folder, config, progress=False)
                     write_json(folder/'scores.json', precisions(run, samples.select(test), target[test]))
                 scores = json.loads((folder/'scores.json').read_text())
                 found.append(dict(n=n, start=start or 'random', seed=seed, **scores))

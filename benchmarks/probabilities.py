@@ -76,7 +76,7 @@ def main():
     times = np.where(true == 'stable', a.thin, 1)
     score = ['macro-F1', 'mean AP of events', 'ECE', 'log loss']
     calibration, states = run.config.get('calibration') or {}, list(run.states)
-    if not calibration: raise SystemExit(f'{a.run} is not calibrated: complete it with evaluate.finish_run')
+    if not calibration: raise SystemExit(f'{a.run} is not calibrated: complete it with evaluation.train.finish_run')
 
     found, rows_tta = views(run, xs, a.views), []
     true = np.repeat(true, times)

@@ -27,7 +27,7 @@ from nucleus_cls.transforms.tensors import to_tensor
 from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.training.config import TrainConfig
 from nucleus_cls.training.metrics import score_predictions, choose_scored
-from nucleus_cls.training.train import train
+from nucleus_cls.training.loop import fit
 
 HERE, WAYS = Path(__file__).with_suffix(''), ('none', 'crop')
 
@@ -67,7 +67,7 @@ def measure(drift, args, folder):
             config = TrainConfig(register=way, seed=seed, val=samples.movies[-2], num_epochs=args.epochs,
                                  epoch_samples=args.draws, max_per_state=args.max_per_state)
             learn = samples.select(samples.table['movie'] != samples.movies[-1])
-            run = train(learn, Path(folder)/f'run_{way}_{seed}', config, progress=False)
+            run = fit(learn, Path(folder)/f'run_{way}_{seed}', config, progress=False)
             rows.append(dict(drift=drift, network=f'4ncnn, seed {seed}', register=way, correlation=alike,
                              **judge(run, last)))
         print(pd.DataFrame(rows).round(3).to_string(), flush=True)

@@ -26,7 +26,7 @@ from nucleus_cls.transforms.cache import load_cache
 from nucleus_cls.training.config import load_config
 from nucleus_cls.training.targets import choose_targets
 from nucleus_cls.training.metrics import score_predictions
-from nucleus_cls.training.train import train
+from nucleus_cls.training.loop import fit
 
 CHANGES = {
     'defaults': {},
@@ -90,7 +90,7 @@ def main():
                 config = load_config(num_epochs=args.num_epochs, epoch_samples=args.epoch_samples, seed=seed,
                                      model=args.model, tensor_size=args.tensor_size, split='lineage',
                                      patience=args.num_epochs, **change)
-                run = train(known, folder/args.preset/f'run_{args.model}_{k}_{seed}', config, resume=True,
+                run = fit(known, folder/args.preset/f'run_{args.model}_{k}_{seed}', config, resume=True,
                             progress=False)
                 write_json(done, score(run, new))
             rows.append(dict(change=name, seed=seed, **read_json(done)))

@@ -194,17 +194,15 @@ def nucleus_train(
 ):
     "Train a classifier; held-out movies tell when it is best."
     from nucleus_cls.training.config import load_config
-    from nucleus_cls.evaluation.evaluate import finish_run
     from nucleus_cls.training.distributed import is_first_process
     from nucleus_cls.samples.samples import open_samples
-    from nucleus_cls.training.train import train
+    from nucleus_cls.evaluation.train import train
     settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val),
                            split=split, num_epochs=num_epochs, corrections=corrections, init=init,
                            seed=seed)
     opened = open_samples(samples)
-    run = train(opened, output_dir, settings, resume)
+    train(opened, output_dir, settings, resume)
     if not is_first_process(): return
-    finish_run(run, opened)
     print((Path(output_dir)/'classification_report.txt').read_text(encoding='utf-8'))
     print(f'Run folder: {output_dir}. Next: nucleus_predict {output_dir} --movie MOVIE')
 

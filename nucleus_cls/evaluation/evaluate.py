@@ -4,32 +4,26 @@
 
 # %% auto #0
 __all__ = ['describe_scores', 'find_truth', 'score_samples', 'find_seen_movies', 'choose_movies', 'draw_confusion',
-           'write_scores', 'evaluate', 'find_held_out', 'calibrate_run', 'finish_run']
+           'write_scores', 'evaluate']
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #c3675f1e
 import io
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import confusion_matrix
 
-from ..core import STATES, atomic_path, environment, plain, write_json, write_text
+from ..core import STATES, atomic_path, environment, write_json, write_text
 from ..samples.samples import open_samples
-from ..samples.corrections import correct_samples
-from ..models.run import apply_temperature, pick_states
-from ..training.config import TrainConfig
-from ..training.targets import choose_states, choose_targets
-from ..training.splits import name_trees, split_samples
-from ..training.metrics import confusion, format_report, score_sets, choose_scored
+from ..models.run import pick_states
+from ..training.metrics import format_report, score_sets, choose_scored
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
 from .uncertainty import choose_units, compute_intervals
-from .calibration import (fit_calibration, fit_cross_temperatures, measure_reliability,
-                                                plot_reliability)
-from .model_card import write_card
+from .calibration import measure_reliability, plot_reliability
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #431a9d08
 def describe_scores(run, # trained run
@@ -46,7 +40,7 @@ def describe_scores(run, # trained run
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
         n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
         events=every and score_events(table, *every, pred[every[0]]),
-        confusion={k: s and confusion(s[1], pred[s[0]]).tolist() for k, s in sets.items()},
+        confusion={k: s and confusion_matrix(s[1], pred[s[0]], labels=STATES).tolist() for k, s in sets.items()},
         strata=score_subgroups(table, *widest, pred[widest[0]]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
@@ -102,7 +96,7 @@ def draw_confusion(sets:dict, # of `choose_scored`
     for name, (rows, true) in ((name, chosen) for name, chosen in sets.items() if chosen):
         shown = [s for s in STATES if s in states or s in true]
         title = f'{name.replace("_", " ")}: {len(rows):,} nuclei'
-        fig = plot_confusion(confusion(true, pred[rows], shown), shown, title)
+        fig = plot_confusion(confusion_matrix(true, pred[rows], labels=shown), shown, title)
         pictures.append(Image.open(io.BytesIO(render_png(fig))))
     both = Image.new('RGB', (sum(p.width for p in pictures), max(p.height for p in pictures)), 'white')
     for k, p in enumerate(pictures): both.paste(p.convert('RGB'), (sum(q.width for q in pictures[:k]), 0))
@@ -123,7 +117,8 @@ def write_scores(folder, # where to; made if need be
     write_json(folder/'metrics.json', metrics)
     write_text(folder/'classification_report.txt', format_report({name: metrics[name] for name in sets},
                                                                metrics['intervals']))
-    with atomic_path(folder/'confusion_matrix.png') as tmp: tmp.write_bytes(draw_confusion(sets, pred, states))
+    with atomic_path(folder/'confusion_matrix.png') as tmp:
+        tmp.write_bytes(draw_confusion(sets, pred, states))
     name = 'every_nucleus' if sets['every_nucleus'] else 'balanced'
     rows, true = sets[name]
     curve = lambda p: measure_reliability(np.nan_to_num(p[rows]).max(1), pred[rows] == true)
@@ -153,63 +148,4 @@ def evaluate(run, # trained run
         p = tabulate_samples(samples.table, probs, quality, run.states)
         write_scores(output_dir, metrics, sets, probs, run.states)
         p.to_csv(Path(output_dir)/'predictions.csv')
-    return metrics
-
-# %% ../../nbs/11_evaluation/06_evaluate.ipynb #1e66001b
-def find_held_out(run, # trained run
-             samples, # Samples it was trained with
-            ) -> tuple: # Samples it was judged by, and whether they hold every nucleus, by movie
-    "Find the samples that a training held out; `ValueError` if these are not the samples it had."
-    if samples.data_hash != run.config.get('data_hash'):
-        raise ValueError(f'{run.folder}: trained with other samples than these: give the ones it had')
-    config, split = TrainConfig(**run.config['training']), run.config['split']
-    if split['kind'] == 'random':
-        target = choose_targets(samples.table, config.targets, config.lost)
-        target[~np.isin(target.astype(str), choose_states(target, config.states))] = ''   # as `prepare` does
-        return samples.select(samples.table.index[split_samples(samples.table, target, config).val]), {}
-    groups = samples.table['movie'] if split['kind'] == 'movie' else name_trees(samples.table)
-    return samples.select(np.isin(np.asarray(groups, str), split['held_out'])), samples.complete
-
-# %% ../../nbs/11_evaluation/06_evaluate.ipynb #079dc90c
-def calibrate_run(run, # trained run, its config.json is rewritten
-                  samples, # Samples that it was judged by
-                  sets:dict, # of `choose_scored`
-                  probs:np.ndarray, # probabilities before calibration, (N,K)
-                 ) -> np.ndarray: # probabilities for the calibration error, (N,K)
-    "Fit the calibration of a run to what it held out, and keep it with the run; without every nucleus, none."
-    calibration, cross = None, None
-    if sets['every_nucleus']:
-        rows, true = sets['every_nucleus']
-        movies, units = samples.table['movie'].to_numpy(object), choose_units(samples.table)[0]
-        calibration = fit_calibration(probs[rows], true, run.states, movies[rows], units[rows])
-        learn = np.full(len(probs), '', object)
-        learn[rows] = true
-        cross = fit_cross_temperatures(probs, learn, run.states, units)
-        if cross is None: cross = np.full(len(probs), calibration['temperature'])
-    run.config['calibration'] = plain(calibration)
-    write_json(run.folder/'config.json', run.config)
-    return probs if cross is None else apply_temperature(probs, cross[:, None])
-
-# %% ../../nbs/11_evaluation/06_evaluate.ipynb #d2b98976
-def finish_run(run, # trained run
-               samples, # Samples it was trained with
-              ) -> dict: # content of metrics.json
-    "Calibrate and score a run on what it held out, and complete its folder."
-    from nucleus_cls.plot.charts import plot_history, save_figure
-    samples = correct_samples(samples, run.config['training'].get('corrections'))
-    held_out, complete = find_held_out(run, samples)
-    sets = find_truth(held_out, complete)
-    before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)
-    cross = calibrate_run(run, held_out, sets, before)
-    calibration = run.config['calibration']
-    probs = apply_temperature(before, calibration['temperature']) if calibration else before
-    metrics = describe_scores(run, held_out, sets, probs)
-    metrics |= dict(split=run.config['split'], calibration=calibration)
-    if calibration: metrics['calibrated_on'] = calibration['fitted_on']
-    for name, s in score_sets(sets, cross, run.states).items():
-        if s: metrics[name]['ece'] = s['ece']
-    curves = {'before': before, 'calibrated': cross} if calibration else None
-    write_scores(run.folder, metrics, sets, probs, run.states, curves)
-    save_figure(plot_history(pd.read_csv(run.folder/'history.csv')), run.folder/'training_metrics.png')
-    write_card(run.folder, run.config, metrics)
     return metrics

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from ..core import STATES, atomic_path, read_json
 from ..files import explain_errors
-from .registry import build_model, pick_device
 from ..transforms.tensors import Preprocess
+from .registry import build_model, pick_device
 
 # %% ../../nbs/08_models/05_run.ipynb #92a43ab3
 def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a row of NaN stays

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.xml import FT, Details, Summary
+from sklearn.metrics import confusion_matrix
 
 from ..core import STATES, environment, read_json, today
 from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_state_counts,
                                      plot_states_over_time)
 from ..plot.views import plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
-from ..training.metrics import confusion, choose_scored
+from ..training.metrics import choose_scored
 from ..prediction.predictions import read_predictions
 from .page import embed_figure, make_list, make_table, make_text, make_tiles, write_report
 
@@ -93,7 +94,7 @@ def show_scores(metrics:dict, # content of metrics.json; empty: only the matrice
     blocks = [show_scoring(s, SCORING_NAMES[name]) for name, s in known.items()]
     for name, rows in sets.items():
         states = [s for s in STATES if s in set(rows['truth']) | set(rows['state'])]
-        cm = confusion(rows['truth'], rows['state'], states)
+        cm = confusion_matrix(rows['truth'], rows['state'], labels=states)
         words = f'{len(rows):,} nuclei ({SCORING_NAMES[name]}); in %, the share of the row.'
         blocks.append(embed_figure(plot_confusion(cm, states, SCORING_NAMES[name]), words))
     return blocks

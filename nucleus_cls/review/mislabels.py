@@ -52,10 +52,10 @@ def out_of_fold(samples, # Samples
                 config, # TrainConfig; its `val` is set here
                 output_dir, # a run folder a fold goes here
                 k:int=None, # number of folds; None: one movie each (of trees: five)
-                train=None, # (samples, folder, config, resume) → run; None: `train.train`
+                train=None, # (samples, folder, config, resume) → run; None: `fit`
                ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."
-    if train is None: from nucleus_cls.training.train import train
+    if train is None: from nucleus_cls.training.loop import fit as train
     table, target = samples.table, choose_targets(samples.table, config.targets, config.lost)
     states = choose_states(target, config.states)
     target[~np.isin(target.astype(str), states)] = ''

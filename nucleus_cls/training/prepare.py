@@ -17,8 +17,8 @@ from ..transforms.cache import Cache, load_cache
 from ..models.registry import build_model, choose_channels, count_parameters
 from ..models.run import FORMAT, compute_prior_shift
 from .config import TrainConfig
-from .targets import choose_states, find_near_events, compute_shares, choose_targets
-from .leaks import hash_crops, find_copies
+from .targets import choose_states, choose_targets, compute_shares, find_near_events
+from .leaks import find_copies, hash_crops
 from .splits import Split, split_samples
 
 # %% ../../nbs/09_training/08_prepare.ipynb #710ef5e2

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .config import TrainConfig
 from ..core import STATES
+from .config import TrainConfig
 from .leaks import check_leaks
 
 # %% ../../nbs/09_training/04_splits.ipynb #84bb78ac

@@ -8,6 +8,7 @@ __all__ = ['choose_targets', 'choose_states', 'find_near_events', 'compute_share
 # %% ../../nbs/09_training/02_targets.ipynb #5efe2f1a
 import numpy as np
 import pandas as pd
+
 from ..core import STATES, UNKNOWN
 
 # %% ../../nbs/09_training/02_targets.ipynb #5d0a264f
