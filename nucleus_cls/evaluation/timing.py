@@ -15,11 +15,13 @@ from pathlib import Path
 import pandas as pd
 
 from ..core import read_json, write_json
+from ..samples.samples import Samples
+from ..models.run import Run
 from ..prediction.predictions import predict_samples
 
 # %% ../../nbs/11_evaluation/08_timing.ipynb #e994f12a
 def measure_peak_memory(reset:bool=False, # forget what was before, where the system allows it
-                       ) -> float: # MiB; None where the system does not tell
+                       ) -> float|None: # MiB; None where the system does not tell
     "Tell the most memory this process has held."
     status = Path('/proc/self/status')
     try:
@@ -59,7 +61,7 @@ def time_training(folder:str|Path, # run folder
     write()
 
 # %% ../../nbs/11_evaluation/08_timing.ipynb #7fb9cf32
-def read_history(folder, # run folder with history.csv and timing.json
+def read_history(folder:str|Path, # run folder with history.csv and timing.json
                 ) -> pd.DataFrame: # history.csv, total_seconds and total_processor_seconds
     "Read the epochs of a training with what was spent until the end of each."
     history, spent = pd.read_csv(Path(folder)/'history.csv'), read_timing(folder)
@@ -74,14 +76,14 @@ def find_time_to_reach(history:pd.DataFrame, # of `read_history`, one row an epo
                        value:float, # score to reach
                        column:str='val_macro_f1', # which score
                        clock:str='total_processor_seconds', # or total_seconds
-                      ) -> float: # seconds; None: never reached
+                      ) -> float|None: # seconds; None: never reached
     "Tell how long it took until a score was first reached."
     reached = history[column] >= value
     return float(history.loc[reached, clock].iloc[0]) if reached.any() else None
 
 # %% ../../nbs/11_evaluation/08_timing.ipynb #99b7e066
-def measure_speed(run, # trained run
-                  samples, # Samples
+def measure_speed(run:Run, # trained run
+                  samples:Samples, # to predict
                   n:int=256, # how many nuclei to predict at most
                  ) -> dict: # nuclei_per_second, nuclei_per_processor_second
     "Measure how fast a network predicts samples."

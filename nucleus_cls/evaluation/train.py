@@ -6,6 +6,7 @@
 __all__ = ['find_held_out', 'calibrate_run', 'finish_run', 'train']
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #c1220ac9
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from ..core import plain, write_json
 from ..plot.charts import plot_history, save_figure
-from ..samples.samples import open_samples
+from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
 from ..models.run import Run, apply_temperature
 from ..training.config import TrainConfig
@@ -31,7 +32,7 @@ from .evaluate import describe_scores, find_truth, write_scores
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #1e66001b
 def find_held_out(run:Run, # trained run
-                  samples, # Samples it was trained with
+                  samples:Samples, # it was trained with
                  ) -> tuple: # Samples it was judged by, and whether they hold every nucleus, by movie
     "Find the samples that a training held out; `ValueError` if these are not the samples it had."
     if samples.data_hash != run.config.get('data_hash'):
@@ -47,7 +48,7 @@ def find_held_out(run:Run, # trained run
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #079dc90c
 def calibrate_run(run:Run, # trained run, its config.json is rewritten
-                  samples, # Samples that it was judged by
+                  samples:Samples, # that it was judged by
                   sets:dict, # of `choose_scored`
                   probs:np.ndarray, # probabilities before calibration, (N,K)
                  ) -> np.ndarray: # probabilities for the calibration error, (N,K)
@@ -67,7 +68,7 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #d2b98976
 def finish_run(run:Run, # trained run; its config gets the calibration
-               samples, # Samples it was trained with
+               samples:Samples, # it was trained with
               ) -> dict: # content of metrics.json
     "Calibrate and score a run on what it held out, and complete its folder."
     samples = correct_samples(samples, run.config['training'].get('corrections'))
@@ -89,12 +90,12 @@ def finish_run(run:Run, # trained run; its config gets the calibration
     return metrics
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #f2e149e1
-def train(samples, # Samples, or the path of a store, a folder of stores, or sample folders
+def train(samples:Samples|str|Path, # Samples, or the path of a store, a folder of stores, or sample folders
           output_dir:str|Path='run', # the run folder
           config:TrainConfig=None, # settings; None: the defaults
           resume:bool=False, # go on where an interrupted training stopped
           progress:bool=True, # show a bar, and say what is done
-          on_epoch=None, # called with an `EpochEnd` after each epoch; True: stop there
+          on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop there
          ) -> Run: # calibrated, with the best weights
     "Train a network and complete its run folder: weights, history, calibration, scores, pictures, card."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)

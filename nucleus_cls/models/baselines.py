@@ -32,7 +32,7 @@ def pick_channels(x:torch.Tensor, # (B,C,Z,Y,X): all channels (7), those of BASI
 
 # %% ../../nbs/08_models/01_baselines.ipynb #04976ef9
 class ConvBlock(nn.Module):
-    "Convolve 3³, keep the largest of 2³ voxels, cut off below zero, normalise over the batch."
+    "Convolve with 3³ filters, max-pool by 2, then ReLU and batch norm."
     def __init__(self,
                  n_in:int, # channels that come in
                  n_out:int, # channels that go out
@@ -48,7 +48,7 @@ class ConvBlock(nn.Module):
 
 # %% ../../nbs/08_models/01_baselines.ipynb #1cf762c0
 class ConvNet(nn.Module):
-    "Blocks of convolution, an average over space, dropout, one linear layer: cnn, 3ncnn and 4ncnn."
+    "Classify by blocks of convolution, an average over space, dropout and a linear layer."
     def __init__(self,
                  channels:tuple=BASIC_CHANNELS, # what it sees, out of CHANNELS
                  n_states:int=3, # states to tell apart, ≥2
@@ -67,7 +67,7 @@ class ConvNet(nn.Module):
 
 # %% ../../nbs/08_models/01_baselines.ipynb #2e42d5ca
 class ConvLSTMCell(nn.Module):
-    "One step of a 2D convolutional LSTM: read a frame, update the memory."
+    "Read a frame and update the memory: one step of a 2D convolutional LSTM."
     def __init__(self,
                  n_in:int, # features of a frame
                  n_hidden:int, # features of the memory
@@ -85,7 +85,7 @@ class ConvLSTMCell(nn.Module):
 
 # %% ../../nbs/08_models/01_baselines.ipynb #12755458
 class ConvLSTMNet(nn.Module):
-    "A shared encoder for each frame, a ConvLSTM over the frames, an average, one linear layer."
+    "Classify by a shared encoder for each frame, a ConvLSTM over the frames and a linear layer."
     def __init__(self,
                  channels:tuple=FRAME_CHANNELS, # the frames it reads, in the order of time
                  n_states:int=3, # states to tell apart, ≥2

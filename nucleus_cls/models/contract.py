@@ -19,7 +19,7 @@ from .baselines import BASIC_CHANNELS
 # %% ../../nbs/08_models/04_contract.ipynb #33a3a662
 def check_output(model:nn.Module, # any classifier with `channels` and `n_states`
                  x:torch.Tensor, # full tensor (B,7,S,S,S)
-                ):
+                ) -> None:
     "Check logits, independence from the rest of the batch, and that only its own channels are read."
     model.eval()
     out, n = model(x), model.n_states
@@ -38,7 +38,7 @@ def check_output(model:nn.Module, # any classifier with `channels` and `n_states
 # %% ../../nbs/08_models/04_contract.ipynb #73cbc4e6
 def check_gradient(model:nn.Module, # any classifier
                    x:torch.Tensor, # full tensor (B,7,S,S,S)
-                  ):
+                  ) -> None:
     "Check that a training step would move every parameter."
     model.train().zero_grad()
     F.cross_entropy(model(x), torch.arange(len(x), device=x.device) % model.n_states).backward()
@@ -51,7 +51,7 @@ def check_gradient(model:nn.Module, # any classifier
 # %% ../../nbs/08_models/04_contract.ipynb #477910f3
 def check_saving(model:nn.Module, # any classifier
                  x:torch.Tensor, # full tensor (B,7,S,S,S)
-                ):
+                ) -> None:
     "Check that safetensors bring back the same answers, bit for bit."
     model.eval()
     other = copy.deepcopy(model)
@@ -62,7 +62,7 @@ def check_saving(model:nn.Module, # any classifier
 # %% ../../nbs/08_models/04_contract.ipynb #80b1e6d9
 def check_forms(model:nn.Module, # any classifier
                 x:torch.Tensor, # full tensor (B,7,S,S,S), B ≥2
-               ):
+               ) -> None:
     "Check that channels-last memory and the exported program, for any batch size, answer the same."
     model.eval()
     out, last = model(x), torch.channels_last_3d
@@ -77,7 +77,7 @@ def check_forms(model:nn.Module, # any classifier
 # %% ../../nbs/08_models/04_contract.ipynb #edd7f0f9
 def check_model(model:nn.Module, # any classifier with `channels` and `n_states`; it is not changed
                 size:int=32, # edge of the test tensors, voxels
-               ):
+               ) -> None:
     "Run the whole contract; `AssertionError` names the first fault."
     x = torch.rand(4, len(CHANNELS), size, size, size, generator=torch.Generator().manual_seed(0))
     x[:, 3:] = (x[:, 3:] > .5).float()

@@ -15,7 +15,7 @@ from .baselines import ConvBlock, pick_channels
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #b607daa6
 class Stem(nn.Module):
-    "Look at 4³ voxels around every second one, cut off below zero, normalise over the batch."
+    "Convolve with 4³ filters at every second voxel, then ReLU and batch norm."
     def __init__(self,
                  n_in:int, # channels that come in
                  n_out:int, # channels that go out
@@ -29,7 +29,7 @@ class Stem(nn.Module):
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #a8ca6cec
 class Residual(nn.Module):
-    "Add to the features what two convolutions make of them."
+    "Add the result of two convolutions to the features."
     def __init__(self,
                  n:int, # channels, in and out
                 ):
@@ -44,7 +44,7 @@ class Residual(nn.Module):
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #4b12c979
 def mark_regions(inside:torch.Tensor, # share of each place that is nucleus, 0–1, (B,1,z,y,x)
            ) -> torch.Tensor: # (B,3,z,y,x): inside, shell, beyond; they add up to one
-    "Share each place of a feature map among the nucleus, a shell around it and the rest."
+    "Divide each place of a feature map among the nucleus, a shell around it and the rest."
     near = F.max_pool3d(inside, 3, 1, 1)
     return torch.cat([inside, near - inside, 1 - near], 1)
 
@@ -66,12 +66,12 @@ def split_frames(x:torch.Tensor, # all channels of CHANNELS, (B,7,Z,Y,X)
 
 def add_changes(frames:torch.Tensor, # features of the frames, (B,3,C,z,y,x)
                ) -> torch.Tensor: # (B,5·C,z,y,x): the frames, and from each to the next what has changed
-    "Lay differences beside the features of the frames."
+    "Append the differences from frame to frame to the features of the frames."
     return torch.cat([frames, frames[:, 1:] - frames[:, :-1]], 1).flatten(1, 2)
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #459944e5
 class NucleusNet(nn.Module):
-    "Frames and outlines in, features averaged by region out."
+    "Tell states from frames and outlines, by features averaged over three regions."
     def __init__(self,
                  channels:tuple=CHANNELS, # what it sees; `by_region` needs the mask, `per_frame` all
                  n_states:int=3, # states to tell apart, ≥2
@@ -83,8 +83,10 @@ class NucleusNet(nn.Module):
                  per_frame:bool=True, # one encoder for every frame; False: one for all frames at once
                 ):
         super().__init__()
-        self.channels, self.n_states, (a, b, c) = tuple(channels), n_states, widths
-        self.by_region, self.measures, self.per_frame = by_region, measures and by_region, per_frame
+        self.channels, self.n_states = tuple(channels), n_states
+        self.by_region, self.per_frame = by_region, per_frame
+        self.measures = measures and by_region
+        a, b, c = widths
         if need := set(CHANNELS if per_frame else ('mask',)*by_region) - set(channels):
             raise ValueError(f'channels={channels}: these settings need {", ".join(sorted(need))} too')
         self.encoder = nn.Sequential(Stem(3 if per_frame else len(channels), a), ConvBlock(a, b))

@@ -95,8 +95,9 @@ def describe_start(init:str|Path, # what the training starts from
                    states:tuple, # states to be told apart
                   ) -> str: # a sentence
     "Say which outputs were taken, which are new and which are left out."
-    both, new, gone = ([s for s in states if s in old], [s for s in states if s not in old],
-                       [s for s in old if s not in states])
+    both = [s for s in states if s in old]
+    new = [s for s in states if s not in old]
+    gone = [s for s in old if s not in states]
     if not new and not gone: return f'starts from {init}: all weights'
     text = f'starts from {init}: the body, and of the head {", ".join(both) or "nothing"}'
     if new: text += f'; new: {", ".join(new)}'

@@ -7,11 +7,13 @@ __all__ = ['VIEWS', 'FORMAT', 'apply_temperature', 'apply_view', 'Run', 'choose_
            'save_weights', 'load_weights', 'check_run', 'load_run']
 
 # %% ../../nbs/08_models/05_run.ipynb #cf326751
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -22,7 +24,7 @@ from .registry import build_model, pick_device
 
 # %% ../../nbs/08_models/05_run.ipynb #92a43ab3
 def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a row of NaN stays
-           temperature, # > 0; 1: as they are, above: less sure; one number, or (N,1)
+           temperature:float|np.ndarray, # > 0; 1: as they are, above: less sure; one number, or (N,1)
           ) -> np.ndarray: # (N,K), of the same type, rows sum to 1
     "Divide the logits by a temperature."
     probs = np.asarray(probs)
@@ -53,9 +55,9 @@ class Run:
     folder:Path # where the run is kept
     device:torch.device # where the network computes
 
-    def probs(self, xb, # tensors of `normalize.to_tensor`, float32 (B,C,S,S,S), numpy or torch
+    def probs(self, xb:np.ndarray|torch.Tensor, # tensors of `tensors.to_tensor`, float32 (B,C,S,S,S), numpy or torch
               batch_size:int=32, # samples computed at once
-             tta:int=None, # views to average, 1–16; None: the run's own (`tta` in config.json), or 1
+              tta:int=None, # views to average, 1–16; None: the run's own (`tta` in config.json), or 1
              ) -> np.ndarray: # probabilities, float32 (B,K), rows sum to 1
         "Compute the probability of each state, calibrated where the run is."
         views = choose_views(self.config.get('tta', 1) if tta is None else tta)
@@ -65,28 +67,29 @@ class Run:
         with torch.inference_mode():
             for xs in torch.as_tensor(xb).split(batch_size):
                 xs = xs.to(self.device, torch.float32, memory_format=torch.channels_last_3d)
-                p = sum((self.model(apply_view(xs, v)).float() + shift).softmax(1) for v in views)/len(views)
+                logits = (self.model(apply_view(xs, view)).float() + shift for view in views)
+                p = sum(x.softmax(1) for x in logits)/len(views)
                 out.append(p.cpu().numpy())
         calibration = self.config.get('calibration') or {}
         return apply_temperature(np.concatenate(out), calibration.get('temperature', 1.))
 
 def choose_views(n:int) -> tuple: # the first n of VIEWS
-    "Refuse a number of views that there is not."
+    "Choose the views to average; `ValueError` for a number that there is not."
     if not 1 <= n <= len(VIEWS): raise ValueError(f'tta = {n}: expected 1 to {len(VIEWS)} views')
     return VIEWS[:int(n)]
 
 # %% ../../nbs/08_models/05_run.ipynb #5948ef6a
-def compute_prior_shift(natural, # samples of each state as they occur, (K,)
-                drawn, # share of each state in the draws, (K,)
+def compute_prior_shift(natural:ArrayLike, # samples of each state as they occur, (K,)
+                drawn:ArrayLike, # share of each state in the draws, (K,)
                 strength:float=1., # how much of it, 0–1
                ) -> np.ndarray: # added to the logits, (K,)
-    "Compute what brings probabilities learned from balanced draws back to the true rarity of states."
+    "Compute the shift of the logits from the rarity of states in the draws to their true rarity."
     natural = np.asarray(natural, float)
     return strength*(np.log(natural/natural.sum()) - np.log(np.asarray(drawn)))
 
 # %% ../../nbs/08_models/05_run.ipynb #c36b0b57
 def pick_states(probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN: no prediction
-                     states, # the model's states, K names in the order of the columns
+                     states:Sequence, # the model's states, K names in the order of the columns
                     ) -> np.ndarray: # (N,) state names, '' where there is no prediction
     "Name the most probable state of each nucleus."
     probs = np.asarray(probs, float)
@@ -98,32 +101,33 @@ def pick_states(probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN
 
 # %% ../../nbs/08_models/05_run.ipynb #71bb21c3
 def save_weights(model:torch.nn.Module, # a network on any device
-                 path, # safetensors file
-                ):
+                 path:str|Path, # safetensors file
+                ) -> None:
     "Write the weights and averages of a network, whole or not at all."
     with atomic_path(path) as tmp:
         save_file({k: v.contiguous().cpu() for k, v in model.state_dict().items()}, tmp)
 
 # %% ../../nbs/08_models/05_run.ipynb #a58e2903
-def load_weights(model, # a network as config.json describes it
-                 path, # safetensors file
-                ):
+def load_weights(model:torch.nn.Module, # a network as config.json describes it
+                 path:str|Path, # safetensors file
+                ) -> None:
     "Fill a network with weights; `ValueError` if they are damaged or of another architecture."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such weights; did the first epoch ever end?')
     try: weights = load_file(path)
     except SafetensorError as e: raise ValueError(f'{path}: damaged ({e}); was it only half copied?') from e
     have, want = ({k: tuple(v.shape) for k, v in d.items()} for d in (weights, model.state_dict()))
+    name = model.settings['name']
     for key in (*want, *have):
-        if want.get(key) != have.get(key): raise ValueError(
-            f'{path}: weights of another architecture than {model.settings["name"]} in config.json: '
-            f'{key} has shape {have.get(key, "(none)")}, expected {want.get(key, "(none)")}')
+        if want.get(key) == have.get(key): continue
+        raise ValueError(f'{path}: weights of another architecture than {name} in config.json: {key} has shape '
+                         f'{have.get(key, "(none)")}, expected {want.get(key, "(none)")}')
     model.load_state_dict(weights)
 
 # %% ../../nbs/08_models/05_run.ipynb #ea72e56f
 FORMAT = 1   #: of config.json; raised when an older version could not read it
 
-def check_run(path, # config.json of a run
+def check_run(path:str|Path, # config.json of a run
              ) -> dict: # its content
     "Read the description of a network; refuse one that is none, or that no network can have."
     config = read_json(path)
@@ -136,16 +140,18 @@ def check_run(path, # config.json of a run
         if not set(states) <= set(STATES) or shift.shape != (len(states),) or not np.isfinite(shift).all():
             raise ValueError(f'its states {str(states)[:60]} and logit_adjust do not go together')
         for part in ('model_settings', 'preprocessing'):
-            sizes = [n for v in config[part].values() for n in np.ravel(v) if not isinstance(n, (str, bool))]
-            if any(n is not None and not abs(n) < 4096 for n in sizes):
+            values = [n for v in config[part].values() for n in np.ravel(v)]
+            sizes = [n for n in values if n is not None and not isinstance(n, (str, bool))]
+            if any(not abs(n) < 4096 for n in sizes):
                 raise ValueError(f'{part} holds a number that is no size of a network or a crop')
-        if (temperature := (config.get('calibration') or {}).get('temperature', 1.)) <= 0:
+        temperature = (config.get('calibration') or {}).get('temperature', 1.)
+        if temperature <= 0:
             raise ValueError(f'its calibration has the temperature {temperature}')
         choose_views(config.get('tta', 1))
     return config
 
 # %% ../../nbs/08_models/05_run.ipynb #f10d868d
-def load_run(folder, # a run folder
+def load_run(folder:str|Path, # a run folder
              device:str='auto', # where to compute: auto, cpu, cuda, mps
             ) -> Run: # ready to predict
     "Open a trained network; errors say which file is missing, broken or does not fit."
@@ -154,10 +160,12 @@ def load_run(folder, # a run folder
     path, weights = folder/'config.json', folder/'best_model.safetensors'
     config = check_run(path)
     with explain_errors(path):
-        with torch.device('meta'): planned = build_model(**config['model_settings']).state_dict().values()
+        with torch.device('meta'): planned = build_model(**config['model_settings'])
+        n_weights = sum(w.numel() for w in planned.state_dict().values())
         most = max(2**22, weights.stat().st_size if weights.is_file() else 0)
-        if sum(w.numel() for w in planned) > most: raise ValueError('describes more weights than there are')
-        model, prep = build_model(**config['model_settings']), Preprocess.from_dict(config['preprocessing'])
+        if n_weights > most: raise ValueError('describes more weights than there are')
+        model = build_model(**config['model_settings'])
+        prep = Preprocess.from_dict(config['preprocessing'])
     load_weights(model, weights)
     device = pick_device(device)
     model = model.eval().to(device, memory_format=torch.channels_last_3d)

@@ -8,6 +8,7 @@ __all__ = ['Team', 'is_first_process', 'find_team', 'SumOverAll', 'SharedNorm', 
 # %% ../../nbs/09_training/09_distributed.ipynb #130fd4b1
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,13 +24,13 @@ class Team:
     device:torch.device # where this process computes
     rank:int=0 # number of this process; 0 is the one that writes and speaks
     size:int=1 # how many there are
-    fabric:object=None # Lightning's; None: alone
+    fabric:Any=None # Lightning's; None: alone
     whole:int=0 # samples in the present batch of all processes
-    rows:slice=None # which of them are this process's
+    rows:slice|None=None # which of them are this process's
 
     def part(self, n:int # samples in the batch of all processes
             ) -> slice: # rows of this process
-        "Take the next batch: note its size, and which rows are one's own."
+        "Divide the next batch: note its size, and which rows are one's own."
         self.whole, ends = n, [k*n//self.size for k in (self.rank, self.rank + 1)]
         self.rows = slice(*ends)
         return self.rows

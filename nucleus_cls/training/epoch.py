@@ -19,11 +19,11 @@ from .losses import make_loss
 from .distributed import Team
 
 # %% ../../nbs/09_training/10_epoch.ipynb #a9cf62f4
-def make_optimizer(model, # the network
+def make_optimizer(model:torch.nn.Module, # the network
                    config:TrainConfig, # optimizer, lr, weight_decay, schedule, num_epochs
                    n_steps:int, # steps in one epoch
                   ) -> tuple: # optimizer, schedule
-    "Make the rule of the steps and the schedule of its rate."
+    "Make the optimizer, and the schedule of its rate."
     kind = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam}[config.optimizer]
     opt = kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     if config.schedule == 'plateau':
@@ -39,10 +39,10 @@ def augmentation(config:TrainConfig, # flips, rotation, contrast, …
 
 # %% ../../nbs/09_training/10_epoch.ipynb #bf8fc190
 def update_mean(mean:torch.nn.Module, # the running mean: a network of the same kind, changed in place
-           model:torch.nn.Module, # the network that learns
-           decay:float, # how much of the old mean is kept in one step, 0–1
-           step:int, # steps taken before this one
-          ):
+                model:torch.nn.Module, # the network that learns
+                decay:float, # how much of the old mean is kept in one step, 0–1
+                step:int, # steps taken before this one
+               ) -> None:
     "Move the running mean of the weights, batch norm's averages among them, a little towards the weights."
     keep = min(decay, (1 + step)/(10 + step))
     with torch.no_grad():

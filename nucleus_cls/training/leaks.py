@@ -17,12 +17,13 @@ from ..core import node_name
 LEAKS = ('same nucleus', 'neighbouring frames', 'sisters', 'same lineage tree', 'same movie')
 
 def find_leaks(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id, track, root, parent
-               train, # row numbers trained on
-               val, # row numbers held out
+               train:np.ndarray|list, # row numbers trained on
+               val:np.ndarray|list, # row numbers held out
               ) -> pd.DataFrame: # one row a thing shared: leak, movie, train, val (an example), pairs
     "Find what the two sides of a split share; empty if nothing."
     t = table[['movie', 'frame', 'nucleus_id', 'track', 'root']].reset_index(drop=True)
-    t['at'], t['root'] = t['frame'], t['root'].where(t['root'] != '')
+    t['at'] = t['frame']
+    t['root'] = t['root'].where(t['root'] != '')
     parents = table['parent'].fillna('').astype(str).str.split()
     t['parent'] = parents.str[0].to_numpy()   # of two parents, the one whose track goes on
     a, b = t.iloc[train], t.iloc[val]
@@ -53,30 +54,35 @@ def find_shared(leak:str, # what to call it, one of LEAKS
 
 # %% ../../nbs/09_training/03_leaks.ipynb #189c766b
 def check_leaks(table:pd.DataFrame, # one row a sample
-                split, # a Split
+                split, # of `split_samples`: train, val, kind
                ) -> list: # sentences for the user
     "Refuse a split by movie or lineage that leaks; count the leaks of a random one."
     leaks = find_leaks(table, split.train, split.val)
     if split.kind == 'lineage': leaks = leaks[leaks['leak'] != 'same movie']
     if not len(leaks): return []
     if split.kind == 'random':
-        kinds = [f'{part["pairs"].sum()} {kind}, such as {part["movie"].iloc[0]} {part["train"].iloc[0]} and '
-                 f'{part["val"].iloc[0]}' for kind, part in leaks.groupby('leak', sort=False)]
+        kinds = []
+        for kind, part in leaks.groupby('leak', sort=False):
+            r = part.iloc[0]
+            kinds.append(f'{part["pairs"].sum()} {kind}, such as {r["movie"]} {r["train"]} and {r["val"]}')
         return ['random split: scores will be too good, since near copies are on both sides (pairs: '
                 + '; '.join(kinds) + ')']
     first = '; '.join(f'{r.leak}: {r.movie} {r.train} and {r.val}' for r in leaks.head(3).itertuples())
     raise ValueError(f'the split leaks in {len(leaks)} places ({first}): is a nucleus in the samples twice?')
 
 # %% ../../nbs/09_training/03_leaks.ipynb #8b7b100d
-def hash_crops(raw # crops of N samples, (N,T,L,L,L), any dtype
+def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype
                ) -> np.ndarray: # (N,) 16 hexadecimal digits each
     "Fingerprint the crop at t of each sample."
-    t = raw.shape[1]//2
-    return np.array([blake2b(np.ascontiguousarray(r[t]).data, digest_size=8).hexdigest() for r in raw])
+    t, hashes = raw.shape[1]//2, []
+    for crops in raw:   # one by one: together they may be larger than the memory
+        middle = np.ascontiguousarray(crops[t])
+        hashes.append(blake2b(middle.data, digest_size=8).hexdigest())
+    return np.array(hashes)
 
 def find_copies(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id
                 hashes:np.ndarray, # fingerprint of each sample, (N,), '' where not known
-                split, # a Split
+                split, # of `split_samples`: train, val, kind
                ) -> list: # sentences for the user
     "Name samples that lie on both sides under two names; `ValueError` unless the split is random."
     t = table[['movie', 'frame', 'nucleus_id']].reset_index(drop=True).assign(hash=hashes)

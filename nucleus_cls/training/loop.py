@@ -11,6 +11,7 @@ import copy
 import os
 import pickle
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 
 from .. import core
+from ..samples.samples import Samples
 from ..samples.corrections import correct_samples
 from ..transforms.tensors import fit_shape, from_cache
 from ..transforms.cache import Cache
@@ -70,7 +72,7 @@ class EpochEnd:
     model:torch.nn.Module # the network that was judged, with `ema` the running mean; not to be changed
     folder:Path # the run folder
 
-def ask_to_stop(on_epoch, # called with an `EpochEnd`; None: nobody looks on
+def ask_to_stop(on_epoch:Callable|None, # called with an `EpochEnd`; None: nobody looks on
                 end:EpochEnd, # what it is told
                 team:Team, # the processes that train together
                ) -> bool: # did it answer True?
@@ -83,8 +85,8 @@ def ask_to_stop(on_epoch, # called with an `EpochEnd`; None: nobody looks on
 def save_epoch(folder:Path, # run folder
                parts:dict, # what to go on with: model, opt, schedule, perhaps mean
                state:dict, # epoch, best, history, and what a resume has to agree with
-               best, # the network, if this is the best epoch so far; else None
-              ):
+               best:torch.nn.Module|None, # the network, if this is the best epoch so far; else None
+              ) -> None:
     "Write what an epoch has brought, each file whole or not at all."
     if best is not None: save_weights(best, folder/'best_model.safetensors')
     with core.atomic_path(folder/'history.csv') as tmp:
@@ -116,7 +118,7 @@ def load_last(folder:Path, # run folder
     raise ValueError(f'{folder}: cannot resume: {changed[0]}; give the same, or name another --output_dir')
 
 # %% ../../nbs/09_training/11_loop.ipynb #9f83ef60
-def use_all_cores():
+def use_all_cores() -> None:
     "Let torch compute on every core this process may use, unless OMP_NUM_THREADS says otherwise."
     if 'OMP_NUM_THREADS' in os.environ: return
     mine = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -136,9 +138,9 @@ def show_steps(show:bool, # show it at all
 
 # %% ../../nbs/09_training/11_loop.ipynb #3d09ba2d
 def make_parts(info:dict, # content of config.json
-               config:TrainConfig,
+               config:TrainConfig, # every setting
                n_steps:int, # steps in an epoch
-               device, # where to compute
+               device:torch.device, # where to compute
                last:dict, # content of last.pt; {} for a fresh start
               ) -> tuple: # parts (model, opt, schedule, perhaps mean), sentences for the user
     "Make network, optimizer and schedule: new, from an earlier run, or as they were at the last save."
@@ -153,16 +155,17 @@ def make_parts(info:dict, # content of config.json
     return parts, notes
 
 def learn_epoch(run:Run, # the network that is judged
-                net, # what `share_model` made of the network that learns
+                net:torch.nn.Module, # what `share_model` made of the network that learns
                 parts:dict, # of `make_parts`
                 m:TrainingData, # what to learn from and to judge by
-                config:TrainConfig,
+                config:TrainConfig, # every setting
                 epoch:int, # its number, from 0
                 team:Team, # the processes that share the work
                 bar=None, # progress bar, moved on at each step
                ) -> dict: # a row of history.csv
     "Train one epoch, and judge it."
-    start, opt, schedule = time.perf_counter(), parts['opt'], parts['schedule']
+    start = time.perf_counter()
+    opt, schedule = parts['opt'], parts['schedule']
     row = dict(epoch=epoch + 1, lr=opt.param_groups[0]['lr'])
     row |= train_epoch(net, opt, schedule, m, config, epoch, bar, parts.get('mean'), team)
     row |= validate(run, m.cache, m.val_at, m.val_true, team)
@@ -170,12 +173,12 @@ def learn_epoch(run:Run, # the network that is judged
     return row | dict(seconds=time.perf_counter() - start)
 
 # %% ../../nbs/09_training/11_loop.ipynb #945d36f0
-def fit(samples, # Samples, as `open_samples` gives them
+def fit(samples:Samples, # as `open_samples` gives them
         output_dir:str|Path='run', # the run folder
         config:TrainConfig=None, # settings; None: the defaults
         resume:bool=False, # go on where an interrupted training stopped
         progress:bool=True, # show a bar, and say what is done
-        on_epoch=None, # called with an `EpochEnd` after each epoch; True: stop there
+        on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop there
        ) -> Run: # with the best weights
     "Train a network until it gets no better; `ValueError` for samples, settings or a folder that do not fit."
     config, folder = config or TrainConfig(), Path(output_dir)
@@ -188,7 +191,8 @@ def fit(samples, # Samples, as `open_samples` gives them
     m = prepare_training(samples, config)
     state = last or dict(history=[], best=dict(epoch=0, val_macro_f1=-1.), config=config.to_dict(),
                          data_hash=samples.data_hash, date=core.today())
-    history, info = state['history'], describe_training(samples, config, m, state['date'])
+    history = state['history']
+    info = describe_training(samples, config, m, state['date'])
     n_steps = len(cut_batches(config.epoch_samples or len(m.y), config.batch_size)) + 1
     parts, notes = make_parts(info, config, n_steps, team.device, last)
     say = print if progress else (lambda text: None)

@@ -6,9 +6,14 @@
 __all__ = ['compute_losses', 'compute_state_weights', 'make_loss']
 
 # %% ../../nbs/09_training/06_losses.ipynb #d4f83e4f
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from .config import TrainConfig
 
 # %% ../../nbs/09_training/06_losses.ipynb #304257ea
 def compute_losses(logits:torch.Tensor, # (B,K)
@@ -25,17 +30,17 @@ def compute_losses(logits:torch.Tensor, # (B,K)
 # %% ../../nbs/09_training/06_losses.ipynb #a4c26974
 def compute_state_weights(shares:np.ndarray, # share of each state in the draws, (K,), sums to 1
                  ) -> np.ndarray: # (K,), the mean over the draws is 1
-    "Weigh states against their rarity."
+    "Compute the price of each state that makes up for its rarity."
     shares = np.asarray(shares, float)
     return np.where(shares > 0, 1/(np.count_nonzero(shares)*np.where(shares > 0, shares, 1)), 0.)
 
 # %% ../../nbs/09_training/06_losses.ipynb #2acbb024
-def make_loss(config, # a TrainConfig: loss, focal_gamma, label_smoothing
+def make_loss(config:TrainConfig, #  loss, focal_gamma, label_smoothing
               shares:np.ndarray, # share of each state in the draws, (K,)
-              device='cpu', # where the network computes
-             ): # function: logits (B,K), yb (B,) → losses (B,)
+              device:str|torch.device='cpu', # where the network computes
+             ) -> Callable: # logits (B,K), yb (B,) → losses (B,)
     "Make the loss that the settings name."
     w = torch.tensor(compute_state_weights(shares), dtype=torch.float32, device=device)
-    how = dict(weights=w if config.loss == 'weighted' else None, smoothing=config.label_smoothing,
-               gamma=config.focal_gamma if config.loss == 'focal' else 0.)
-    return lambda logits, yb: compute_losses(logits, yb, **how)
+    weights = w if config.loss == 'weighted' else None
+    gamma = config.focal_gamma if config.loss == 'focal' else 0.
+    return partial(compute_losses, weights=weights, gamma=gamma, smoothing=config.label_smoothing)

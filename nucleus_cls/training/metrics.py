@@ -6,18 +6,22 @@
 __all__ = ['calibration_error', 'score_state', 'score_predictions', 'choose_scored', 'score_sets', 'format_report']
 
 # %% ../../nbs/09_training/07_metrics.ipynb #c730bd88
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from ..core import STATES, UNKNOWN
 from ..models.run import pick_states
 
 # %% ../../nbs/09_training/07_metrics.ipynb #3bfe5c42
-def calibration_error(confidence, # (N,) probability of the predicted state, in [0,1]
-                      correct, # (N,) was the prediction right?
+def calibration_error(confidence:ArrayLike, # (N,) probability of the predicted state, in [0,1]
+                      correct:ArrayLike, # (N,) was the prediction right?
                       n_bins:int=15, # equally wide bins over [0,1], each with its upper edge
                      ) -> float: # in [0,1]
-    "Mean gap between confidence and accuracy over bins of confidence (ECE)."
+    "Compute the mean gap between confidence and accuracy over bins of confidence (ECE)."
     confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
     bins = np.digitize(confidence, np.linspace(0, 1, n_bins+1)[1:-1], right=True)
     gaps = np.bincount(bins, confidence - correct, n_bins)   # a bin's nuclei times its gap
@@ -27,7 +31,7 @@ def calibration_error(confidence, # (N,) probability of the predicted state, in 
 def score_state(state:str, # the state to score
                  true:np.ndarray, # (N,) true states
                  pred:np.ndarray, # (N,) predicted states
-                 prob, # (N,) probability of the state; None: the model cannot predict it
+                 prob:np.ndarray|None, # (N,) probability of the state; None: the model cannot predict it
                 ) -> dict|None: # precision, recall, f1, average_precision, support; None: does not occur
     "Score one state against all others."
     is_true, is_pred = true == state, pred == state
@@ -38,12 +42,13 @@ def score_state(state:str, # the state to score
                 support=int(is_true.sum()))
 
 # %% ../../nbs/09_training/07_metrics.ipynb #2fb1a1ec
-def score_predictions(true, # (N,) true states, each one of STATES
+def score_predictions(true:ArrayLike, # (N,) true states, each one of STATES
            probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN: no prediction
-           states, # the model's states, K names in the order of the columns
+           states:Sequence, # the model's states, K names in the order of the columns
           ) -> dict: # accuracy, macro_f1, ece, per_state {state: scores of `score_state`}
     "Score probabilities against the truth; `ValueError` without nuclei or with a state that is none."
-    true, pred, probs = np.asarray(true, object), pick_states(probs, states), np.asarray(probs, float)
+    true, probs = np.asarray(true, object), np.asarray(probs, float)
+    pred = pick_states(probs, states)
     if len(true) != len(probs):
         raise ValueError(f'{len(true)} true states, but probabilities of {len(probs)} nuclei')
     if not len(true): raise ValueError('no nuclei to score: expected at least one with a true state')
@@ -51,12 +56,13 @@ def score_predictions(true, # (N,) true states, each one of STATES
         raise ValueError(f'true states hold {sorted(map(str, other))}: expected only {", ".join(STATES)}')
     column = {s: probs[:, k] for k, s in enumerate(states)}
     per_state = {s: score_state(s, true, pred, column.get(s)) for s in STATES}
-    return dict(accuracy=float((true == pred).mean()),
-                macro_f1=float(np.mean([v['f1'] for v in per_state.values() if v])),
-                ece=calibration_error(np.nan_to_num(probs).max(1), true == pred), per_state=per_state)
+    f1 = [v['f1'] for v in per_state.values() if v]
+    ece = calibration_error(np.nan_to_num(probs).max(1), true == pred)
+    return dict(accuracy=float((true == pred).mean()), macro_f1=float(np.mean(f1)), ece=ece,
+                per_state=per_state)
 
 # %% ../../nbs/09_training/07_metrics.ipynb #9489002e
-def choose_scored(table, # one row a sample: movie, state, lost
+def choose_scored(table:pd.DataFrame, # one row a sample: movie, state, lost
                  complete:dict, # movie → do its samples hold all nuclei of their frames?
                 ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
     "Choose the nuclei of both scorings, and the state that counts as their truth."
@@ -72,7 +78,7 @@ def choose_scored(table, # one row a sample: movie, state, lost
 # %% ../../nbs/09_training/07_metrics.ipynb #1efc1c08
 def score_sets(sets:dict, # of `choose_scored`
                probs:np.ndarray, # probabilities of all samples, (N,K)
-               states, # the model's states, K names
+               states:Sequence, # the model's states, K names
               ) -> dict: # 'balanced', 'every_nucleus' → scores or None
     "Score both sets of nuclei."
     return {name: s and score_predictions(s[1], np.asarray(probs)[s[0]], states) for name, s in sets.items()}
@@ -84,7 +90,7 @@ _TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out
 def format_report(both:dict, # of `score_sets`
                 spans:dict=None, # of `uncertainty.intervals`, for each scoring; None: no intervals
                ) -> str: # a table a scoring
-    "Set out both scorings as text."
+    "Format both scorings as tables of text."
     lines = []
     for name, s in both.items():
         lines += ['', _TITLES.get(name, name), '']

@@ -8,6 +8,7 @@ __all__ = ['choose_targets', 'choose_states', 'find_near_events', 'compute_share
 # %% ../../nbs/09_training/02_targets.ipynb #5efe2f1a
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ..core import STATES, UNKNOWN
 
@@ -16,7 +17,7 @@ def choose_targets(table:pd.DataFrame, # one row a sample: state, lost
                   targets:str='every_nucleus', # unknown is stable ('every_nucleus') or left out ('balanced')
                   lost:str='drop', # a death that may be a lost track is left out ('drop') or a 'death'
                  ) -> np.ndarray: # (N,) state names, '' where a sample is not trained on
-    "Name the state that each sample is trained and scored as."
+    "Choose the state that each sample is trained and scored as."
     state = table['state'].fillna(UNKNOWN).to_numpy(object)
     other = UNKNOWN if targets == 'balanced' else 'stable'
     target = np.where(state == UNKNOWN, other, state)
@@ -28,7 +29,7 @@ def choose_targets(table:pd.DataFrame, # one row a sample: state, lost
 def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
                   states:tuple=(), # states asked for; empty: those that occur
                  ) -> tuple: # states to tell apart, in the order of STATES
-    "Settle the states of a training; `ValueError` if one has no sample or fewer than two remain."
+    "Choose the states of a training; `ValueError` if one has no sample or fewer than two remain."
     n = {s: int((target == s).sum()) for s in STATES}
     found = 'the samples hold ' + ', '.join(f'{v} {s}' for s, v in n.items())
     for s in states:
@@ -51,10 +52,10 @@ def find_near_events(table:pd.DataFrame, # one row a sample: movie, frame, track
     return near & ~event & t['track'].notna().to_numpy()
 
 # %% ../../nbs/09_training/02_targets.ipynb #30b0b027
-def compute_shares(n, # samples of each state, (K,), ≥0
+def compute_shares(n:ArrayLike, # samples of each state, (K,), ≥0
                  balance:float=1., # 0: as they come, 1: all alike
                 ) -> np.ndarray: # share of each state in the draws, (K,), sums to 1
-    "Say how often each state is drawn; a state without samples never is."
+    "Compute how often each state is drawn; a state without samples never is."
     n = np.asarray(n, float)
     share = np.where(n > 0, np.maximum(n, 1)**(1 - balance), 0)
     return share/share.sum()
