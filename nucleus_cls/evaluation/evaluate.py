@@ -36,11 +36,12 @@ def describe_scores(run, # trained run
     units, over = choose_units(table)
     every, widest = sets['every_nucleus'], sets['every_nucleus'] or sets['balanced']
     spans = {k: s and compute_intervals(s[1], probs[s[0]], run.states, units[s[0]]) for k, s in sets.items()}
+    confusion = {k: s and confusion_matrix(s[1], pred[s[0]], labels=STATES).tolist() for k, s in sets.items()}
     return score_sets(sets, probs, run.states) | dict(
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
         n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
         events=every and score_events(table, *every, pred[every[0]]),
-        confusion={k: s and confusion_matrix(s[1], pred[s[0]], labels=STATES).tolist() for k, s in sets.items()},
+        confusion=confusion,
         strata=score_subgroups(table, *widest, pred[widest[0]]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},

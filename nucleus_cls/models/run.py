@@ -55,7 +55,7 @@ class Run:
     folder:Path # where the run is kept
     device:torch.device # where the network computes
 
-    def probs(self, xb:np.ndarray|torch.Tensor, # tensors of `tensors.to_tensor`, float32 (B,C,S,S,S), numpy or torch
+    def probs(self, xb:np.ndarray|torch.Tensor, # tensors of `to_tensor`, float32 (B,C,S,S,S)
               batch_size:int=32, # samples computed at once
               tta:int=None, # views to average, 1–16; None: the run's own (`tta` in config.json), or 1
              ) -> np.ndarray: # probabilities, float32 (B,K), rows sum to 1
@@ -120,8 +120,8 @@ def load_weights(model:torch.nn.Module, # a network as config.json describes it
     name = model.settings['name']
     for key in (*want, *have):
         if want.get(key) == have.get(key): continue
-        raise ValueError(f'{path}: weights of another architecture than {name} in config.json: {key} has shape '
-                         f'{have.get(key, "(none)")}, expected {want.get(key, "(none)")}')
+        raise ValueError(f'{path}: weights of another architecture than {name} in config.json: '
+                         f'{key} has shape {have.get(key, "(none)")}, expected {want.get(key, "(none)")}')
     model.load_state_dict(weights)
 
 # %% ../../nbs/08_models/05_run.ipynb #ea72e56f

@@ -88,7 +88,7 @@ _TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out
                every_nucleus='Every nucleus: natural prevalence, what is no event counts as stable')
 
 def format_report(both:dict, # of `score_sets`
-                spans:dict=None, # of `uncertainty.intervals`, for each scoring; None: no intervals
+                spans:dict=None, # of `compute_intervals`, for each scoring; None: no intervals
                ) -> str: # a table a scoring
     "Format both scorings as tables of text."
     lines = []

@@ -34,7 +34,8 @@ def draw_groups(groups:np.ndarray, # (N,) group of each sample: a movie or a tre
     "Draw whole groups to hold out, so that both sides hold every state where that is possible."
     counts = pd.crosstab(groups[target != ''], target[target != ''])
     if len(counts) < 2:
-        raise ValueError(f'all samples belong together ({counts.index[0]}), so nothing whole can be held out: '
+        name = counts.index[0]
+        raise ValueError(f'all samples belong together ({name}), so nothing whole can be held out: '
                          'add a movie, or use split random, whose scores are too good because near copies '
                          'are on both sides')
     n_held = min(max(1, round(fraction*len(counts))), len(counts) - 1)
@@ -95,7 +96,7 @@ def split_samples(table:pd.DataFrame, # one row a sample
                   target:np.ndarray, # (N,) targets, '' where not used
                   config:TrainConfig=TrainConfig(), # split, val, val_fraction, split_seed
                  ) -> Split:
-    "Split the samples into those to train on and those to judge by; `ValueError` for a leak nobody asked for."
+    "Split the samples into those to train on and those to judge by; a leak is a `ValueError`."
     used, movie = target != '', table['movie'].to_numpy(object)
     kind, notes = config.split, []
     names = sorted(set(movie[used]))

@@ -19,14 +19,14 @@ class Cache:
     "Crops of N samples, ready to be drawn from; all arrays share the first axis."
     rows:np.ndarray # row numbers in the sample table, (N,)
     raw:np.ndarray # (N,3,L,L,L), native dtype
-    mask:np.ndarray # (N,L,L,L), uint8, the binary channels as bits: `normalize.pack_masks`
+    mask:np.ndarray # (N,L,L,L), uint8, the binary channels as bits: `pack_masks`
     lo:np.ndarray # minimum of the whole crop, (N,), float32
     hi:np.ndarray # maximum of the whole crop, (N,), float32
     skipped:list # samples that cannot be scaled, and why
-    channels:tuple=CHANNELS[:4] # of its tensors, what `normalize.from_cache` has to be told
+    channels:tuple=CHANNELS[:4] # of its tensors, what `from_cache` has to be told
 
     def batch(self, at) -> tuple: # at: positions 0…N-1
-        "Copy some samples out: raw, mask, lo, hi, as `normalize.from_cache` takes them."
+        "Copy some samples out: raw, mask, lo, hi, as `from_cache` takes them."
         return self.raw[at], self.mask[at], self.lo[at], self.hi[at]
 
 # %% ../../nbs/07_transforms/06_cache.ipynb #8d6e74ed
