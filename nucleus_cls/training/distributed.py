@@ -84,6 +84,7 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x): # (B,C,…)
         if not self.training: return super().forward(x)
         axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1]*(x.ndim - 2))
+        dtype, x = x.dtype, x.to(self.running_mean.dtype)   # half the digits will not do for sums
         n = SumOverAll.apply(x.new_tensor([x.numel()/x.shape[1]]))
         mean = SumOverAll.apply(x.sum(axes))/n
         off = x - mean.view(shape)
@@ -92,7 +93,8 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var*n/(n - 1), self.momentum)
-        return off*((var + self.eps).rsqrt()*self.weight).view(shape) + self.bias.view(shape)
+        y = off*((var + self.eps).rsqrt()*self.weight).view(shape) + self.bias.view(shape)
+        return y.to(dtype)
 
 # %% ../../nbs/09_training/09_distributed.ipynb #2464564a
 class SharedDropout(nn.Dropout):
@@ -103,8 +105,8 @@ class SharedDropout(nn.Dropout):
         return x*whole[self.team.rows]
 
 def share_model(model:nn.Module, # the same on every process; changed in place
-          team:Team,
-         ) -> nn.Module: # what to call in training; its weights are those of `model`
+                team:Team, # the processes that train together
+               ) -> nn.Module: # what to call in training; its weights are those of `model`
     "Make a network train on a part of each batch as it would on the whole."
     if team.size == 1: return model
     for module in model.modules():
