@@ -21,10 +21,10 @@ import numpy as np
 import tifffile
 
 from nucleus_cls.core import plain
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.movies.movie import open_movie
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.store import folder_bytes
+from nucleus_cls.samples.extract import extract_movie
 
 NAMES = {'image': 'registered_images/nuclei_reg8', 'seg': 'registered_label_images/label_reg8'}
 

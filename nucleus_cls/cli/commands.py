@@ -25,8 +25,8 @@ def nucleus_check(
 ):
     "Say in plain words what is in a movie and what is wrong with it."
     from nucleus_cls.review.check import check_movie
-    from nucleus_cls.movies.movie import movie_options, open_movie
-    told = movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
+    from nucleus_cls.movies.open import parse_movie_options, open_movie
+    told = parse_movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
     opened = open_movie(movie, lineage_file=lineage_file, **told)
     print(check_movie(opened, output_dir, timeframe, state_window))
     print(f'The report with pictures: {Path(output_dir)/opened.name}.html')
@@ -72,9 +72,9 @@ def nucleus_video(
     lineage_offset:OFFSET=None,
 ):
     "Make a film of a movie, every nucleus outlined in the colour of its state."
-    from nucleus_cls.movies.movie import movie_options, open_movie
+    from nucleus_cls.movies.open import parse_movie_options, open_movie
     from nucleus_cls.video.video import make_video
-    opened = open_movie(movie, **movie_options(images, segs, channel, axes, voxel_size, lineage_offset))
+    opened = open_movie(movie, **parse_movie_options(images, segs, channel, axes, voxel_size, lineage_offset))
     summary = make_video(opened, predictions_csv, output, preset, truth, tree, light=light, views=views,
                          only=only, fps=fps)
     print(f'{output}: {summary["n_frames"]} frames')

@@ -26,15 +26,15 @@ def nucleus_demo(
 def show_all(out:Path, n_movies:int, n_frames:int, preset:str, num_epochs:int, size:int=64, **settings):
     "Go the whole way below one folder; what is there from an earlier try is used."
     from nucleus_cls.training.config import TrainConfig
-    from nucleus_cls.evaluation.evaluate import evaluate, finish_run
+    from nucleus_cls.evaluation.evaluate import evaluate
     from nucleus_cls.samples.extract import extract_movie
-    from nucleus_cls.movies.movie import open_movie
+    from nucleus_cls.movies.open import open_movie
     from nucleus_cls.prediction.whole_movie import predict_movie
     from nucleus_cls.prediction.inputs import predict_volumes
     from nucleus_cls.report.report import build_report
     from nucleus_cls.samples.samples import open_samples
     from nucleus_cls.simulation.movies import simulate
-    from nucleus_cls.training.train import train
+    from nucleus_cls.evaluation.train import train
     from nucleus_cls.video.video import make_video
     print(f'1/6 Simulating {n_movies} movies of {n_frames} frames')
     movies = [open_movie(path) for path in simulate(out/'simulated', n_movies, n_frames, 0, preset)]
@@ -46,7 +46,6 @@ def show_all(out:Path, n_movies:int, n_frames:int, preset:str, num_epochs:int, s
     known = samples.select(samples.table.movie != test.name)
     config = TrainConfig(split='lineage', num_epochs=num_epochs, **settings)
     run = train(known, out/'run', config, resume=True)
-    finish_run(run, known)
     print(f'4/6 Evaluating on {test.name}, which it has not seen')
     metrics = evaluate(run, samples, out/'evaluation', [test.name])
     print('5/6 Predicting a timepoint, then every frame')

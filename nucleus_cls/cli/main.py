@@ -75,7 +75,7 @@ def simulate_as(layout:str, # 'ctc' or 'omezarr'
                ) -> list: # paths of the movies
     "Simulate movies in a layout of other programs; those that are there are left."
     from nucleus_cls.movies.ctc import write_ctc
-    from nucleus_cls.movies.movie import open_movie
+    from nucleus_cls.movies.open import open_movie
     from nucleus_cls.movies.omezarr import write_omezarr
     from nucleus_cls.simulation.movies import simulate
     part, made = Path(output_dir)/'.part-movies', []
@@ -106,13 +106,13 @@ def nucleus_simulate(
 # %% ../../nbs/15_cli/01_main.ipynb #f95b9da4
 def find_movies(paths:list, # movies in any layout, or folders of them
                 names=None, # one name a movie; None: the folders'
-                told:dict=None, # of `movie_options`: how to read them
+                told:dict=None, # of `parse_movie_options`: how to read them
                ) -> dict: # name → path
     "List the movies at some paths by name; `ValueError` when two share one."
-    from nucleus_cls.movies.movie import list_movies, movie_name
+    from nucleus_cls.movies.open import list_movies, name_movie
     told = told or {}
     found = [movie for path in paths for movie in list_movies(path, **told)]
-    names = names or [movie_name(path, **told) for path in found]
+    names = names or [name_movie(path, **told) for path in found]
     if len(names) != len(found): raise ValueError(f'--names has {len(names)} names for {len(found)} movies')
     twice = {n for n in names if names.count(n) > 1}
     if twice: raise ValueError(f'two movies are called {twice.pop()}; name each one with --names A,B,…')
@@ -131,9 +131,9 @@ def sum_up(output_dir):
     "Draw and say what samples a folder holds."
     from nucleus_cls.plot.charts import plot_state_counts, save_figure
     from nucleus_cls.samples.samples import open_samples
-    from nucleus_cls.lineage.states import state_counts
+    from nucleus_cls.lineage.states import count_states
     samples = open_samples(output_dir)
-    picture = plot_state_counts(state_counts(samples.table)[:5], f'{len(samples):,} samples by state')
+    picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
     save_figure(picture, Path(output_dir)/'counts.png')
     print(f'{samples} in {output_dir}. Next: nucleus_train {output_dir} --output_dir run')
 
@@ -161,10 +161,10 @@ def nucleus_extract(
     "Cut the samples of every nucleus out of movies with lineages. Interrupted, run it again."
     from nucleus_cls.movies.repair import clean_movie
     from nucleus_cls.samples.extract import extract_movie
-    from nucleus_cls.movies.movie import movie_options, open_movie
+    from nucleus_cls.movies.open import parse_movie_options, open_movie
     if len(many := [f'--{k}' for k, v in dict(size=size, padding=padding, size_um=size_um).items() if v]) > 1:
         raise ValueError(f'{" and ".join(many)} exclude each other')
-    told = movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
+    told = parse_movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
     movies = find_movies(movie, split_list(names), told)
     if lineage_file and len(movies) > 1: raise ValueError('--lineage_file goes with a single movie')
     for name, path in movies.items():
@@ -194,17 +194,15 @@ def nucleus_train(
 ):
     "Train a classifier; held-out movies tell when it is best."
     from nucleus_cls.training.config import load_config
-    from nucleus_cls.evaluation.evaluate import finish_run
-    from nucleus_cls.training.distributed import first_process
+    from nucleus_cls.training.distributed import is_first_process
     from nucleus_cls.samples.samples import open_samples
-    from nucleus_cls.training.train import train
+    from nucleus_cls.evaluation.train import train
     settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val),
                            split=split, num_epochs=num_epochs, corrections=corrections, init=init,
                            seed=seed)
     opened = open_samples(samples)
-    run = train(opened, output_dir, settings, resume)
-    if not first_process(): return
-    finish_run(run, opened)
+    train(opened, output_dir, settings, resume)
+    if not is_first_process(): return
     print((Path(output_dir)/'classification_report.txt').read_text(encoding='utf-8'))
     print(f'Run folder: {output_dir}. Next: nucleus_predict {output_dir} --movie MOVIE')
 
@@ -239,9 +237,9 @@ def busiest_frame(table) -> int: # one row a nucleus: frame, state
 def draw_frame(image, seg, table, path, voxel_size=None) -> Path: # `path`
     "Save a picture of a frame, every nucleus outlined in the colour of its state."
     from nucleus_cls.plot.charts import save_figure
-    from nucleus_cls.plot.views import overlay
+    from nucleus_cls.plot.overlays import plot_overlay
     shown = [f'{what} {v}' for what in ('movie', 'frame') for v in table[what].dropna().iloc[:1] if v != '']
-    save_figure(overlay(image, seg, table, ', '.join(shown), voxel_size=voxel_size), path)
+    save_figure(plot_overlay(image, seg, table, ', '.join(shown), voxel_size=voxel_size), path)
     return path
 
 # %% ../../nbs/15_cli/01_main.ipynb #52aeef48
@@ -256,7 +254,7 @@ def whole_frame(table, movie, volumes) -> tuple: # image, seg and rows of a fram
 # %% ../../nbs/15_cli/01_main.ipynb #b8e73f47
 def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None):
     "Look closely at the nuclei of sample folders, of a timepoint, or of the busiest frame of a movie."
-    from nucleus_cls.report.nucleus_report import save_analysis, timepoint_crops
+    from nucleus_cls.report.nucleus_report import report_nuclei, cut_timepoint
     from nucleus_cls.samples.folders import find_samples, read_sample
     from nucleus_cls.movies.tiff import read_tiff
     if folder_path: crops = [read_sample(p) for path in folder_path for p in find_samples(Path(path))]
@@ -267,9 +265,9 @@ def analyse(run, out:Path, folder_path, volumes, movie, frame, voxel=None):
         around = [volumes[0], volumes[2]] if movie is None else [t - 1, t + 1]
         read = read_tiff if movie is None else lambda u: movie.image(u) if u in movie.image_frames else None
         where = {'movie': '' if movie is None else movie.name, 'frame': t or 0}
-        crops = timepoint_crops([read(around[0]), image, read(around[1])], seg, run.preprocess,
+        crops = cut_timepoint([read(around[0]), image, read(around[1])], seg, run.preprocess,
                                 table.nucleus_id.tolist(), where, voxel)
-    print(f'A close look at {len(save_analysis(run, crops, out))} nuclei, a folder each, in {out}')
+    print(f'A close look at {len(report_nuclei(run, crops, out))} nuclei, a folder each, in {out}')
 
 # %% ../../nbs/15_cli/01_main.ipynb #7cf3ce32
 def predict_inputs(run, folder_path, volumes, npz, full:bool, ids, voxel_size): # Predictions
@@ -315,14 +313,14 @@ def nucleus_predict(
 ):
     "Predict the state of nuclei."
     from nucleus_cls.prediction.labels import export_predictions
-    from nucleus_cls.movies.movie import movie_options, open_movie
+    from nucleus_cls.movies.open import parse_movie_options, open_movie
     from nucleus_cls.prediction.whole_movie import predict_movie
     from nucleus_cls.models.pretrained import open_run
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
     check_inputs(inputs, full_timestamp or nuclei_ids)
     loaded, ids = open_run(run), split_list(nuclei_ids, int, 'nuclei_ids')
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
-    told = movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
+    told = parse_movie_options(images, segs, channel, axes, voxel_size, lineage_offset)
     out, opened = Path(output_dir), open_movie(movie, **told) if movie else None
     size = opened.voxel_size if movie else told.get('voxel_size')
     found = predict_movie(loaded, opened, None, out, not independent, n_workers, scheduler, use_lineage) \

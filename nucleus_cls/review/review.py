@@ -15,7 +15,7 @@ import pandas as pd
 from ipyevents import Event
 
 from ..core import STATES, node_name, today
-from ..plot.charts import Picture, png_bytes
+from ..plot.charts import Picture, render_png
 from ..plot.views import plot_crops
 from ..samples.samples import Samples
 from ..samples.corrections import CORRECTIONS, REJECTED, read_corrections, write_corrections
@@ -132,6 +132,6 @@ class Inspector(widgets.VBox):
         "Show the next sample, or that there is none."
         said, n, fig = self.review.said, len(self.review.left), review_picture(self.review)
         kept, name = int((said['old_state'] == said['new_state']).sum()), html.escape(self.review.path.name)
-        self.image.value = png_bytes(fig, dpi=120) if fig else b''
+        self.image.value = render_png(fig, dpi=120) if fig else b''
         self.note.value = (f'{n} to look at; {kept} kept, {len(said) - kept} changed, in {name}' if n
                            else f'Nothing left to look at; {len(said)} judgements in {name}')

@@ -16,10 +16,10 @@ import pandas as pd
 from scipy import fft
 
 from ..core import progress
-from ..volumes.crops import NUCLEUS_COLUMNS, nuclei_table, scan_nuclei
-from ..volumes.regions import find_regions, holes, pieces_of_ids, touching
+from ..volumes.crops import NUCLEUS_COLUMNS, tabulate_nuclei, scan_nuclei
+from ..volumes.regions import find_regions, find_holes, count_pieces, find_touching
 from ..movies.movie import Movie
-from ..movies.repair import hot_pixels, level, sparse
+from ..movies.repair import find_hot_pixels, measure_background, take_grid
 from ..workers import read_ahead
 
 # %% ../../nbs/14_review/01_scan.ipynb #797acf23
@@ -29,14 +29,14 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
                   seg=None, # nucleus ids, (Z,Y,X); None: not known
                  ) -> dict: # a row of the table of frames
     "Measure one image."
-    grid, top = sparse(image), image.max()
-    inside = np.zeros(grid.shape, bool) if seg is None else sparse(seg) > 0
-    back, noise = level(grid[~inside & (grid > 0)])
+    grid, top = take_grid(image), image.max()
+    inside = np.zeros(grid.shape, bool) if seg is None else take_grid(seg) > 0
+    back, noise = measure_background(grid[~inside & (grid > 0)])
     bright = grid[inside] if inside.any() else grid[grid >= np.percentile(grid, 99)]
     full = np.count_nonzero(image == top) if image.dtype.kind in 'ui' and top in CEILINGS else 0
     area = float(inside.mean()*image.size) if inside.any() else .1*image.size
     return {'background': back, 'noise': noise, 'contrast': float(np.median(bright)) - back,
-            'saturated': full/area, 'hot': len(hot_pixels(image)[0]), 'empty': bool(image.min() == top),
+            'saturated': full/area, 'hot': len(find_hot_pixels(image)[0]), 'empty': bool(image.min() == top),
             'checksum': zlib.crc32(np.ascontiguousarray(grid))}
 
 # %% ../../nbs/14_review/01_scan.ipynb #5c1209d2
@@ -50,10 +50,10 @@ def measure_seg(seg, # nucleus ids, (Z,Y,X)
     real = np.array(seg.shape) > 1                          # a plane has no border in depth
     cut = ((rows[:, 5:8] == 0) | (rows[:, 8:11] == seg.shape)) & real
     rows[:, 11] = cut.any(1)
-    ids, n, stray = pieces_of_ids(found)
-    with_hole = holes(found)[1]
+    ids, n, stray = count_pieces(found)
+    with_hole = find_holes(found)[1]
     n_holes = np.bincount(np.searchsorted(ids, with_hole), minlength=len(ids))
-    return np.column_stack([rows, n, stray, n_holes, np.isin(ids, touching(found))])
+    return np.column_stack([rows, n, stray, n_holes, np.isin(ids, find_touching(found))])
 
 # %% ../../nbs/14_review/01_scan.ipynb #d13d89ef
 def usual_width(nuclei:pd.DataFrame, # table of nuclei
@@ -161,5 +161,5 @@ def _frames(rows:list) -> pd.DataFrame:
 def _nuclei(parts:list) -> pd.DataFrame:
     "Make the table of nuclei, with the types of a table of nuclei."
     rows = np.concatenate([np.empty((0, len(NUCLEI) + 1)), *parts])
-    table, more = nuclei_table(rows[:, :12]), NUCLEI[12:]
+    table, more = tabulate_nuclei(rows[:, :12]), NUCLEI[12:]
     return pd.concat([table, pd.DataFrame(rows[:, 12:], columns=[*more, 'frame']).astype(int)], axis=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import numpy as np
 from ..core import STATES, UNKNOWN, atomic_path
-from ..files import open_table, why
+from ..files import open_table, describe_error
 from .samples import Samples
 
 # %% ../../nbs/06_samples/09_corrections.ipynb #9e8b4be2
@@ -23,7 +23,8 @@ def read_corrections(path:str|Path, # corrections.csv; may not exist yet
     path = Path(path)
     if not path.exists(): return pd.DataFrame({c: pd.Series(dtype=object) for c in CORRECTIONS})
     try: table = pd.read_csv(open_table(path), dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as e: raise ValueError(f'{path}: no table ({why(e)})') from e
+    except (ValueError, pd.errors.ParserError) as e:
+        raise ValueError(f'{path}: no table ({describe_error(e)})') from e
     if tuple(table) != CORRECTIONS:
         raise ValueError(f'{path}: not a table of corrections; expected the columns '
                          f'{", ".join(CORRECTIONS)}, found {", ".join(table)[:100]}')
