@@ -66,7 +66,7 @@ def main():
     p.add_argument('--thin', type=int, default=1, help='predict every Nth stable nucleus only')
     a = p.parse_args()
     run, samples = load_run(a.run), choose_movies(open_samples(a.samples), a.movies)
-    if seen := find_seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good')
+    if seen := find_seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good', stacklevel=1)
     table = samples.table.reset_index(drop=True)
     rows, true = choose_scored(table, samples.complete)['every_nucleus']
     keep = np.sort(np.r_[np.flatnonzero(true != 'stable'), np.flatnonzero(true == 'stable')[::a.thin]])

@@ -42,7 +42,7 @@ def simulated(n):
     last = sim.frames[-10:]
     states = assign_states(lineage_from_graph(sim.graph))
     rows = [states[states.frame == last[t % 10]].assign(frame=t) for t in range(n)]
-    for t, r in enumerate(rows): r['track'], r['parent'] = range(len(r)), ''
+    for r in rows: r['track'], r['parent'] = range(len(r)), ''
     movie = movie_from_arrays(Cycle([sim.image(t) for t in last], n), Cycle([sim.seg(t) for t in last], n),
                               name='simulated', voxel_size=sim.voxel_size)
     return movie, pd.concat(rows, ignore_index=True)
@@ -100,7 +100,8 @@ def main():
           f'{"memory":>10}')
     for name, kind, length, preset, options in jobs:
         command = [sys.executable, __file__, '--one', kind, str(length), preset, json.dumps(options)]
-        out = subprocess.run(command, capture_output=True, text=True, env=os.environ | {'TQDM_DISABLE': '1'})
+        out = subprocess.run(command, capture_output=True, text=True, check=False,
+                             env=os.environ | {'TQDM_DISABLE': '1'})
         if out.returncode: sys.exit(out.stderr)
         r = json.loads(out.stdout)
         print(f'{name:32}{length:8}{r["nuclei"]:8.0f}{r["fps"]:10.1f}{r["drawing"]:8.0f} ms'

@@ -30,7 +30,7 @@ CONFIG = CONFIG['DEFAULT']
 
 def run(*command, **kw):
     "Run a command in the root and return what came of it, its output as text."
-    return subprocess.run(command, **{'cwd': ROOT, 'capture_output': True, 'text': True, **kw})
+    return subprocess.run(command, check=False, **{'cwd': ROOT, 'capture_output': True, 'text': True, **kw})
 
 
 # -- the modules made of the notebooks

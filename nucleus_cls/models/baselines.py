@@ -6,6 +6,8 @@
 __all__ = ['FRAME_CHANNELS', 'BASIC_CHANNELS', 'pick_channels', 'ConvBlock', 'ConvNet', 'ConvLSTMCell', 'ConvLSTMNet']
 
 # %% ../../nbs/08_models/01_baselines.ipynb #bbc090ef
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -58,7 +60,7 @@ class ConvNet(nn.Module):
         super().__init__()
         self.channels, self.n_states = tuple(channels), n_states
         sizes = (len(channels), *widths)
-        self.blocks = nn.Sequential(*(ConvBlock(a, b) for a, b in zip(sizes, sizes[1:])))
+        self.blocks = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(sizes)))
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(widths[-1], n_states)
 
     def forward(self, x): # (B,7,S,S,S), (B,4,S,S,S) or (B,C,S,S,S)
@@ -96,7 +98,7 @@ class ConvLSTMNet(nn.Module):
         super().__init__()
         self.channels, self.n_states = tuple(channels), n_states
         sizes = (1, *widths)
-        self.encoder = nn.Sequential(*(ConvBlock(a, b) for a, b in zip(sizes, sizes[1:])))
+        self.encoder = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(sizes)))
         self.cell = ConvLSTMCell(widths[-1], n_hidden)
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(n_hidden, n_states)
 

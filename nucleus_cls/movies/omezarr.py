@@ -168,7 +168,7 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
         labels = [c.get('label', '') for c in about.get('channels', [])]
         channel = choose_channel(image.n_channels, labels, options.get('channel'), 'image')
         masks = find_labels(group, options.get('segs'), path)
-        fit = masks is None or masks.shape == image.shape and masks.n_channels == 1
+        fit = masks is None or (masks.shape == image.shape and masks.n_channels == 1)
         if not fit:
             raise ValueError(f'masks of shape {masks.shape} with {masks.n_channels} channels do not fit the '
                              f'image of {image.shape} (Z,Y,X)')
@@ -246,7 +246,7 @@ def _write_levels(group, movie:Movie, kind:str, version:str):
               for i, step in enumerate((1, 2))}
     for t in progress(frames, f'{movie.name}: writing {kind}s', 'frame'):
         vol = read(t)
-        fits = np.can_cast(vol.dtype, dtype) or dtype.kind in 'ui' and vol.max() <= np.iinfo(dtype).max
+        fits = np.can_cast(vol.dtype, dtype) or (dtype.kind in 'ui' and vol.max() <= np.iinfo(dtype).max)
         if vol.shape != first.shape or not fits:
             raise ValueError(f'movie {movie.name}, frame {t}: the {kind} is {vol.dtype} {vol.shape}, others '
                              f'are {dtype} {first.shape}')

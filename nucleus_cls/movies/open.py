@@ -48,10 +48,10 @@ BLASTOSPIM = Layout('BlastoSPIM', 'the folders registered_images and registered_
 # %% ../../nbs/05_movies/06_open.ipynb #de6336be
 LAYOUTS = BLASTOSPIM, CTC, OME_ZARR, SERIES, STACK   #: in the order in which they are tried
 
-def choose_layouts(options:dict={}, # what `open_movie` was told
+def choose_layouts(options:dict=None, # what `open_movie` was told
                   ) -> list:
     "List the layouts that may be meant."
-    pattern = '{t}' in str(options.get('images') or '')
+    pattern = '{t}' in str((options or {}).get('images') or '')
     return [layout for layout in LAYOUTS if not pattern or 'images' in layout.takes]
 
 def recognise(path:str|Path, # folder, file or address

@@ -149,7 +149,7 @@ def write_report(path, # HTML file to write
 # %% ../../nbs/12_report/01_page.ipynb #7e35f2c6
 class PageChecker(HTMLParser):
     "Collect the tags and images of a page; `ValueError` where it is broken or refers to another file."
-    void = {'meta', 'img', 'br', 'hr', 'link', 'input'}
+    void = 'meta', 'img', 'br', 'hr', 'link', 'input'
     def __init__(self):
         super().__init__()
         self.tags = set()

@@ -69,7 +69,7 @@ def view_frame(view:View, # what to look at
                width:float=4., # of the figure, inches
               ) -> Picture:
     "Draw a frame."
-    image, seg, nuclei = view.read(t)
+    image, seg, _ = view.read(t)
     if depth is not None:
         if not 0 <= depth < len(image): raise ValueError(f'depth={depth}: expected 0 to {len(image) - 1}')
         image, seg = image[depth:depth + 1], seg[depth:depth + 1]

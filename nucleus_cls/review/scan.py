@@ -156,7 +156,7 @@ def _frames(rows:list) -> pd.DataFrame:
                'dz', 'dy', 'dx')
     table = pd.DataFrame(rows).reindex(columns=['frame', *words, *shapes, *numbers, 'empty'])
     for c in words: table[c] = [v if isinstance(v, str) else '' for v in table[c]]
-    return table.astype({c: float for c in numbers}).assign(empty=table['empty'].eq(True))
+    return table.astype(dict.fromkeys(numbers, float)).assign(empty=table['empty'].eq(True))
 
 def _nuclei(parts:list) -> pd.DataFrame:
     "Make the table of nuclei, with the types of a table of nuclei."

@@ -47,12 +47,12 @@ class Team:
 # %% ../../nbs/09_training/09_distributed.ipynb #769c2e6f
 def is_first_process() -> bool:
     "Tell whether this process is the one that writes and speaks."
-    return int(os.environ.get('RANK', 0)) == 0
+    return int(os.environ.get('RANK', '0')) == 0
 
 def find_team(device:str='auto', # auto, cpu, cuda, mps
              ) -> Team:
     "Join the processes that torchrun started; `ValueError` where the library for it is missing."
-    n, here = (int(os.environ.get(k, 1)) for k in ('WORLD_SIZE', 'LOCAL_WORLD_SIZE'))
+    n, here = (int(os.environ.get(k, '1')) for k in ('WORLD_SIZE', 'LOCAL_WORLD_SIZE'))
     if n == 1: return Team(pick_device(device))
     try: from lightning_fabric import Fabric
     except ImportError as e: raise ValueError(
