@@ -49,7 +49,7 @@ def fit_cross_temperatures(probs:np.ndarray, # probabilities, (N,K)
 def measure_reliability(confidence, # (N,) a probability
                         correct, # (N,) did it come true?
                         n_bins:int=15, # equally wide bins over [0,1], each with its upper edge
-                       ) -> pd.DataFrame: # confidence, accuracy (means of a bin) and n, bins without nuclei left out
+                       ) -> pd.DataFrame: # confidence, accuracy (means of a bin), n; no empty bins
     "Compare probabilities with what came true."
     confidence = np.asarray(confidence, float)
     bins = np.digitize(confidence, np.linspace(0, 1, n_bins + 1)[1:-1], right=True)
@@ -118,7 +118,8 @@ def fit_calibration(probs:np.ndarray, # probabilities before calibration, (N,K)
     right = pick_states(probs, states) == true
     ece = lambda p: calibration_error(np.nan_to_num(p).max(1), right)
     prior = np.nanmean(apply_temperature(probs, temperature), axis=0).tolist()
-    return dict(temperature=temperature, prior=prior, **choose_threshold(compute_coverage(after.max(1), right)),
+    threshold = choose_threshold(compute_coverage(after.max(1), right))
+    return dict(temperature=temperature, prior=prior, **threshold,
                 ece_before=ece(probs), ece=ece(after), cross_fitted=cross is not None,
                 state_ece=measure_state_errors(after, true, states), n=len(true), n_units=len(set(units)),
                 fitted_on=sorted(set(movies)))

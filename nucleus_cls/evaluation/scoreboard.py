@@ -92,7 +92,7 @@ def plot_scoreboard(summary:pd.DataFrame, # of `summarise_recipes`
     for ax, scoring in zip(axes, there): draw_scores(ax, summary, scoring)
     axes[0].set_yticks(range(len(summary)), summary['recipe'])
     for i, row in summary.iterrows():
-        axes[-1].text(1.06, i, f'{format_number(row["train_seconds"], digits=0)} s training\n'
-                      f'{format_number(row["nuclei_per_second"], digits=0)} nuclei/s', va='center', fontsize=7)
+        seconds, rate = (format_number(row[c], digits=0) for c in ('train_seconds', 'nuclei_per_second'))
+        axes[-1].text(1.06, i, f'{seconds} s training\n{rate} nuclei/s', va='center', fontsize=7)
     fig.legend(*axes[0].get_legend_handles_labels(), loc='outside right upper', fontsize=7)
     return fig

@@ -15,7 +15,7 @@ from ..plot.charts import Picture, use_theme
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d31e1eb3
 def measure_crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
-                    ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: not known, or alone
+                    ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: unknown or alone
     "Measure how close the nearest neighbour is."
     t, out = table.reset_index(drop=True), np.full(len(table), np.nan)
     diameter = (6/np.pi*t['volume'].to_numpy(float))**(1/3)

@@ -51,7 +51,8 @@ def score_draws(is_true:np.ndarray, # (N,) is it the state?
     count = lambda mask: weights @ np.bincount(unit[mask], minlength=weights.shape[1])
     tp, n_true, n_pred = count(is_true & is_pred), count(is_true), count(is_pred)
     ratio = lambda a, b: np.where(n_true > 0, a/np.maximum(b, 1), np.nan)
-    ap = ratio(0*tp, 1) if prob is None else compute_average_precisions(is_true, np.nan_to_num(prob), unit, weights)
+    if prob is None: ap = ratio(0*tp, 1)
+    else: ap = compute_average_precisions(is_true, np.nan_to_num(prob), unit, weights)
     return dict(precision=ratio(tp, n_pred), recall=ratio(tp, n_true), f1=ratio(2*tp, n_true + n_pred),
                 average_precision=ap)
 
@@ -63,7 +64,7 @@ def compute_intervals(true, # (N,) true states, each one of STATES
                       n_draws:int=1000, # number of draws
                       level:float=.95, # share of the draws within an interval
                       seed:int=0, # of the draws
-                     ) -> dict|None: # level, n_units, n_draws and [low, high] of each score; None: one unit only
+                     ) -> dict|None: # level, n_units, n_draws, [low, high] of each score; None: one unit only
     "Compute bootstrap intervals of all scores."
     true, pred, probs = np.asarray(true, object), pick_states(probs, states), np.asarray(probs, float)
     names, unit = np.unique(np.asarray(units).astype(str), return_inverse=True)

@@ -96,7 +96,8 @@ def predict_volumes(run, # trained run
     if where is None: where = parse_volume_path(current) if isinstance(current, (str, Path)) else {}
     frames = [load_volume(v, name) for v, name in zip((previous, current, following), ARRAYS)]
     seg = None if seg is None else check_seg(load_volume(seg, 'seg'), 'seg')
-    if full or nuclei_ids is not None: found = _predict_timepoint(run, frames, seg, nuclei_ids, where, voxel_size)
+    if full or nuclei_ids is not None:
+        found = _predict_timepoint(run, frames, seg, nuclei_ids, where, voxel_size)
     elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, voxel_size): raise ValueError(
         f'{frames[1].shape} voxels look like a whole timepoint: give full=True (--full_timestamp) for all '
         'nuclei, nuclei_ids for some; for one, crops with the nucleus at the centre, or its binary mask')

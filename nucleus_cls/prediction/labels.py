@@ -124,7 +124,8 @@ def make_napari_layers(movie:Movie, # images and masks
     look = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
                 features=table[['frame', 'nucleus_id', *names]].assign(index=number))
     return [(Frames(image, n, first.shape, first.dtype),
-             dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first)), 'image'),
+             dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first)),
+             'image'),
             (Frames(labels, n, first.shape, np.int32), look, 'labels'),
             (*make_tracks(lineage, table, predictions.states, scale), 'tracks')]
 

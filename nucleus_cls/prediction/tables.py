@@ -83,7 +83,8 @@ def to_parquet(predictions:Predictions, # of one or more movies
               ) -> Path: # the file
     "Write the table as Parquet."
     import_extra('pyarrow', 'parquet')
-    with atomic_path(check_new_path(path)) as tmp: predictions.table.to_parquet(tmp, index=False, engine='pyarrow')
+    with atomic_path(check_new_path(path)) as tmp:
+        predictions.table.to_parquet(tmp, index=False, engine='pyarrow')
     return Path(path)
 
 # %% ../../nbs/10_prediction/08_tables.ipynb #f87f3b72

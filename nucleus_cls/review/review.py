@@ -92,7 +92,8 @@ class Review:
         self.said = said
 
 # %% ../../nbs/14_review/07_review.ipynb #10a3367d
-ANSWERS = {'k': 'keep', **{str(n + 1): s for n, s in enumerate(STATES)}, 'r': REJECTED, 's': 'skip', 'u': 'undo'}
+ANSWERS = {'k': 'keep', **{str(n + 1): s for n, s in enumerate(STATES)},
+           'r': REJECTED, 's': 'skip', 'u': 'undo'}
 
 def review_picture(review:Review) -> Picture: # None where nothing is left
     "Draw the sample that comes next."

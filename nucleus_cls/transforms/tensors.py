@@ -106,8 +106,8 @@ def intensity_range(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
         raise UnusableCrop('not_finite', 'the crop holds NaN or infinity: replace such voxels, '
                                          'or mark them as not imaged')
     if not hi > lo:
-        raise UnusableCrop('constant', f'constant crop: every imaged voxel is {lo:g}; is the image empty, or of '
-                           'another movie than the seg? Correct the input or leave this nucleus out')
+        raise UnusableCrop('constant', f'constant crop: every imaged voxel is {lo:g}; is the image empty, '
+                           'or of another movie than the seg? Correct the input or leave this nucleus out')
     return lo, hi
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #7ecec606
