@@ -98,7 +98,8 @@ def light_import():
     best = min((python(timed) for _ in range(3)), key=lambda told: float(told[0] or 'inf'))
     if best[1]: yield best[1]
     elif float(best[0]) > .3: yield f'import nucleus_cls takes {float(best[0]):.2f} s (at most 0.3)'
-    for module in ('nucleus_cls', 'nucleus_cls.core', 'nucleus_cls.cli.main'):
+    commands = [name for name in house.modules() if name.startswith('nucleus_cls.cli.')]
+    for module in ('nucleus_cls', 'nucleus_cls.core', *commands):
         heavy = "{'torch', 'matplotlib', 'pandas', 'zarr', 'skimage', 'sklearn', 'seaborn'}"
         out, err = python(f'import sys, {module}; print(*sorted({heavy} & set(sys.modules)))')
         if out or err: yield f'import {module} loads or says: {out or err[-300:]}'
