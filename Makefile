@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-slow readme contents docs docs-check lab-check bench freeze clean
+.PHONY: help setup demo test check check-house test-slow readme contents docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(READY) ## all checks, every notebook run, the docs built
 
 check: $(READY) ## only the checks that take seconds
 	@$(BIN)/python tools/checks.py --quick
+
+check-house: $(READY) ## what is left to do of the house rules (PACKAGE=name: of one package)
+	@$(BIN)/python tools/house.py $(PACKAGE)
 
 test-slow: $(READY) ## the notebooks with their slow cells too
 	@$(BIN)/python tools/checks.py --only_notebooks --flags slow

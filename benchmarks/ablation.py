@@ -16,16 +16,17 @@ import torch
 
 from nucleus_cls.core import atomic_path
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
 from nucleus_cls.transforms.tensors import CHANNELS, fit_shape, from_cache
-from nucleus_cls.models.registry import BASIC, build_model, count_parameters
-from nucleus_cls.models.run import prior_shift
+from nucleus_cls.models.baselines import BASIC_CHANNELS
+from nucleus_cls.models.registry import build_model, count_parameters
+from nucleus_cls.models.run import compute_prior_shift
 from nucleus_cls.training.config import load_config
-from nucleus_cls.training.metrics import scores
-from nucleus_cls.training.prepare import prepare
-from nucleus_cls.training.epoch import batch_ends, make_optimizer, train_epoch
+from nucleus_cls.training.metrics import score_predictions
+from nucleus_cls.training.prepare import prepare_training
+from nucleus_cls.training.epoch import cut_batches, make_optimizer, train_epoch
 
 LAST = torch.channels_last_3d
 #: name → (model, its settings); in the order of the story, from the published network to ours
@@ -52,7 +53,7 @@ def learn(name, settings, m, config):
     "Train one network with the steps of the package's own loop; return it and the seconds of processor time."
     torch.manual_seed(config.seed)
     model = build_model(name, len(m.states), dropout=config.dropout, **settings).to(memory_format=LAST)
-    n_steps = len(batch_ends(config.epoch_samples, config.batch_size)) + 1
+    n_steps = len(cut_batches(config.epoch_samples, config.batch_size)) + 1
     opt, schedule = make_optimizer(model, config, n_steps)
     start = time.process_time()
     for epoch in range(config.num_epochs): train_epoch(model, opt, schedule, m, config, epoch)
@@ -65,13 +66,13 @@ def judge(model, m, prior, movies, known=True):
     out = []
     for some in np.split(m.val_at, range(64, len(m.val_at), 64)):
         xb = torch.from_numpy(fit_shape(from_cache(*m.cache.batch(some), m.prep.channels), m.prep.tensor_size))
-        out.append(model((xb if known else xb[:, :len(BASIC)]).contiguous(memory_format=LAST)))
+        out.append(model((xb if known else xb[:, :len(BASIC_CHANNELS)]).contiguous(memory_format=LAST)))
     natural = [(m.y == k).sum() for k in range(len(m.states))]
-    probs = (torch.cat(out).double() + torch.tensor(prior_shift(natural, m.shares, prior))).softmax(1).numpy()
+    probs = (torch.cat(out).double() + torch.tensor(compute_prior_shift(natural, m.shares, prior))).softmax(1).numpy()
     row = {}
     for movie in ('', *sorted(set(movies))):
         here = (movies == movie) | (movie == '')
-        s = scores(m.val_true[here], probs[here], m.states)
+        s = score_predictions(m.val_true[here], probs[here], m.states)
         if movie: row[f'macro_f1 {movie}'] = s['macro_f1']
         else: row |= {'macro_f1': s['macro_f1']} | {
             f'ap {state}': v['average_precision'] for state, v in s['per_state'].items() if v}
@@ -114,7 +115,7 @@ def main():
                 name, settings = VARIANTS[variant]
                 config = load_config(model='nucleusnet', val=f'{preset}_6,{preset}_7', seed=seed, cache_gib=.5,
                                      num_epochs=args.num_epochs, epoch_samples=args.epoch_samples, device='cpu')
-                m = m or prepare(samples, config, args.folder)
+                m = m or prepare_training(samples, config, args.folder)
                 movies = samples.table['movie'].to_numpy(str)[m.cache.rows[m.val_at]]
                 model, seconds = learn(name, settings, m, config)
                 row = key | judge(model, m, config.prior, movies)

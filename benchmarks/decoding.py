@@ -19,17 +19,18 @@ import numpy as np
 import pandas as pd
 
 from nucleus_cls.core import STATES, atomic_path, write_text
-from nucleus_cls.prediction.decode import decode, missing_prior
-from nucleus_cls.evaluation.events import event_scores
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.prediction.links import link_kinds, link_movie, link_scores
-from nucleus_cls.training.metrics import predicted_states, scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.whole_movie import predict_movie, run_key
-from nucleus_cls.prediction.predictions import Predictions
-from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.simulation.movies import simulate_movie, write_movie
-from nucleus_cls.prediction.conflicts import corrupt, suspect_scores, suspicious_places
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.run import pick_states
+from nucleus_cls.models.pretrained import open_run
+from nucleus_cls.training.metrics import score_predictions, choose_scored
+from nucleus_cls.prediction.predictions import Predictions
+from nucleus_cls.prediction.links import describe_links, link_movie, score_links
+from nucleus_cls.prediction.decode import compute_missing_prior, decode
+from nucleus_cls.prediction.conflicts import corrupt_lineage, find_conflicts, score_conflicts
+from nucleus_cls.prediction.whole_movie import predict_movie, run_key
+from nucleus_cls.evaluation.events import score_events
 
 KEY, HERE = ['frame', 'nucleus_id'], Path(__file__).with_suffix('')
 F1 = [f'f1 {s}' for s in STATES]
@@ -48,25 +49,25 @@ def predict(run, movie, work):
 def study(run, movie, work, seed):
     "Predict and decode one movie: probabilities of its samples, and what links and suspects are worth."
     raw, lineage, (links, nuclei) = predict(run, movie, work), movie.lineage(), link_movie(movie)
-    decoded = decode(raw, links, link_kinds(nuclei, links, movie.voxel_size), adjust=missing_prior(run))
+    decoded = decode(raw, links, describe_links(nuclei, links, movie.voxel_size), adjust=compute_missing_prior(run))
     samples = extract_movie(movie, Path(work)/'samples')
     at = pd.MultiIndex.from_frame(raw.table[KEY].astype(int))
     at = at.get_indexer(pd.MultiIndex.from_frame(samples.table[KEY].astype(int)))
     assert (at >= 0).all()
-    spoilt, touched = corrupt(lineage, .05, seed)
-    found = suspect_scores(suspicious_places(raw, links, spoilt), touched)
+    spoilt, touched = corrupt_lineage(lineage, .05, seed)
+    found = score_conflicts(find_conflicts(raw, links, spoilt), touched)
     return dict(table=samples.table, complete=samples.complete, raw=raw.probs[at], decoded=decoded.probs[at],
-                links=link_scores(links, lineage), suspects=found)
+                links=score_links(links, lineage), suspects=found)
 
 
 def score(parts, which, states):
     "Score the movies of a preset together, on every nucleus."
     table = pd.concat([p['table'] for p in parts], ignore_index=True)
     complete = {m: c for p in parts for m, c in p['complete'].items()}
-    rows, true = scoring_sets(table, complete)['every_nucleus']
+    rows, true = choose_scored(table, complete)['every_nucleus']
     probs = np.concatenate([p[which] for p in parts])
-    s, pred = scores(true, probs[rows], states), predicted_states(probs, states)
-    events = [event_scores(table, rows, true, pred[rows], n)['macro_f1'] for n in (0, 1)]
+    s, pred = score_predictions(true, probs[rows], states), pick_states(probs, states)
+    events = [score_events(table, rows, true, pred[rows], n)['macro_f1'] for n in (0, 1)]
     per_state = {f'f1 {state}': s['per_state'][state] and s['per_state'][state]['f1'] for state in STATES}
     return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **per_state, events_exact=events[0], events_1_frame=events[1])
 

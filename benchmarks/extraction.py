@@ -15,16 +15,17 @@ import resource
 import shutil
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from nucleus_cls.core import plain
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.movies.movie import open_movie
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.store import folder_bytes
+from nucleus_cls.samples.extract import extract_movie
 
 NAMES = {'image': 'registered_images/nuclei_reg8', 'seg': 'registered_label_images/label_reg8'}
 
@@ -38,7 +39,7 @@ class Large:
         self.noise = rng.normal(105, 8, (243, 512, 512)).astype(np.uint16)
         self.centres = [(z, y, x) for z in (30, 120, 210) for y in range(80, 440, 85) for x in range(80, 440, 115)]
         names = [[f'{t:03d}_{k:03d}' for k in range(1, len(self.centres) + 1)] for t in self.frames]
-        links = [{'EndNodes': pair} for a, b in zip(names, names[1:]) for pair in zip(a, b)]
+        links = [{'EndNodes': pair} for a, b in pairwise(names) for pair in zip(a, b)]
         self.graph = {'G': {'Nodes': [{'Name': name} for some in names for name in some], 'Edges': links}}
 
     def seg(self, t):

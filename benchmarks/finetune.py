@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.training.config import load_config
 from nucleus_cls.core import write_json
-from nucleus_cls.training.splits import target_states
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.models.pretrained import from_pretrained
-from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.training.train import train
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.pretrained import open_run
+from nucleus_cls.training.config import load_config
+from nucleus_cls.training.targets import choose_targets
+from nucleus_cls.training.loop import fit
+from nucleus_cls.prediction.predictions import predict_probs
 
 EVENTS = ('mitotic', 'new_daughter')
 
@@ -53,7 +53,7 @@ def choose(samples, target, names, n, seed):
 def precisions(run, samples, target):
     "Score every nucleus: average precision of each event."
     from sklearn.metrics import average_precision_score
-    probs, _ = sample_probs(run, samples)
+    probs, _ = predict_probs(run, samples)
     known = target != ''
     return {s: float(average_precision_score(target[known] == s, probs[known][:, list(run.states).index(s)]))
             for s in EVENTS}
@@ -70,12 +70,12 @@ def main():
     args = ap.parse_args()
     work = Path(args.work)
     samples, names = make_samples(work/'samples', args.preset, args.seed)
-    target = target_states(samples.table).astype(str)
+    target = choose_targets(samples.table).astype(str)
     target[target == 'death'] = ''
     test = samples.table['movie'].isin(names[3:]).to_numpy(copy=True)
     stable = np.flatnonzero(test & (target == 'stable'))
     test[np.random.default_rng(0).permutation(stable)[500:]] = False
-    pretrained = from_pretrained()
+    pretrained = open_run('pretrained')
     found = [dict(n=0, start='pretrained', seed=0, **precisions(pretrained, samples.select(test), target[test]))]
     for n in map(int, args.sizes.split(',')):
         for seed in range(args.seeds):
@@ -86,7 +86,7 @@ def main():
                     config = load_config(model=pretrained.config['architecture'], init=start, val=(names[2],),
                                          states=(*EVENTS, 'stable'), num_epochs=args.num_epochs, epoch_samples=256,
                                          seed=seed, patience=args.num_epochs, **({'lr': 1e-3} if start else {}))
-                    run = train(choose(samples, target, names, n, seed), folder, config, progress=False)
+                    run = fit(choose(samples, target, names, n, seed), folder, config, progress=False)
                     write_json(folder/'scores.json', precisions(run, samples.select(test), target[test]))
                 scores = json.loads((folder/'scores.json').read_text())
                 found.append(dict(n=n, start=start or 'random', seed=seed, **scores))

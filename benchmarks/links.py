@@ -9,9 +9,9 @@ import sys
 import pandas as pd
 
 from nucleus_cls.core import STATES
-from nucleus_cls.prediction.links import link_kinds, link_movie
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.lineage.states import state_table
+from nucleus_cls.lineage.states import assign_states
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.prediction.links import describe_links, link_movie
 
 KEY = ['frame', 'nucleus_id']
 COLUMNS = {'after': ['gone', 'covered', 'back', 'one', 'touching', 'apart'],
@@ -22,7 +22,7 @@ def count(links, nuclei, states, size=None):
     "Nuclei of each state by what came after and before, and pairs of states along links."
     at_border = pd.MultiIndex.from_frame(nuclei.loc[nuclei['border'], KEY])
     state = states[~states['lost']].set_index(KEY)['state'].replace('unknown', 'stable').drop(at_border, errors='ignore')
-    kinds = link_kinds(nuclei, links, size)
+    kinds = describe_links(nuclei, links, size)
     kinds['state'] = state.reindex(pd.MultiIndex.from_frame(kinds[KEY])).to_numpy()
     pairs = pd.DataFrame([(state.get((e.frame, e.source)), state.get((e.frame + 1, e.target)))
                           for e in links.itertuples()], columns=['state', 'follows']).dropna()
@@ -35,7 +35,7 @@ def main():
     totals = None
     for path in sys.argv[1:]:
         movie = open_movie(path)
-        found = count(*link_movie(movie), state_table(movie.lineage(), frames=movie.frames), movie.voxel_size)
+        found = count(*link_movie(movie), assign_states(movie.lineage(), frames=movie.frames), movie.voxel_size)
         totals = {what: found[what] + (totals[what] if totals else 0) for what in found}
     for what, table in totals.items():
         print(f'\n{what}\n{table}\n{table.div(table.sum(axis=1), axis=0).round(3)}')

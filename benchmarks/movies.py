@@ -28,12 +28,12 @@ import torch
 
 from extraction import Large, read_once, write_compressed
 from nucleus_cls.core import STATES, write_json
-from nucleus_cls.models.registry import build_model, tensor_channels
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.whole_movie import predict_movie, stream_movie
-from nucleus_cls.transforms.tensors import Preprocess
-from nucleus_cls.models.run import load_run, save_weights
 from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.transforms.tensors import Preprocess
+from nucleus_cls.models.registry import build_model, choose_channels
+from nucleus_cls.models.run import load_run, save_weights
+from nucleus_cls.prediction.whole_movie import predict_movie, stream_movie
 
 SHOWN = 20   # frames of the shorter movie
 LENGTHS = 20, 60, 200   # frames, where memory alone is measured
@@ -55,7 +55,7 @@ def write_run(name, folder):
     model = build_model(name, len(STATES))
     save_weights(model, folder/'best_model.safetensors')
     write_json(folder/'config.json', dict(format_version=1, model_settings=model.settings, states=STATES,
-                                          preprocessing=Preprocess(channels=tensor_channels(name)).to_dict(),
+                                          preprocessing=Preprocess(channels=choose_channels(name)).to_dict(),
                                           logit_adjust=[0.]*len(STATES)))
 
 

@@ -20,7 +20,7 @@ STATES = ('mitotic', 'new_daughter', 'stable', 'death')
 def make_store(job):
     "Simulate one movie in memory and extract its samples."
     from nucleus_cls.samples.extract import extract_movie
-    from nucleus_cls.movies.movie import open_movie
+    from nucleus_cls.movies.open import open_movie
     from nucleus_cls.simulation.randomise import random_movie
     from nucleus_cls.simulation.movies import simulate_movie
     world, seed, k, folder = job
@@ -134,19 +134,15 @@ def main():
     trained, held = make_samples(work, args.n_movies, args.n_held, args.n_workers)
     from nucleus_cls.training.config import TrainConfig
     from nucleus_cls.core import write_json, write_text
-    from nucleus_cls.evaluation.evaluate import finish_run
-    from nucleus_cls.models.run import load_run
     from nucleus_cls.samples.samples import open_samples
-    from nucleus_cls.training.train import train
+    from nucleus_cls.evaluation.train import train
     samples = open_samples(work/'samples')
     samples = samples.select(samples.table['movie'].isin([*trained, *held]).to_numpy())
     config = TrainConfig(model=args.model, val=tuple(held), max_per_state=4000, num_epochs=args.num_epochs,
                          patience=args.num_epochs, zoom=.25, noise=.03, gamma=.4, cube=True, drop_frame=.05, dropout=.2,
                          hard_negatives=3., ema=.99, margin=6, cache_gib=6.)
     folder = work/f'run_{args.model}'
-    train(samples, folder, config, resume=True)
-    finish_run(load_run(folder), samples)
-    run = load_run(folder)   # calibrated now
+    run = train(samples, folder, config, resume=True)
     output = Path(args.output_dir)/args.name
     output.mkdir(parents=True, exist_ok=True)
     write_text(output/'model_card.md', card(run, judge(run, work, held), args))

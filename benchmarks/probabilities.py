@@ -15,11 +15,11 @@ import torch
 
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.transforms.tensors import known_segs
-from nucleus_cls.models.run import load_run, soften, turn, VIEWS
-from nucleus_cls.training.metrics import scores, scoring_sets
+from nucleus_cls.models.run import load_run, apply_temperature, apply_view, VIEWS
+from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import try_tensor
 from nucleus_cls.evaluation.calibration import adapt_prior, estimate_prior, reweigh
-from nucleus_cls.evaluation.evaluate import choose_movies, seen_movies
+from nucleus_cls.evaluation.evaluate import choose_movies, find_seen_movies
 
 
 def tensors(run, samples):
@@ -36,15 +36,15 @@ def views(run, xs, n):
     total, seconds, found = 0., 0., {}
     for k, view in enumerate(VIEWS[:n], 1):
         start = time.perf_counter()
-        total = total + bare.probs(turn(xs, view))
+        total = total + bare.probs(apply_view(xs, view))
         seconds += time.perf_counter() - start
-        if k & (k - 1) == 0: found[k] = soften(total/k, calibration['temperature']), len(xs)/seconds
+        if k & (k - 1) == 0: found[k] = apply_temperature(total/k, calibration['temperature']), len(xs)/seconds
     return found
 
 
 def line(name, true, probs, states, *more):
     "One row of a table."
-    s = scores(true, probs, states)
+    s = score_predictions(true, probs, states)
     ap = [v['average_precision'] for k, v in s['per_state'].items() if v and k != 'stable']
     right = [states.index(t) if t in states else 0 for t in true]
     loss = -np.log(np.maximum(probs[np.arange(len(true)), right], 1e-9)).mean()
@@ -66,9 +66,9 @@ def main():
     p.add_argument('--thin', type=int, default=1, help='predict every Nth stable nucleus only')
     a = p.parse_args()
     run, samples = load_run(a.run), choose_movies(open_samples(a.samples), a.movies)
-    if seen := seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good')
+    if seen := find_seen_movies(run, samples.movies): warnings.warn(f'trained on {", ".join(seen)}: too good', stacklevel=1)
     table = samples.table.reset_index(drop=True)
-    rows, true = scoring_sets(table, samples.complete)['every_nucleus']
+    rows, true = choose_scored(table, samples.complete)['every_nucleus']
     keep = np.sort(np.r_[np.flatnonzero(true != 'stable'), np.flatnonzero(true == 'stable')[::a.thin]])
     rows, true = rows[keep], true[keep]
     xs, known = tensors(run, samples.select(samples.table.index[rows]))
@@ -76,7 +76,7 @@ def main():
     times = np.where(true == 'stable', a.thin, 1)
     score = ['macro-F1', 'mean AP of events', 'ECE', 'log loss']
     calibration, states = run.config.get('calibration') or {}, list(run.states)
-    if not calibration: raise SystemExit(f'{a.run} is not calibrated: complete it with evaluate.finish_run')
+    if not calibration: raise SystemExit(f'{a.run} is not calibrated: complete it with evaluation.train.finish_run')
 
     found, rows_tta = views(run, xs, a.views), []
     true = np.repeat(true, times)
@@ -85,7 +85,7 @@ def main():
     show(f'Views averaged ({len(true)} nuclei)', ['views', 'nuclei/s', *score], rows_tta)
 
     after = np.repeat(found[1][0], times, 0)
-    plain = soften(after, 1/calibration['temperature'])
+    plain = apply_temperature(after, 1/calibration['temperature'])
     kept = after.max(1) >= calibration['threshold']
     right = np.array(states, object)[after.argmax(1)] == true
     show('Temperature', ['probabilities', *score], [line('before', true, plain, states),

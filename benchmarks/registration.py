@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.prediction.predictions import predict_probs
 from nucleus_cls.core import STATES, atomic_path, write_text
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.metrics import scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import to_tensor
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.models.pretrained import open_run
-from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.training.train import train
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import to_tensor
+from nucleus_cls.models.pretrained import open_run
+from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.training.metrics import score_predictions, choose_scored
+from nucleus_cls.training.loop import fit
 
 HERE, WAYS = Path(__file__).with_suffix(''), ('none', 'crop')
 
@@ -44,8 +44,8 @@ def likeness(samples, prep, n=60):
 
 def judge(run, samples):
     "Scores on every nucleus."
-    rows, true = scoring_sets(samples.table, samples.complete)['every_nucleus']
-    s = scores(true, sample_probs(run, samples)[0][rows], run.states)
+    rows, true = choose_scored(samples.table, samples.complete)['every_nucleus']
+    s = score_predictions(true, predict_probs(run, samples)[0][rows], run.states)
     states = {k: v for k, v in s['per_state'].items() if v}
     return dict(nuclei=len(rows), macro_f1=s['macro_f1'], **{f'f1 {k}': states[k]['f1'] for k in STATES if k in states},
                 mean_ap=float(np.mean([v['average_precision'] or 0 for v in states.values()])))
@@ -67,7 +67,7 @@ def measure(drift, args, folder):
             config = TrainConfig(register=way, seed=seed, val=samples.movies[-2], num_epochs=args.epochs,
                                  epoch_samples=args.draws, max_per_state=args.max_per_state)
             learn = samples.select(samples.table['movie'] != samples.movies[-1])
-            run = train(learn, Path(folder)/f'run_{way}_{seed}', config, progress=False)
+            run = fit(learn, Path(folder)/f'run_{way}_{seed}', config, progress=False)
             rows.append(dict(drift=drift, network=f'4ncnn, seed {seed}', register=way, correlation=alike,
                              **judge(run, last)))
         print(pd.DataFrame(rows).round(3).to_string(), flush=True)

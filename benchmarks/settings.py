@@ -16,17 +16,17 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
+from nucleus_cls.core import read_json, write_json
+from nucleus_cls.simulation.movies import simulate_movie
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import fit_shape, from_cache
 from nucleus_cls.transforms.cache import load_cache
 from nucleus_cls.training.config import load_config
-from nucleus_cls.core import read_json, write_json
-from nucleus_cls.training.splits import target_states
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.metrics import scores
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import fit_shape, from_cache
-from nucleus_cls.samples.samples import open_samples
-from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.training.train import train
+from nucleus_cls.training.targets import choose_targets
+from nucleus_cls.training.metrics import score_predictions
+from nucleus_cls.training.loop import fit
 
 CHANGES = {
     'defaults': {},
@@ -59,13 +59,13 @@ def make_samples(folder, preset, seeds):
 
 def score(run, samples):
     "Macro-F1 and mean average precision over every nucleus of the samples."
-    target, prep = target_states(samples.table), run.preprocess
+    target, prep = choose_targets(samples.table), run.preprocess
     cache = load_cache(samples, np.flatnonzero(target != ''), prep, prep.tensor_size)
     at, true = np.arange(len(cache.rows)), target[cache.rows]
     probs = np.concatenate([run.probs(fit_shape(from_cache(*cache.batch(some), prep.channels), prep.tensor_size))
                             for some in np.array_split(at, len(at)//256 + 1)])
     ap = [average_precision_score(true == s, probs[:, k]) for k, s in enumerate(run.states) if (true == s).any()]
-    return dict(macro_f1=scores(true, probs, run.states)['macro_f1'], mean_ap=float(np.mean(ap)))
+    return dict(macro_f1=score_predictions(true, probs, run.states)['macro_f1'], mean_ap=float(np.mean(ap)))
 
 
 def main():
@@ -90,7 +90,7 @@ def main():
                 config = load_config(num_epochs=args.num_epochs, epoch_samples=args.epoch_samples, seed=seed,
                                      model=args.model, tensor_size=args.tensor_size, split='lineage',
                                      patience=args.num_epochs, **change)
-                run = train(known, folder/args.preset/f'run_{args.model}_{k}_{seed}', config, resume=True,
+                run = fit(known, folder/args.preset/f'run_{args.model}_{k}_{seed}', config, resume=True,
                             progress=False)
                 write_json(done, score(run, new))
             rows.append(dict(change=name, seed=seed, **read_json(done)))

@@ -10,51 +10,43 @@ Where other programs share the machine, compare the seconds of the processor; OM
 """
 import argparse
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from nucleus_cls.training import train as training
-from nucleus_cls.evaluation.benchmark import benchmark, hold_out
-from nucleus_cls.training.config import TrainConfig, load_config
 from nucleus_cls.core import atomic_path, progress, read_json, write_json, write_text
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.metrics import scores, scoring_sets
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.prediction.predictions import sample_probs
-from nucleus_cls.models.run import load_run, load_weights, save_weights
-from nucleus_cls.samples.samples import open_samples
-from nucleus_cls.evaluation.scoreboard import to_markdown
 from nucleus_cls.simulation.movies import simulate
-from nucleus_cls.lineage.states import state_counts
-from nucleus_cls.evaluation.timing import read_history, time_to_reach
+from nucleus_cls.lineage.states import count_states
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.samples import open_samples
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.models.run import load_run, load_weights, save_weights
+from nucleus_cls.training.config import TrainConfig, load_config
+from nucleus_cls.training.metrics import choose_scored, score_predictions
+from nucleus_cls.prediction.predictions import predict_probs
+from nucleus_cls.evaluation.timing import find_time_to_reach, read_history
+from nucleus_cls.evaluation.scoreboard import to_markdown
+from nucleus_cls.evaluation.benchmark import benchmark, hold_out
 
 HERE, BASELINE = Path(__file__).with_suffix(''), '4ncnn'
 
 
-@contextmanager
-def every_epoch(recipe):
-    "Have trainings of one recipe keep the weights of every epoch."
-    def save(folder, parts, state, best):
-        old(folder, parts, state, best)
-        name = f'{len(state["history"]):03}.safetensors'
-        if folder.name.startswith(f'{recipe}_'): save_weights(parts.get('mean', parts['model']), folder/'epochs'/name)
-    old, training.save_epoch = training.save_epoch, save
-    try: yield
-    finally: training.save_epoch = old
+def keep_weights(end):
+    "Keep the weights of every epoch of the baseline, beside its run."
+    if end.folder.name.startswith(f'{BASELINE}_'):
+        save_weights(end.model, end.folder/'epochs'/f'{end.epoch:03}.safetensors')
 
 
 def score_epochs(folder, samples, goal):
     "Macro-F1 of the clear nuclei after each epoch until one reaches the goal; epochs done before are read."
     done, run = folder/'epochs'/'scores.json', load_run(folder)
-    rows, true = scoring_sets(samples.table, {})['balanced']
+    rows, true = choose_scored(samples.table, {})['balanced']
     clear, found = samples.select(samples.table.index[rows]), read_json(done) if done.exists() else {}
     for path in progress(sorted((folder/'epochs').glob('*.safetensors')), f'epochs of {folder.name}', 'epoch'):
         if max(found.values(), default=0) >= goal: break
         if path.stem in found: continue
         load_weights(run.model, path)
-        found[path.stem] = scores(true, sample_probs(run, clear)[0], run.states)['macro_f1']
+        found[path.stem] = score_predictions(true, predict_probs(run, clear)[0], run.states)['macro_f1']
         write_json(done, found)
     return found
 
@@ -71,7 +63,7 @@ def reach(results, samples, out):
         folder = out/row['folder']
         history, found = read_history(folder), score_epochs(folder, samples, goal)
         history['held_out'] = [found.get(f'{k:03}') for k in history['epoch']]
-        clocks = [time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
+        clocks = [find_time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
         history.to_csv(folder/'epochs'/'history.csv', index=False)
         lines.append(f'{BASELINE}, seed {row["seed"]}: ' + (f'never reaches it; best {history["held_out"].max():.3f}.'
             if clocks[0] is None else
@@ -89,10 +81,10 @@ def measure(preset, args):
     val, short = samples.movies[-2:], dict(num_epochs=2, epoch_samples=64) if args.quick else {}
     recipes = {'reference': load_config(preset='reference', **short)}
     recipes |= {model: TrainConfig(model=model, **short) for model in args.models.split(',')}
-    with every_epoch(BASELINE):
-        table = benchmark(samples, folder/'benchmark', recipes, seeds=args.seeds, reference=args.reference, val=val)
+    table = benchmark(samples, folder/'benchmark', recipes, seeds=args.seeds, reference=args.reference, val=val,
+                      on_epoch=keep_weights)
     results, (known, new) = pd.read_csv(folder/'benchmark'/'results.csv'), hold_out(samples, val)
-    counts = [f'{what}: ' + ', '.join(f'{n:,} {s}' for s, n in state_counts(part.table).drop('near_event').items())
+    counts = [f'{what}: ' + ', '.join(f'{n:,} {s}' for s, n in count_states(part.table).drop('near_event').items())
               for what, part in (('trained on', known), ('held out', new))]
     lines = [*counts, *(reach(results, new, folder/'benchmark')), *table.attrs['failed']]
     return table, f'## {preset}\n\n{to_markdown(table)}\n' + '\n'.join(f'- {line}' for line in lines) + '\n'

@@ -14,12 +14,13 @@ ours is taken apart: how much of it is the network's own forward and backward pa
 machine, `--processor` counts processor time on one thread instead of time on the clock.
 """
 import argparse
+import cProfile
 import json
 import os
+import pstats
 import shutil
 import tempfile
 import time
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,16 +32,16 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from nucleus_cls.training import epoch as steps
-from nucleus_cls.transforms.augment import REFERENCE
-from nucleus_cls.training.config import TrainConfig
-from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.training.prepare import prepare
-from nucleus_cls.models.registry import build_model
-from nucleus_cls.movies.movie import open_movie
-from nucleus_cls.transforms.tensors import fit_shape
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.training.train import use_all_cores
+from nucleus_cls.movies.open import open_movie
+from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.transforms.tensors import fit_shape, from_cache
+from nucleus_cls.transforms.augment import REFERENCE, augment
+from nucleus_cls.models.registry import build_model
+from nucleus_cls.training.config import TrainConfig
+from nucleus_cls.training.prepare import prepare_training
+from nucleus_cls.training.epoch import make_optimizer, train_epoch
+from nucleus_cls.training.loop import use_all_cores
 
 N, OLD_BATCH = 536, 16
 
@@ -95,7 +96,7 @@ def scipy_sample(path, rng, s):
 
 def old_epoch(make, paths, y, model, opt, config, epoch, clock):
     "An epoch that reads and augments one by one; seconds in all and in feeding alone."
-    rng, start, feeding, s = np.random.default_rng(epoch), clock(), 0., steps.augmentation(config)
+    rng, start, feeding, s = np.random.default_rng(epoch), clock(), 0., config
     model.train()
     for some in np.array_split(rng.permutation(len(paths)), len(paths)//OLD_BATCH):
         begin = clock()
@@ -108,33 +109,21 @@ def old_epoch(make, paths, y, model, opt, config, epoch, clock):
 
 def our_epoch(m, model, opt, schedule, config, epoch, clock):
     "An epoch of ours; seconds in all and in feeding alone, and how long each part took."
-    spent, old = defaultdict(float), []
-
-    def watch(where, name, part):
-        function = getattr(where, name)
-        def run(*args, **kw):
-            start = clock()
-            try: return function(*args, **kw)
-            finally: spent[part] += clock() - start
-        old.append((where, name, function))
-        setattr(where, name, run)
-
-    watch(type(m.cache), 'batch', 'reading')
-    watch(steps, 'from_cache', 'scaling')
-    watch(steps, 'augment', 'augmentation')
-    watch(model, 'forward', 'forward')
-    watch(torch.Tensor, 'backward', 'backward')
-    start = clock()
-    try: steps.train_epoch(model, opt, schedule, m, config, epoch)
-    finally:
-        for where, name, function in old: setattr(where, name, function)
-    wall = clock() - start
+    parts = {'reading': type(m.cache).batch, 'scaling': from_cache, 'augmentation': augment,
+             'forward': type(model).forward, 'backward': torch.Tensor.backward}
+    profile, start = cProfile.Profile(clock), clock()
+    profile.runcall(train_epoch, model, opt, schedule, m, config, epoch)
+    wall, found = clock() - start, pstats.Stats(profile).stats
+    spent = {}
+    for part, function in parts.items():
+        code = function.__code__
+        spent[part] = found[code.co_filename, code.co_firstlineno, code.co_name][3]   # with all that it calls
     return wall, spent['reading'] + spent['scaling'] + spent['augmentation'], spent
 
 
 def prepare_recipe(samples, config):
     "The material of a training, cut or repeated to the samples of one epoch."
-    m = prepare(samples, config)
+    m = prepare_training(samples, config)
     few = np.resize(np.arange(len(m.at)), N)
     return replace(m, **{name: getattr(m, name)[few] for name in ('at', 'y', 'weights', 'isotropic')})
 
@@ -162,7 +151,7 @@ def main():
 
         build = lambda name: build_model(name, len(material['default'].states))
         model, basic = build(args.model).to(memory_format=torch.channels_last_3d), build('4ncnn')
-        opt, schedule = steps.make_optimizer(model, base, N//base.batch_size + 1)
+        opt, schedule = make_optimizer(model, base, N//base.batch_size + 1)
         plain, best = torch.optim.Adam(basic.parameters(), 1e-5), {}
         for k in range(args.rounds):
             for name, (config, make) in recipes.items():

@@ -27,7 +27,7 @@ from nucleus_cls.core import STATES
 from nucleus_cls.lineage.graph import lineage_from_graph
 from nucleus_cls.movies.movie import movie_from_arrays
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.lineage.states import state_table
+from nucleus_cls.lineage.states import assign_states
 from nucleus_cls.video.video import make_video
 
 
@@ -40,9 +40,9 @@ def simulated(n):
     "Make a movie of the last ten of forty simulated frames; its lineage repeats with them."
     sim = simulate_movie('realistic', seed=0, n_frames=40)
     last = sim.frames[-10:]
-    states = state_table(lineage_from_graph(sim.graph))
+    states = assign_states(lineage_from_graph(sim.graph))
     rows = [states[states.frame == last[t % 10]].assign(frame=t) for t in range(n)]
-    for t, r in enumerate(rows): r['track'], r['parent'] = range(len(r)), ''
+    for r in rows: r['track'], r['parent'] = range(len(r)), ''
     movie = movie_from_arrays(Cycle([sim.image(t) for t in last], n), Cycle([sim.seg(t) for t in last], n),
                               name='simulated', voxel_size=sim.voxel_size)
     return movie, pd.concat(rows, ignore_index=True)
@@ -100,7 +100,8 @@ def main():
           f'{"memory":>10}')
     for name, kind, length, preset, options in jobs:
         command = [sys.executable, __file__, '--one', kind, str(length), preset, json.dumps(options)]
-        out = subprocess.run(command, capture_output=True, text=True, env=os.environ | {'TQDM_DISABLE': '1'})
+        out = subprocess.run(command, capture_output=True, text=True, check=False,
+                             env=os.environ | {'TQDM_DISABLE': '1'})
         if out.returncode: sys.exit(out.stderr)
         r = json.loads(out.stdout)
         print(f'{name:32}{length:8}{r["nuclei"]:8.0f}{r["fps"]:10.1f}{r["drawing"]:8.0f} ms'

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['VALUES', 'BEGINNINGS', 'HARM', 'damage', 'spoil_json', 'Watch', 'Stuck', 'limit_memory', 'watched', 'Tally', 'judge',
-           'fuzz']
+           'fuzz', 'catch_complaint']
 
 # %% ../nbs/91_testing.ipynb #87c0b834
+import io
 import json
 import os
 import random
@@ -160,3 +161,18 @@ def fuzz(folder, # good files; each is put back after its trial
         if wrong: out.faults.append(f'input {i}, {path.name}: {wrong}')
         out.slowest, out.tried = max(out.slowest, time.process_time() - start), out.tried + 1
     return out
+
+# %% ../nbs/91_testing.ipynb #2fc202be
+def catch_complaint(command, # a console command
+                    **flags, # its flags
+                   ) -> str: # the one line on the error stream
+    "Run a command that must fail; `AssertionError` if it does not, or not in one line."
+    stream, sys.stderr = sys.stderr, io.StringIO()
+    status = 0
+    try: command(**flags)
+    except SystemExit as e: status = e.code
+    finally: stream, sys.stderr = sys.stderr, stream
+    text = stream.getvalue().strip()
+    name = command.__name__
+    if status == 1 and text.startswith(f'{name}: ') and '\n' not in text: return text
+    raise AssertionError(f'{name}: exit status {status}, said {text[:300]!r}')

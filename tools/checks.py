@@ -30,7 +30,7 @@ CONFIG = CONFIG['DEFAULT']
 
 def run(*command, **kw):
     "Run a command in the root and return what came of it, its output as text."
-    return subprocess.run(command, **{'cwd': ROOT, 'capture_output': True, 'text': True, **kw})
+    return subprocess.run(command, check=False, **{'cwd': ROOT, 'capture_output': True, 'text': True, **kw})
 
 
 # -- the modules made of the notebooks
@@ -98,8 +98,9 @@ def light_import():
     best = min((python(timed) for _ in range(3)), key=lambda told: float(told[0] or 'inf'))
     if best[1]: yield best[1]
     elif float(best[0]) > .3: yield f'import nucleus_cls takes {float(best[0]):.2f} s (at most 0.3)'
-    for module in ('nucleus_cls', 'nucleus_cls.core', 'nucleus_cls.cli.main'):
-        heavy = "{'torch', 'matplotlib', 'pandas', 'zarr', 'skimage', 'sklearn'}"
+    commands = [name for name in house.modules() if name.startswith('nucleus_cls.cli.')]
+    for module in ('nucleus_cls', 'nucleus_cls.core', *commands):
+        heavy = "{'torch', 'matplotlib', 'pandas', 'zarr', 'skimage', 'sklearn', 'seaborn'}"
         out, err = python(f'import sys, {module}; print(*sorted({heavy} & set(sys.modules)))')
         if out or err: yield f'import {module} loads or says: {out or err[-300:]}'
 
@@ -138,7 +139,7 @@ def repository():
 
 def run_notebook(path, flags, threads):
     "Run one notebook as nbdev_test does, in a process of its own; (seconds, findings)."
-    env = os.environ | {'TQDM_DISABLE': '1', 'OMP_NUM_THREADS': str(threads), 'OMP_WAIT_POLICY': 'PASSIVE'}
+    env = os.environ | {'OMP_NUM_THREADS': str(threads)}
     start = time.monotonic()
     try:
         done = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--flags', flags, env=env, timeout=TIMEOUT)

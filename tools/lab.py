@@ -28,17 +28,17 @@ from nucleus_cls.review.browse import Browser
 from nucleus_cls.core import STATES
 from nucleus_cls.prediction.decode import decode
 from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.movies.movie import open_movie
+from nucleus_cls.movies.open import open_movie
 from nucleus_cls.prediction.predictions import tabulate
 from nucleus_cls.review.review import Inspector
 from nucleus_cls.simulation.movies import simulate_movie
-from nucleus_cls.lineage.states import state_table
+from nucleus_cls.lineage.states import assign_states
 
 movie = open_movie(simulate_movie('tiny', seed=0))
 true = movie.lineage()
 at = true.nodes[['frame', 'nucleus_id']].to_numpy()[true.edges]
 links = pd.DataFrame({'frame': at[:, 0, 0], 'source': at[:, 0, 1], 'target': at[:, 1, 1]})
-rows = state_table(true, frames=movie.frames).assign(movie=movie.name)
+rows = assign_states(true, frames=movie.frames).assign(movie=movie.name)
 rows = rows.replace({'state': {'unknown': 'stable'}})
 probs = np.where(rows['state'].to_numpy(object)[:, None] == np.array(STATES, object), .7, .1)
 predictions = decode(tabulate(rows, probs, STATES), links)

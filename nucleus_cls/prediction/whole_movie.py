@@ -20,26 +20,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..movies.cluster import describe_movie, import_dask, in_cluster, open_again
 from ..core import atomic_path, environment, fingerprint, progress, read_json, write_json
-from ..volumes.crops import imaged_voxels
-from .decode import decode as decode_states, division_candidates, missing_prior
-from .links import link_kinds, link_nuclei
-from ..movies.movie import Movie, open_movie
-from ..transforms.tensors import Preprocess
-from .predictions import Predictions, predict_stream, tabulate
 from ..workers import read_ahead
-from ..models.run import load_run
+from ..lineage.states import assign_states
+from ..volumes.wedge import find_imaged
 from ..volumes.voxels import check_space
-from ..lineage.states import state_table
-from .conflicts import suspicious_places
+from ..movies.movie import Movie
+from ..movies.open import open_movie
+from ..movies.repair import describe_movie, open_again
+from ..movies.cluster import import_dask, in_cluster
+from ..transforms.tensors import Preprocess
+from ..models.run import load_run
+from .predictions import Predictions, predict_stream, tabulate
 from .timepoint import stream_timepoint
+from .links import describe_links, link_nuclei
+from .decode import compute_missing_prior, decode as decode_states, list_divisions
+from .conflicts import find_conflicts
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def read_frame_for(movie, t:int, prep, with_seg:bool) -> tuple: # image, imaged voxels, seg
     "Read a frame, as far as it is there, and find out which of its voxels were imaged."
     image = movie.image(t)
-    return image, imaged_voxels(image) if prep.imaged_only else None, movie.seg(t) if with_seg else None
+    return image, find_imaged(image) if prep.imaged_only else None, movie.seg(t) if with_seg else None
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #11629b10
 def read_windows(movie:Movie, # the movie
@@ -207,13 +209,13 @@ def conclude(run, # trained run
     rows = table.assign(movie=movie.name)
     if lineage:
         known = movie.lineage()
-        true = state_table(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
+        true = assign_states(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[table_columns(run)[len(PLACE):]].to_numpy(float), run.states)
-    if lineage: suspects = suspicious_places(found, links, known)
-    if decode: found = decode_states(found, links, link_kinds(table, links, movie.voxel_size),
-                                     adjust=missing_prior(run))
-    return found, division_candidates(found) if decode else None, suspects
+    if lineage: suspects = find_conflicts(found, links, known)
+    if decode: found = decode_states(found, links, describe_links(table, links, movie.voxel_size),
+                                     adjust=compute_missing_prior(run))
+    return found, list_divisions(found) if decode else None, suspects
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #d76c730c
 def write_table(table, path):

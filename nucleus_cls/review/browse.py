@@ -15,13 +15,14 @@ import pandas as pd
 from ipyevents import Event
 from matplotlib.collections import LineCollection
 
-from ..plot.charts import Picture, png_bytes
 from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
-from ..volumes.crops import crop_boxes, cut_crop, find_nuclei
-from ..prediction.tables import one_movie
+from ..volumes.crops import cut_crop, find_nuclei, place_boxes
+from ..plot.charts import Picture, render_png
+from ..plot.views import plot_crops, trace_outlines
+from ..plot.overlays import plot_overlay
 from ..movies.movie import Movie, read_frame
 from ..prediction.predictions import Predictions
-from ..plot.views import outlines, overlay, plot_crops
+from ..prediction.tables import check_one_movie
 
 # %% ../../nbs/14_review/05_browse.ipynb #b5b0e827
 class View:
@@ -32,7 +33,7 @@ class View:
         self.movie, self.keep, self.held = movie, keep, {}
         self.states = predictions.states if predictions else ()
         empty = pd.DataFrame({c: pd.Series(dtype=object) for c in ('movie', 'frame', 'nucleus_id', 'state')})
-        self.table = one_movie(predictions) if predictions else empty
+        self.table = check_one_movie(predictions) if predictions else empty
         self.row = {key: i for i, key in enumerate(zip(self.table['frame'], self.table['nucleus_id']))}
         parents = self.table['parent'] if 'parent' in self.table else []
         self.parent = {key: parse_node_name(p) for key, p in zip(self.row, parents)
@@ -68,13 +69,13 @@ def view_frame(view:View, # what to look at
                width:float=4., # of the figure, inches
               ) -> Picture:
     "Draw a frame."
-    image, seg, nuclei = view.read(t)
+    image, seg, _ = view.read(t)
     if depth is not None:
         if not 0 <= depth < len(image): raise ValueError(f'depth={depth}: expected 0 to {len(image) - 1}')
         image, seg = image[depth:depth + 1], seg[depth:depth + 1]
     title = f'{view.movie.name}, frame {t}, ' + ('projection' if depth is None else f'slice z = {depth}')
-    marked, pixel = outlines(np.where(seg == (chosen or 0), seg, 0)), pixel_size(view.movie)
-    fig = overlay(image, seg if outlined else np.zeros_like(seg), view.rows(t), title,
+    marked, pixel = trace_outlines(np.where(seg == (chosen or 0), seg, 0)), pixel_size(view.movie)
+    fig = plot_overlay(image, seg if outlined else np.zeros_like(seg), view.rows(t), title,
                   voxel_size=view.movie.voxel_size, whole=True, width=width)
     lines = [(line + .5)*pixel for line in marked.get(chosen, ())]
     fig.axes[0].add_collection(LineCollection([line[:, ::-1] for line in lines], colors='white',
@@ -117,7 +118,7 @@ def view_nucleus(view:View, # what to look at
     image, seg, nuclei = view.read(t)
     here = nuclei[nuclei['nucleus_id'] == nucleus_id]
     if not len(here): raise ValueError(f'frame {t} of movie {view.movie.name} has no nucleus {nucleus_id}')
-    start = crop_boxes(here, size)[0, :3]
+    start = place_boxes(here, size)[0, :3]
     def cut(vol): return cut_crop(vol, start, (size,)*3)
     around, black = (t - 1, t, t + 1), np.zeros_like(image)
     raw = [cut(view.read(u)[0] if u in view.movie.frames else black) for u in around]
@@ -193,9 +194,9 @@ class Window(widgets.VBox):
         self.depth.disabled, chosen = self.plane is None, self.key[1] if self.key else None
         self.shown = view_frame(self.view, self.time.value, self.plane, self.outlined.value, chosen,
                                 self.width)
-        self.image.value, self.crops.value, self.note.value = png_bytes(self.shown, dpi=110), b'', ''
+        self.image.value, self.crops.value, self.note.value = render_png(self.shown, dpi=110), b'', ''
         if self.key:
-            self.crops.value = png_bytes(view_nucleus(self.view, *self.key), dpi=110)
+            self.crops.value = render_png(view_nucleus(self.view, *self.key), dpi=110)
             self.note.value = track_html(self.view, self.key)
 
 # %% ../../nbs/14_review/05_browse.ipynb #71b9ce02

@@ -14,18 +14,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
-from matplotlib import rc_context
 
-from ..plot.charts import CURVES, STYLE, Picture, plot_state_counts
 from ..core import STATES, UNKNOWN, today, write_json, write_text
 from ..volumes.crops import cut_crop
-from .findings import (KINDS, Scan, frame_findings, light_findings, movement_findings,
-                                  nucleus_findings, say, scan_movie, try_read, usual_width)
+from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
+from ..plot.views import draw_picture, plot_three_views, trace_outlines
+from ..plot.overlays import find_nuclei_box
+from ..movies.movie import Movie, format_frames
+from ..movies.open import open_movie
+from ..report.page import embed_figure, make_text, make_tiles, write_report
+from .scan import Scan, scan_movie, try_read, usual_width
+from .findings import (KINDS, frame_findings, light_findings, movement_findings,
+                                         nucleus_findings, say)
 from .lineage_findings import (LINEAGE_KINDS, LineageLook, forecast, id_findings, links,
-                                       lost_findings, point_findings, track_findings, try_lineage)
-from ..movies.movie import Movie, open_movie, span
-from ..report.page import figure_block, text_block, tiles_block, write_report
-from ..plot.views import around, draw, outlines, three_views
+                                                 lost_findings, point_findings, track_findings, try_lineage)
 
 # %% ../../nbs/14_review/04_check.ipynb #8ccf5093
 LEVELS = {'mend': 'To mend first', 'look': 'To look at', 'know': 'Good to know'}
@@ -74,7 +76,7 @@ def few(values, digits:int=0) -> str:
 def movie_numbers(movie:Movie, scan:Scan) -> dict: # words → text
     "Describe a movie in a few numbers."
     f, n, out = scan.frames, scan.nuclei, {}
-    out['frames'] = f'{len(f)} ({span(f["frame"].tolist())})'
+    out['frames'] = f'{len(f)} ({format_frames(f["frame"].tolist())})'
     shapes, types = f['image_shape'].dropna(), f['image_type'][f['image_type'] != '']
     cross = lambda values: '×'.join(map(str, values))
     if len(shapes): out['image'] = f'{cross(shapes.mode()[0])} voxels (z, y, x), {types.mode()[0]}'
@@ -107,7 +109,7 @@ def state_numbers(lineage, table:pd.DataFrame) -> dict: # words → text
     return out
 
 # %% ../../nbs/14_review/04_check.ipynb #c297f244
-@rc_context(STYLE)
+@use_theme()
 def plot_course(scan:Scan, # of the movie
                ) -> Picture:
     "Draw light, number of nuclei and place of the embryo over time."
@@ -133,7 +135,7 @@ def first_examples(findings:list, # of `Finding`
     picked = {(int(m[1]), int(m[2])): kind for kind, m in reversed(named) if m}
     return [(kind, *key) for key, kind in reversed(picked.items())][:most]
 
-@rc_context(STYLE)
+@use_theme()
 def plot_examples(movie:Movie, scan:Scan, examples:list, # of `first_examples`
                  ) -> Picture: # None: nothing to show
     "Draw the plane through the middle of each nucleus, outlined, with its surroundings."
@@ -148,8 +150,8 @@ def plot_examples(movie:Movie, scan:Scan, examples:list, # of `first_examples`
         plane, ids = cut_crop(image, start, shape), cut_crop(seg, start, shape)
         back, above = scan.frames.set_index('frame').loc[t, ['background', 'contrast']].astype(float)
         ax, shown = fig.add_subplot(1, len(examples), shown + 1), shown + 1
-        traced = outlines(np.where(ids == i, ids, 0) if len(np.unique(ids)) > 99 else ids)
-        draw(ax, plane[0], traced=traced, vmin=back, vmax=back + 2*max(above, 1),
+        traced = trace_outlines(np.where(ids == i, ids, 0) if len(np.unique(ids)) > 99 else ids)
+        draw_picture(ax, plane[0], traced=traced, vmin=back, vmax=back + 2*max(above, 1),
              look=lambda k, i=i: {'colors': '#D55E00' if k == i else CURVES[0]})
         ax.set_title(kind.replace(' that ', '\nthat ').replace(' without ', '\nwithout ')
                      + f'\n{t:03d}_{i:03d}', fontsize=7)
@@ -176,12 +178,12 @@ def picture_blocks(movie:Movie, report:CheckReport) -> list: # blocks
         crowd = report.scan.frames.set_index('frame').loc[t, 'n_nuclei'] > 1000    # too many to outline
         seg = seg if np.shape(seg) == image.shape and not crowd else None
         words = f'Frame {t}, brightest voxel along each axis, outlined where segmented.'
-        box = ... if seg is None else around(seg, 16)
+        box = ... if seg is None else find_nuclei_box(seg, 16)
         shown = image[box], None if seg is None else seg[box]
-        blocks.append(figure_block(three_views(*shown, '', movie.voxel_size, width=4.5), words))
-        blocks.append(figure_block(plot_course(report.scan), 'Light, nuclei, place of the embryo over time.'))
+        blocks.append(embed_figure(plot_three_views(*shown, '', movie.voxel_size, width=4.5), words))
+        blocks.append(embed_figure(plot_course(report.scan), 'Light, nuclei, place of the embryo over time.'))
     if (fig := plot_examples(movie, report.scan, first_examples(report.findings))) is not None:
-        blocks.append(figure_block(fig, 'First examples (orange), in the plane through their middle.'))
+        blocks.append(embed_figure(fig, 'First examples (orange), in the plane through their middle.'))
     return blocks
 
 def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
@@ -193,13 +195,13 @@ def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     text, data, page = (base.with_name(f'{base.name}.{end}') for end in ('txt', 'json', 'html'))
     write_text(text, f'{report}\n')
     write_json(data, report.to_dict())
-    states = None if table is None else figure_block(plot_state_counts(
+    states = None if table is None else embed_figure(plot_state_counts(
         table['state'][table['reason'] == ''].value_counts().reindex([*STATES, UNKNOWN], fill_value=0)),
         'Samples that extraction would give.')
-    short = [tiles_block(tiles), Ul(*[Li(B(k), f': {v}') for k, v in report.numbers.items()]), states]
+    short = [make_tiles(tiles), Ul(*[Li(B(k), f': {v}') for k, v in report.numbers.items()]), states]
     write_report(page, f'Check of {report.name}', [
         ('In short', short), *((title, [finding_block(report.at_level(k))]) for k, title in LEVELS.items()),
-        ('Nothing unusual', [] if report.findings else [text_block('No finding of any kind.')]),
+        ('Nothing unusual', [] if report.findings else [make_text('No finding of any kind.')]),
         ('Pictures', picture_blocks(movie, report))], f'Written {today()[:10]}. The movie was not changed.')
     return [text, data, page]
 

@@ -16,10 +16,11 @@ import pandas as pd
 from scipy.ndimage import find_objects
 
 from ..core import node_name
-from ..volumes.crops import imaged_voxels
-from .findings import Scan, note, spans
+from ..lineage.states import assign_states
+from ..volumes.wedge import find_imaged
 from ..samples.manifest import check_lineage, join_states, touches_wedge
-from ..lineage.states import state_table
+from .scan import Scan
+from .findings import note, spans
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #081a4f9e
 #: Kind of finding → (level: mend, look or know; what to do about it).
@@ -44,7 +45,7 @@ def try_lineage(movie, # Movie
     "Read the lineage and its states as far as that is possible."
     try:
         lineage = movie.lineage()
-        states = state_table(lineage, w, frames=movie.frames)
+        states = assign_states(lineage, w, frames=movie.frames)
         if len(states): return lineage, states, list(lineage.findings)
         kind, words = 'unreadable lineage', 'it has no nodes'
     except FileNotFoundError as e: kind, words = 'no lineage', str(e)
@@ -66,7 +67,7 @@ class LineageLook:
             inside = all(0 <= p < n for p, n in zip(place, seg.shape))
             self.at[t, r.nucleus_id] = int(seg[place]) if inside else -1
         if image is None or t not in self.ends: return
-        if (imaged := imaged_voxels(image, seg)) is None: return
+        if (imaged := find_imaged(image, seg)) is None: return
         boxes = find_objects(seg.astype(np.int32) if seg.dtype.itemsize > 4 else seg, max(self.ends[t]))
         for i in self.ends[t]:
             if (box := boxes[i - 1]) is None: continue

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..training.splits import choose_states, lineage_groups, target_states
-from ..training.folds import folds
-from ..prediction.predictions import sample_probs
+from ..training.targets import choose_states, choose_targets
+from ..training.splits import make_folds, name_trees
+from ..prediction.predictions import predict_probs
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #3c60e438
 def confident_states(given:np.ndarray, # number of the given state, (N,), 0…K-1
@@ -52,18 +52,18 @@ def out_of_fold(samples, # Samples
                 config, # TrainConfig; its `val` is set here
                 output_dir, # a run folder a fold goes here
                 k:int=None, # number of folds; None: one movie each (of trees: five)
-                train=None, # (samples, folder, config, resume) → run; None: `train.train`
+                train=None, # (samples, folder, config, resume) → run; None: `fit`
                ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."
-    if train is None: from nucleus_cls.training.train import train
-    table, target = samples.table, target_states(samples.table, config.targets, config.lost)
+    if train is None: from nucleus_cls.training.loop import fit as train
+    table, target = samples.table, choose_targets(samples.table, config.targets, config.lost)
     states = choose_states(target, config.states)
     target[~np.isin(target.astype(str), states)] = ''
-    trees, probs = lineage_groups(table), np.full((len(table), len(states)), np.nan)
-    for n, held in enumerate(folds(table, target, k)):
+    trees, probs = name_trees(table), np.full((len(table), len(states)), np.nan)
+    for n, held in enumerate(make_folds(table, target, k)):
         folder = Path(output_dir)/f'fold_{n}'
         run = train(samples, folder, replace(config, val=held), resume=(folder/'last.pt').exists())
         mine = np.flatnonzero(np.isin(table['movie'].to_numpy(object), held) | np.isin(trees, held))
-        p = pd.DataFrame(sample_probs(run, samples.select(table.index[mine]))[0], columns=list(run.states))
+        p = pd.DataFrame(predict_probs(run, samples.select(table.index[mine]))[0], columns=list(run.states))
         probs[mine] = p.reindex(columns=list(states)).fillna(0.).where(p.notna().all(axis=1), np.nan)
     return target, probs, states

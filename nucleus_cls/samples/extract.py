@@ -21,11 +21,13 @@ import pandas as pd
 
 from ..core import environment, fingerprint, node_name, progress, write_text
 from ..workers import in_parallel, n_processes, read_ahead
-from ..lineage.states import state_counts, state_table
-from ..volumes.crops import NUCLEUS_COLUMNS, crop_boxes, imaged_voxels, scan_nuclei
+from ..lineage.states import assign_states, count_states
+from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
+from ..volumes.wedge import find_imaged
 from ..volumes.voxels import box_edges
-from ..movies.movie import Movie, read_frame, span
-from ..movies.cluster import describe_movie, import_dask, in_cluster, open_again
+from ..movies.movie import Movie, format_frames, read_frame
+from ..movies.repair import describe_movie, open_again
+from ..movies.cluster import import_dask, in_cluster
 from .store import (STORE_FORMAT, StoreReader, choose_packer, create_store, finish_store,
                                        open_arrays, write_frame)
 from .folders import write_folders
@@ -65,7 +67,7 @@ class Pass:
             image, seg = read_frame(movie, t)
             self.first = {('image', t): image, ('seg', t): seg}      # they need not be read again
             ids = np.uint16 if seg.itemsize < 3 else np.uint32
-            boxes = crop_boxes(scan_nuclei(seg), settings['size'], settings['padding'])
+            boxes = place_boxes(scan_nuclei(seg), settings['size'], settings['padding'])
             create_store(job.part, (len(self.index), *image.shape), kept_type(image.dtype), ids,
                          choose_packer(boxes, image.shape))
         self.arrays = open_arrays(job.part)
@@ -74,7 +76,7 @@ class Pass:
         "Note the nuclei of a frame, and what must be kept around those that become samples."
         self.nuclei[t] = rows
         rows = rows[[t in self.windows and (t, int(n)) in self.wanted for n in rows[:, 0]]]
-        boxes = crop_boxes(rows, self.settings['size'], self.settings['padding'])
+        boxes = place_boxes(rows, self.settings['size'], self.settings['padding'])
         low = np.minimum(boxes[:, :3], rows[:, 5:8] - 1)            # at least the nucleus and what it touches
         high = np.maximum(boxes[:, :3] + boxes[:, 3:], rows[:, 8:11] + 1)
         self.boxes[t] = np.hstack([low, high - low]).astype(int)
@@ -122,7 +124,7 @@ def take_image(run:Pass, t:int, image) -> list: # checksum, and whether there is
     near = [run.boxes[t + d] for d in range(-run.k, run.k + 1) if t + d in run.boxes]
     near, seg = np.concatenate(near) if near else np.empty((0, 6), int), run.held.pop(t, None)
     if not len(near): return [0, False]
-    imaged = imaged_voxels(image)
+    imaged = find_imaged(image)
     write = lambda name, vol: write_frame(run.arrays[name], run.index[t], vol, near)
     if imaged is not None and (dark := imaged & (image == 0)).any(): write('dark', dark)
     if t in run.movie.seg_frames:                            # not held: an earlier run has scanned it
@@ -201,7 +203,7 @@ def close_store(run:Pass, lineage, table:pd.DataFrame):
     note_lost(run, table, wedges)
     table = add_fates(table, run.states)
     kept = table.index[table.reason == '']
-    boxes = crop_boxes(table.loc[kept], run.settings['size'], run.settings['padding'])
+    boxes = place_boxes(table.loc[kept], run.settings['size'], run.settings['padding'])
     for c, values in zip(('cz', 'cy', 'cx', 'dz', 'dy', 'dx'), boxes.T):
         table[c] = pd.Series(values, kept, dtype='Int64')
     table.insert(0, 'movie', run.movie.name)
@@ -220,11 +222,12 @@ def extraction_report(table:pd.DataFrame, # the manifest
                      ) -> str: # some lines of text
     "Say what was found, what has no sample and why, and what was mended in the lineage."
     kept = table[table.reason == '']
-    lines = [f'Movie {movie.name}: frames {span(movie.frames)}, {table.volume.notna().sum()} nuclei in the '
+    frames = format_frames(movie.frames)
+    lines = [f'Movie {movie.name}: frames {frames}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
-    lines += ['', state_counts(kept).to_string(), '']
+    lines += ['', count_states(kept).to_string(), '']
     for reason, part in table[table.reason != ''].groupby('reason'):
         first = ', '.join(map(node_name, part.frame[:3], part.nucleus_id[:3]))
         lines.append(f'No sample, {reason}: {len(part)} nuclei ({first}{", …" if len(part) > 3 else ""})')
@@ -242,7 +245,7 @@ def check_settings(timeframe, size, padding, state_window, max_samples, seed, si
             raise ValueError(f'{name}={value}: expected a whole number ≥{least}')
     if size_um is not None and padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
     size = None if padding is not None else size if size_um is None else list(box_edges(size_um, voxel))
-    crop_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
+    place_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
     return {'timeframe': int(timeframe), 'size': size, 'padding': padding, 'state_window': int(state_window),
             'max_samples': max_samples, 'seed': int(seed)} | ({} if size_um is None else {'size_um': size_um})
 
@@ -265,13 +268,13 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                               movie.voxel_size)
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not whole_windows(movie.seg_frames, movie.image_frames, timeframe):
-        images, segs = span(movie.image_frames), span(movie.seg_frames)
+        images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
         raise ValueError(f'movie {movie.name}: no nucleus has a whole window; a sample needs the images '
                          f'of t-{timeframe} to t+{timeframe} around a segmentation, but there are only '
                          f'images of frames {images} and segmentations of frames {segs}')
     if scheduler is not None: describe_movie(movie), import_dask()       # complains before anything is done
     lineage = movie.lineage()
-    states = state_table(lineage, w=state_window, frames=movie.frames)
+    states = assign_states(lineage, w=state_window, frames=movie.frames)
     stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])))
     nodes = zlib.crc32(pd.util.hash_pandas_object(states, index=False).to_numpy())
     key = fingerprint([STORE_FORMAT, settings, folders, movie.name, movie.image_frames, movie.seg_frames,

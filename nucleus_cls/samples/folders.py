@@ -19,9 +19,10 @@ import pandas as pd
 
 from ..core import (STATES, UNKNOWN, check_name, fingerprint, node_name, parse_node_name, progress,
                               read_json, write_json)
-from ..files import plainly
-from ..volumes.crops import imaged_voxels, overlap, zeros_at_faces
-from ..volumes.voxels import check_voxel
+from ..files import explain_errors
+from ..volumes.crops import find_overlap
+from ..volumes.wedge import find_imaged, find_zeros_at_faces
+from ..volumes.voxels import check_voxel_size
 from ..movies.tiff import read_tiff
 from .store import Crops, StoreReader, read_manifest
 
@@ -114,7 +115,7 @@ def frame_metadata(crops:Crops, reader:StoreReader, offset:int) -> dict:
     props = find_relative(row, offset, reader)
     known = lambda key: None if pd.isna(props.get(key)) else props[key]
     start, shape = [[int(row[c + a]) for a in 'zyx'] for c in 'cd']
-    _, into = overlap(start, shape, reader.shape)
+    _, into = find_overlap(start, shape, reader.shape)
     n = offset + len(crops.raw)//2
     wedge = crops.imaged is not None and not crops.imaged[n][into].all()
     markers = {k.removeprefix('marker_'): known(k) for k in props if k.startswith('marker_')}
@@ -205,7 +206,7 @@ def read_sample_row(path, # a sample folder
     masks = [n for n in ('binary_label_cropped.tif', 'label_cropped.tif') if (path/'t'/n).is_file()]
     cells = lambda key: ' '.join(map(str, v)) if isinstance(v := lineage.get(key), list) else ''
     movie = str(about.get('dataset_name') or named.get('movie') or path.parent.parent.name)
-    with plainly(path): check_name(movie, 'movie name')
+    with explain_errors(path): check_name(movie, 'movie name')
     return {'movie': movie,
             'frame': number('event_frame', 'frame'), 'nucleus_id': number('nucleus_id', 'nucleus_id'),
             'state': state if state in (*STATES, UNKNOWN) else '',
@@ -221,7 +222,7 @@ def sample_cut(path, # a sample folder
     "Read how a sample was cut; what makes no sense counts as not there."
     path = Path(path)/'metadata.json'
     config = _section(read_json(path) if path.is_file() else {}, 'extraction_config')
-    try: cut = {'voxel_size_um': check_voxel(config.get('voxel_size_um'))}
+    try: cut = {'voxel_size_um': check_voxel_size(config.get('voxel_size_um'))}
     except ValueError: cut = {'voxel_size_um': None}
     names = {'size': 'size', 'padding': 'crop_padding', 'size_um': 'size_um'}
     ours = {name: config.get(key) for name, key in names.items()}
@@ -242,10 +243,10 @@ def _imaged(vol, # one crop, (Z,Y,X)
     note = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info')
     inside, seen = note.get('inside_volume'), np.zeros(vol.shape, bool)
     if not isinstance(inside, list) or len(inside) != 3:
-        imaged = imaged_voxels(vol, seg)
+        imaged = find_imaged(vol, seg)
         return ~seen if imaged is None else imaged
-    with plainly(metadata): seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
-    wedge = zeros_at_faces(vol) if note.get('wedge') else None
+    with explain_errors(metadata): seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
+    wedge = find_zeros_at_faces(vol) if note.get('wedge') else None
     return seen if wedge is None else seen & ~wedge
 
 # %% ../../nbs/06_samples/02_folders.ipynb #eeef6c36

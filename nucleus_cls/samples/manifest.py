@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.ndimage import binary_dilation
 
 from ..core import UNKNOWN, node_name
-from ..volumes.crops import nuclei_table
+from ..volumes.crops import tabulate_nuclei
 from ..movies.movie import Movie
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #658a0ac1
@@ -20,7 +20,7 @@ def gather(nuclei:dict, # frame → array of `scan_nuclei`
           ) -> pd.DataFrame: # one table of all frames, with the column frame
     "Join the nuclei of many frames."
     frames = np.repeat(list(nuclei), [len(rows) for rows in nuclei.values()])
-    return nuclei_table(np.concatenate(list(nuclei.values()))).assign(frame=frames)
+    return tabulate_nuclei(np.concatenate(list(nuclei.values()))).assign(frame=frames)
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #afad0867
 def check_lineage(nuclei:pd.DataFrame, # nuclei found in some frames: frame, nucleus_id, z, y, x

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 
 from ..core import fingerprint, progress
 from .folders import FolderReader, find_samples
-from ..volumes.voxels import box_edges, check_voxel
+from ..volumes.voxels import box_edges, check_voxel_size
 from .store import Crops, StoreReader
 
 # %% ../../nbs/06_samples/04_samples.ipynb #f6e4891c
@@ -22,7 +22,7 @@ def cut_settings(reader, # StoreReader or FolderReader
                 ) -> dict: # size, padding or size_um, as far as known; voxel_size_um: (z,y,x) or None
     "Tell how the samples of a movie were cut, and how large its voxels are."
     if hasattr(reader, 'cuts'): return reader.cuts.get(movie, {})
-    voxel = check_voxel(reader.info.get('voxel_size_um'))
+    voxel = check_voxel_size(reader.info.get('voxel_size_um'))
     if (size_um := reader.settings.get('size_um')) is not None: box_edges(size_um, voxel)   # is it one?
     return {**reader.settings, 'voxel_size_um': voxel}
 

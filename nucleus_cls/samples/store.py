@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import atomic_path, check_name, read_json, write_json
-from ..volumes.crops import overlap
-from ..files import BROKEN, check_array, check_size, open_table, plainly, why
+from ..volumes.crops import find_overlap
+from ..files import BROKEN, check_array, check_size, open_table, explain_errors, describe_error
 
 # %% ../../nbs/06_samples/01_store.ipynb #ad97e4af
 @dataclass
@@ -57,10 +57,10 @@ def write_manifest(path, # CSV file to write
 def read_manifest(path) -> pd.DataFrame: # one row a nucleus, with fixed types
     "Read a table of samples; empty texts stay texts, unknown whole numbers become <NA>."
     try: head = pd.read_csv(open_table(path), nrows=0).columns
-    except ValueError as e: raise ValueError(f'{path}: not a table of samples ({why(e)})') from e
+    except ValueError as e: raise ValueError(f'{path}: not a table of samples ({describe_error(e)})') from e
     if lacking := {'movie', 'frame', 'nucleus_id', 'state', 'reason'} - set(head):
         raise ValueError(f'{path}: not a table of samples; it lacks the columns {", ".join(sorted(lacking))}')
-    with plainly(path):
+    with explain_errors(path):
         numbers = {c: [''] for c in head if c not in TEXT + FLAGS}
         table = pd.read_csv(open_table(path), dtype={c: str for c in head if c not in numbers},
                             keep_default_na=False, na_values=numbers)
@@ -177,9 +177,9 @@ def finish_store(path, # folder of the store
 # %% ../../nbs/06_samples/01_store.ipynb #9b2c9295
 MEND = 'delete it, then extract or copy it again'   #: what to do about a damaged store
 
-def damaged(path, why) -> ValueError:
+def damaged(path, reason) -> ValueError:
     "Make the error for a store that is damaged."
-    return ValueError(f'{path}: the store is damaged ({why}); {MEND}')
+    return ValueError(f'{path}: the store is damaged ({reason}); {MEND}')
 
 def read_store(path, # folder of a finished store
               ) -> tuple: # (description, array name → zarr array)
@@ -189,7 +189,7 @@ def read_store(path, # folder of a finished store
         raise ValueError(f'{path}: this store has format {info.get("format")}, this version reads '
                          f'{STORE_FORMAT}; extract it again')
     try: arrays = open_arrays(path)
-    except BROKEN as e: raise damaged(path, why(e)) from e
+    except BROKEN as e: raise damaged(path, describe_error(e)) from e
     lacking, n = info['chunks'] - count_chunks(path), info['chunks']
     if lacking > 0: raise damaged(path, f'{lacking} of its {n} chunk files are missing')
     return info, arrays
@@ -211,7 +211,7 @@ class StoreReader:
     "Read the crops of one store."
     def __init__(self, path): # folder of a finished store
         self.path = Path(path)
-        with plainly(path, MEND):
+        with explain_errors(path, MEND):
             self.info, self.arrays = read_store(path)
             self.manifest = read_manifest(self.path/'manifest.csv')
             self.name, self.settings = self.info['movie'], self.info['settings']
@@ -230,13 +230,13 @@ class StoreReader:
         "Read a region of a frame, (z,y,x) from `low` to `high`."
         where = tuple(slice(int(a), int(b)) for a, b in zip(low, high))
         try: return self.arrays[name][self.index[t], *where]
-        except BROKEN as e: raise damaged(self.path, f'{name} of frame {t}: {why(e)}') from e
+        except BROKEN as e: raise damaged(self.path, f'{name} of frame {t}: {describe_error(e)}') from e
 
     def crops(self, row:dict) -> Crops:
         "Read the crops of one nucleus, its box alone."
         start, shape = (np.array([row[c + a] for a in 'zyx'], int) for c in 'cd')
         low, high = np.clip(start, 0, self.shape), np.clip(start + shape, 0, self.shape)
-        with plainly(self.path, MEND):
+        with explain_errors(self.path, MEND):
             return cut_sample(row, lambda name, t: self.load(name, t, low, high), low, self)
 
     def iter_crops(self, rows:pd.DataFrame):
@@ -254,7 +254,7 @@ class StoreReader:
             begin = t - self.settings['timeframe']
             held = {key: vol for key, vol in held.items() if key[1] >= begin}
             for i, row in zip(group.index, group.to_dict('records')):
-                with plainly(self.path, MEND): crops = cut_sample(row, frame, low, self)
+                with explain_errors(self.path, MEND): crops = cut_sample(row, frame, low, self)
                 yield i, crops
 
 # %% ../../nbs/06_samples/01_store.ipynb #50464fef
@@ -268,7 +268,7 @@ def cut_sample(row:dict, # row of the manifest
     k = reader.settings['timeframe']
     frames = range(int(row['frame']) - k, int(row['frame']) + k + 1)
     regions = [frame('image', t) for t in frames]
-    inside, into = overlap(start - low, shape, regions[0].shape)
+    inside, into = find_overlap(start - low, shape, regions[0].shape)
     def cut(regions):
         crops = np.zeros((len(regions), *shape), regions[0].dtype)
         for crop, region in zip(crops, regions): crop[into] = region[inside]

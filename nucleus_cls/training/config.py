@@ -212,8 +212,8 @@ def load_config(path=None, # TOML or JSON file, or the config.json of a run; Non
     given = PRESETS[name] | given
     init = flags.get('init', given.get('init'))
     if init and 'model' not in given | flags:
-        from nucleus_cls.models.finetune import init_model
-        given['model'] = init_model(init)
+        from nucleus_cls.models.pretrained import read_architecture
+        given['model'] = read_architecture(init)
     try: base = TrainConfig(**given)
     except ValueError as e: raise ValueError(f'{path}: {e}' if path is not None else str(e)) from e
     return replace(base, **flags)
