@@ -7,17 +7,17 @@ __all__ = ['DESCRIPTION_KEYS', 'FILE_NAMES', 'SERIES', 'STACK', 'match_files', '
            'open_stack', 'find_beside', 'open_file', 'read_description', 'find_series', 'open_series', 'find_file']
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #b4db199d
-import difflib
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..core import read_json
+from ..settings import check_known
 from ..files import check_count, check_inside, check_size, describe_error, import_extra, load_array
 from .tiff import TiffStack, choose_channel, name_axes, read_tiff, take_volume
 from .movie import Layout, Movie, stamp_files
+from functools import partial
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3355c9f9
 def match_files(folder:str|Path, # the movie's folder
@@ -209,11 +209,7 @@ def read_description(path:str|Path) -> dict: # options of `open_movie`; empty wh
     held = read_json(file)
     known = ', '.join(DESCRIPTION_KEYS)
     if not isinstance(held, dict): raise ValueError(f'{file}: expected an object with {known}')
-    for key in held:
-        if key in DESCRIPTION_KEYS: continue
-        near = difflib.get_close_matches(key, DESCRIPTION_KEYS, 1)
-        hint = f'did you mean {near[0]}?' if near else f'expected {known}'
-        raise ValueError(f'{file}: {key[:40]!r} is not known; {hint}')
+    for key in held: check_known(key, DESCRIPTION_KEYS, 'key', f'{file}: ')
     kinds = dict.fromkeys(('images', 'segs', 'lineage_file', 'axes'), str) | {'lineage_offset': int}
     for key, kind in kinds.items():
         value, wanted = held.get(key), 'text' if kind is str else 'a whole number'

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STRETCH', 'whole_windows', 'reading_order', 'Pass', 'kept_type', 'read_fitting', 'take_seg', 'take_image', 'do_part',
            'describe_part', 'remote_part', 'run_pass', 'note_lost', 'close_store', 'extraction_report',
-           'check_settings', 'extract_movie']
+           'make_extract_settings', 'extract_movie']
 
 # %% ../../nbs/06_samples/08_extract.ipynb #2fba2aa3
 import math
@@ -235,7 +235,7 @@ def extraction_report(table:pd.DataFrame, # the manifest
     return '\n'.join([*lines, found]).rstrip() + '\n'
 
 # %% ../../nbs/06_samples/08_extract.ipynb #682019bd
-def check_settings(timeframe, size, padding, state_window, max_samples, seed, size_um=None,
+def make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um=None,
                    voxel=None) -> dict:
     "Make the settings of an extraction, or raise a `ValueError` that names the wrong one."
     for name, value, least in (('timeframe', timeframe, 1), ('state_window', state_window, 0),
@@ -264,7 +264,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                   scheduler=None, # address or client of a Dask cluster that shares the work
                  ) -> Samples:
     "Extract the samples of every nucleus; after an interruption it goes on, when done it does nothing."
-    settings = check_settings(timeframe, size, padding, state_window, max_samples, seed, size_um,
+    settings = make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um,
                               movie.voxel_size)
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not whole_windows(movie.seg_frames, movie.image_frames, timeframe):

@@ -13,17 +13,18 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from .cells import EmbryoSettings, setting
+from ..settings import setting
+from .cells import EmbryoSettings
 
 # %% ../../nbs/01_simulation/04_imaging.ipynb #f2d8a2ff
 @dataclass
 class ImagingSettings(EmbryoSettings):
     "What the microscope and the registration do, on top of what the embryo does."
     contrast:float = setting(130., 'interphase nucleus above background, nearest the objective', 'counts', 1)
-    background:float = setting(12., 'light between the nuclei', 'counts')
+    background:float = setting(12., 'light between the nuclei', 'counts', 0)
     offset:float = setting(93., 'camera offset', 'counts', 1)
     gain:float = setting(3., 'counts a photon', 'counts', .01)
-    read_noise:float = setting(7., 'camera noise, standard deviation', 'counts')
+    read_noise:float = setting(7., 'camera noise, standard deviation', 'counts', 0)
     texture:float = setting(.45, 'chromatin contrast, standard deviation relative to the mean', '', 0, 1)
     threads:float = setting(.7, 'contrast of condensing chromosomes, likewise', '', 0, 2)
     grain:float = setting(1., 'fineness of chromatin: 2 has clumps half as large', '', .2, 4)
@@ -40,7 +41,7 @@ class ImagingSettings(EmbryoSettings):
     wedge_deg:float = setting(1.5, 'turn that registration took out, standard deviation', 'degrees', 0, 20)
     missing_frame:float = setting(.02, 'frames that are missing', '', 0, .5)
     dtype:str = setting('uint16', 'type of the image; uint8 drops the four lowest of 12 bits', '',
-                        allowed=('uint16', 'uint8'))
+                        choices=('uint16', 'uint8'))
 
 # %% ../../nbs/01_simulation/04_imaging.ipynb #21ad577f
 @lru_cache(maxsize=1)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import find_objects
 
-from .cells import NUCLEUS, setting
+from ..settings import setting
+from .cells import NUCLEUS
 from .imaging import (ImagingSettings, box_around, chromatin, ellipsoid, look_up,
                                             own_axes)
 

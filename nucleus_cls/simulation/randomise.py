@@ -8,7 +8,7 @@ __all__ = ['EVEN', 'FACTOR', 'SHARE', 'random_settings', 'draw_times', 'make_roo
 # %% ../../nbs/01_simulation/07_randomise.ipynb #ae233915
 import numpy as np
 
-from .cells import check_settings
+from ..settings import check_settings
 from .masks import SimSettings
 from .movies import SimulatedMovie, write_movie
 

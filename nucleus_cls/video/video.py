@@ -19,19 +19,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from PIL.ImageColor import getrgb
 
 from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, environment, progress, today, write_json
+from ..settings import settings_from
 from ..workers import read_ahead
 from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box, take_movie
 from ..movies.movie import Movie
 from ..movies.open import open_movie
-from ..transforms.tensors import settings_from
 from ..prediction.predictions import read_predictions
 from .panels import Look, count_by_frame, look_up_predictions
 from .frames import Painter
+from PIL.ImageColor import getrgb
 
 # %% ../../nbs/13_video/04_video.ipynb #917a44c7
 def take_rows(predictions, # Predictions, table, or path of a predictions.csv
@@ -185,7 +185,7 @@ VIDEO_PRESETS = {'quick': dict(width=640, height=360, views='z', ids=False, fps=
            'high_quality': dict(fps=10, crf=20, speed='veryfast'),
            'publication': dict(width=1920, height=1080, light=True, ids=False, fps=10, crf=14, speed='slow')}
 
-def choose_settings(preset:str, # a name in PRESETS
+def choose_settings(preset:str, # a name in VIDEO_PRESETS
                     changes:dict, # settings to change
                    ) -> tuple: # Look, settings of `open_encoder`
     "Put preset and changes together; `ValueError` for a name that does not exist."
