@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from ..settings import setting
-from .cells import NUCLEUS
+from .motion import NUCLEUS
 from .imaging import (ImagingSettings, box_around, chromatin, ellipsoid, look_up,
                                             own_axes)
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..core import check_name, environment, node_name, plain, progress, read_json, today, write_json
 from ..settings import check_known, check_settings
-from .cells import NUCLEUS, grow_embryo
+from .motion import NUCLEUS
+from .looks import grow_embryo
 from .imaging import draw_light, field_of_view, pieces_of, record, see
 from .masks import SimSettings, draw_frame_seg
 
