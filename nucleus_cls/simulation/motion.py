@@ -33,13 +33,13 @@ def size_embryo(s:EmbryoSettings, n:int, # nuclei to make room for
 
 # %% ../../nbs/01_simulation/02_motion.ipynb #5cbf51f7
 def push_apart(pos:np.ndarray, # centres, (N,3), voxels
-          semi:np.ndarray, # semi-axes of the embryo, voxels
-          centre:np.ndarray, # its centre, voxels
-          apart:float, # distance at which two begin to push, voxels
-          free:np.ndarray, # True for nuclei that the embryo's wall does not hold, (N,)
-          n_steps:int=3,
-          hollow:float=0., # radius of a lumen that pushes back too, relative to the embryo
-         ) -> np.ndarray: # centres, (N,3)
+               semi:np.ndarray, # semi-axes of the embryo, voxels
+               centre:np.ndarray, # its centre, voxels
+               apart:float, # distance at which two begin to push, voxels
+               free:np.ndarray, # True for nuclei that the embryo's wall does not hold, (N,)
+               n_steps:int=3,
+               hollow:float=0., # radius of a lumen that pushes back too, relative to the embryo
+              ) -> np.ndarray: # centres, (N,3)
     "Let nuclei push each other and the embryo's wall push them back."
     for _ in range(n_steps):
         d = pos[:, None] - pos[None]
@@ -54,8 +54,8 @@ def push_apart(pos:np.ndarray, # centres, (N,3), voxels
 
 # %% ../../nbs/01_simulation/02_motion.ipynb #ec4f973c
 def measure_sister_distance(minutes, # since the onset of anaphase
-                    diameter, # of the mother, voxels
-                   ): # distance of each sister from the middle, voxels
+                            diameter, # of the mother, voxels
+                           ): # distance of each sister from the middle, voxels
     "Return how far sisters have moved along the spindle."
     return diameter*(.13 + .5*(1 - np.exp(-np.maximum(minutes, 0)/6)))
 
