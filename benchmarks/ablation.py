@@ -19,7 +19,8 @@ from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.samples.extract import extract_movie
-from nucleus_cls.transforms.tensors import CHANNELS, fit_shape, from_cache
+from nucleus_cls.transforms.preprocess import CHANNELS
+from nucleus_cls.transforms.tensors import fit_shape, from_cache
 from nucleus_cls.models.baselines import BASIC_CHANNELS
 from nucleus_cls.models.registry import build_model, count_parameters
 from nucleus_cls.models.run import compute_prior_shift

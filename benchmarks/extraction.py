@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from nucleus_cls.core import plain
+from nucleus_cls.core import to_plain
 from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie
 from nucleus_cls.samples.store import folder_bytes
@@ -57,7 +57,7 @@ def write_compressed(sim, folder):
             path = Path(folder)/sim.name/f'{name}_{t}.tif'
             path.parent.mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(path, getattr(sim, what)(t), compression='zlib', compressionargs={'level': 1})
-    (Path(folder)/sim.name/'LineageGraph.json').write_text(json.dumps(plain(sim.graph)))
+    (Path(folder)/sim.name/'LineageGraph.json').write_text(json.dumps(to_plain(sim.graph)))
     return Path(folder)/sim.name
 
 

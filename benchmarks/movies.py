@@ -30,7 +30,7 @@ from extraction import Large, read_once, write_compressed
 from nucleus_cls.core import STATES, write_json
 from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie
-from nucleus_cls.transforms.tensors import Preprocess
+from nucleus_cls.transforms.preprocess import Preprocess
 from nucleus_cls.models.registry import build_model, choose_channels
 from nucleus_cls.models.run import load_run, save_weights
 from nucleus_cls.prediction.whole_movie import predict_movie, stream_movie

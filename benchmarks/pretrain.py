@@ -21,12 +21,12 @@ def make_store(job):
     "Simulate one movie in memory and extract its samples."
     from nucleus_cls.samples.extract import extract_movie
     from nucleus_cls.movies.open import open_movie
-    from nucleus_cls.simulation.randomise import random_movie
+    from nucleus_cls.simulation.randomise import simulate_world
     from nucleus_cls.simulation.movies import simulate_movie
     world, seed, k, folder = job
     name = f'{world}_s{seed}_{k:03d}'
     if not (Path(folder)/f'{name}.zarr'/'store.json').is_file():
-        movie = (random_movie((seed, k), name) if world == 'random' else
+        movie = (simulate_world((seed, k), name) if world == 'random' else
                  simulate_movie(world, (seed, k), name, n_frames=30))
         extract_movie(open_movie(movie), folder)
     return name

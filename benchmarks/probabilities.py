@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nucleus_cls.samples.samples import open_samples
-from nucleus_cls.transforms.tensors import known_segs
+from nucleus_cls.transforms.tensors import list_segs
 from nucleus_cls.models.run import load_run, apply_temperature, apply_view, VIEWS
 from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import try_tensor
@@ -24,7 +24,7 @@ from nucleus_cls.evaluation.evaluate import choose_movies, find_seen_movies
 
 def tensors(run, samples):
     "Make the tensors of all samples, in the order of their table, and say which could be made."
-    made = {i: try_tensor(c.raw, c.mask, c.imaged, run.preprocess, known_segs(c))[0]
+    made = {i: try_tensor(c.raw, c.mask, c.imaged, run.preprocess, list_segs(c))[0]
             for i, c in samples.iter_crops(what='reading')}
     known = np.array([made[i] is not None for i in samples.table.index])
     return torch.from_numpy(np.stack([made[i] for i in samples.table.index if made[i] is not None])), known

@@ -63,12 +63,12 @@ def reach(results, samples, out):
         folder = out/row['folder']
         history, found = read_history(folder), score_epochs(folder, samples, goal)
         history['held_out'] = [found.get(f'{k:03}') for k in history['epoch']]
-        clocks = [find_time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
+        read_clocks = [find_time_to_reach(history, goal, 'held_out', c) for c in ('total_seconds', 'total_processor_seconds')]
         history.to_csv(folder/'epochs'/'history.csv', index=False)
         lines.append(f'{BASELINE}, seed {row["seed"]}: ' + (f'never reaches it; best {history["held_out"].max():.3f}.'
-            if clocks[0] is None else
-            f'reaches it after {clocks[0]:,.0f} s ({clocks[0]/cost.iloc[0]:.1%} of the time), '
-            f'{clocks[1]:,.0f} s of the processor ({clocks[1]/cost.iloc[1]:.1%}).'))
+            if read_clocks[0] is None else
+            f'reaches it after {read_clocks[0]:,.0f} s ({read_clocks[0]/cost.iloc[0]:.1%} of the time), '
+            f'{read_clocks[1]:,.0f} s of the processor ({read_clocks[1]/cost.iloc[1]:.1%}).'))
     return lines
 
 

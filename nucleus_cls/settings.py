@@ -11,10 +11,12 @@ import difflib
 from dataclasses import asdict, field, fields
 from math import isfinite
 from numbers import Integral, Real
+from collections.abc import Iterable
+from typing import Any
 
 # %% ../nbs/01_settings.ipynb #466f46d9
-def suggest(name, # what somebody wrote
-            known, # names that exist, in the order of the list
+def suggest(name:Any, # what somebody wrote
+            known:Iterable, # names that exist, in the order of the list
            ) -> str: # 'did you mean zoom?', or 'expected one of rotation, zoom'
     "Say which of the known names was probably meant, or list them all."
     known = [str(k) for k in known]
@@ -23,23 +25,23 @@ def suggest(name, # what somebody wrote
     return f'expected one of {", ".join(known)}'
 
 # %% ../nbs/01_settings.ipynb #386e9e10
-def check_known(name, # what somebody wrote
-                known, # names that exist
+def check_known(name:Any, # what somebody wrote
+                known:Iterable, # names that exist
                 what:str='setting', # what it names, for the message: 'preset', 'repair', …
                 where:str='', # words before the message, such as 'mine.toml: '
-               ): # the same name
+               ) -> Any: # the same name
     "Return a name that exists; `ValueError` that suggests one for any other."
     if name in known: return name
     raise ValueError(f'{where}unknown {what} {str(name)[:40]!r}: {suggest(name, known)}')
 
 # %% ../nbs/01_settings.ipynb #bb815f46
-def setting(default, # value when nothing is said; its type is the setting's type
+def setting(default:Any, # value when nothing is said; its type is the setting's type
             doc:str, # what it means, in one sentence
             unit:str='', # 'voxels', 'epochs', …; empty: a pure number or a name
             low:float=None, # smallest allowed value; None: any
             high:float=None, # largest allowed value; None: any
             choices:tuple=None, # the allowed values; None: any
-           ): # a dataclass field
+           ) -> Any: # a dataclass field
     "Declare one field of a settings dataclass together with its meaning, unit and bounds."
     return field(default=default, metadata=dict(doc=doc, unit=unit, low=low, high=high, choices=choices))
 
@@ -107,8 +109,8 @@ def _within(f, value) -> bool:
     return True
 
 # %% ../nbs/01_settings.ipynb #d108c2a5
-def check_settings(s, # an object whose fields are made by `setting`
-                  ): # the same object
+def check_settings(s:Any, # an object whose fields are made by `setting`
+                  ) -> Any: # the same object
     "Return settings as they are if every value is allowed; `ValueError` for the first that is not."
     for f in fields(s): check_setting(f, getattr(s, f.name))
     return s
@@ -116,7 +118,7 @@ def check_settings(s, # an object whose fields are made by `setting`
 # %% ../nbs/01_settings.ipynb #3f0818da
 def settings_from(cls:type, # a dataclass of settings
                   values:dict, # name → value; lists become tuples
-                 ): # an instance of `cls`
+                 ) -> Any: # an instance of `cls`
     "Build settings from a dict; `ValueError` that suggests a name for an unknown key."
     known = [f.name for f in fields(cls)]
     for key in values: check_known(key, known, where=f'{cls.__name__}: ')
@@ -133,7 +135,7 @@ class Settings:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values:dict):
+    def from_dict(cls, values:dict) -> Any:
         "Build the settings from a dict; `ValueError` for an unknown key."
         return settings_from(cls, values)
 

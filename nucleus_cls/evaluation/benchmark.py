@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, check_name, plain, progress, read_json, write_json, write_text
+from ..core import atomic_path, check_name, to_plain, progress, read_json, write_json, write_text
 from ..plot.charts import save_figure
 from ..samples.samples import open_samples
 from ..models.registry import build_model
@@ -87,7 +87,7 @@ class Trial:
         path, now = self.folder/'job.json', dict(held_out=self.held_out, samples=data_hash)
         now |= self.config.to_dict()
         if not path.exists(): write_json(path, now)
-        was, now = read_json(path), plain(now)
+        was, now = read_json(path), to_plain(now)
         changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
                    if was.get(k, now[k]) != now[k] and k not in ('device', 'cache_gib')]
         if changed: raise ValueError(f'{self.folder}: begun with something else: {changed[0]}; name another '
@@ -147,7 +147,7 @@ def make_row(run, # trained run
     spent, history = read_timing(run.folder), run.folder/'history.csv'
     seconds = spent['seconds'] or (pd.read_csv(history)['seconds'].sum() if history.exists() else None)
     row = dict(model=run.config.get('architecture'), n_scored=len(samples)) | flatten_scores(metrics)
-    return plain(row | dict(
+    return to_plain(row | dict(
         parameters=run.config.get('n_parameters'), epochs=run.config.get('n_epochs'), train_seconds=seconds,
         train_processor_seconds=spent['processor_seconds'] or None, peak_memory_mb=measure_peak_memory(),
         **measure_speed(run, samples)))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from ..core import STATES, atomic_path, environment, write_json, write_text
+from ..core import STATES, atomic_path, list_versions, write_json, write_text
 from ..samples.samples import open_samples
 from ..models.run import pick_states
 from ..training.metrics import format_report, score_sets, choose_scored
@@ -45,7 +45,7 @@ def describe_scores(run, # trained run
         strata=score_subgroups(table, *widest, pred[widest[0]]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
-        versions=environment())
+        versions=list_versions())
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #4c27ba6f
 def find_truth(samples, # Samples to score
@@ -68,8 +68,8 @@ def score_samples(run, # trained run
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #4fb080f1
 def find_seen_movies(run, # trained run
-                    movies, # names of movies to be scored
-              ) -> list: # those the run was trained on
+                     movies, # names of movies to be scored
+                    ) -> list: # those the run was trained on
     "Name the movies that a run has seen in training."
     return sorted(set(movies) & set(run.config.get('split', {}).get('train_movies', ())))
 

@@ -47,11 +47,11 @@ def time_training(folder:str|Path, # run folder
                  ): # gives what to call after each epoch, with an `EpochEnd`
     "Time a training, and keep the account in timing.json."
     path, before = Path(folder)/'timing.json', read_timing(folder)
-    clocks = dict(seconds=time.perf_counter, processor_seconds=time.process_time)
-    start, epochs = {name: clock() for name, clock in clocks.items()}, list(before['epochs'])
+    read_clocks = dict(seconds=time.perf_counter, processor_seconds=time.process_time)
+    start, epochs = {name: clock() for name, clock in read_clocks.items()}, list(before['epochs'])
 
     def write(epoch=None):
-        spent = {name: before[name] + clock() - start[name] for name, clock in clocks.items()}
+        spent = {name: before[name] + clock() - start[name] for name, clock in read_clocks.items()}
         if epoch: epochs.append([epoch, *spent.values()])
         peaks = [p for p in (before['peak_memory_mb'], measure_peak_memory()) if p]
         write_json(path, before | spent | dict(epochs=epochs, peak_memory_mb=max(peaks, default=None),
@@ -66,11 +66,11 @@ def read_history(folder:str|Path, # run folder with history.csv and timing.json
     "Read the epochs of a training with what was spent until the end of each."
     history, spent = pd.read_csv(Path(folder)/'history.csv'), read_timing(folder)
     names = ['total_seconds', 'total_processor_seconds']
-    clocks = pd.DataFrame(spent['epochs'], columns=['epoch', *names]).groupby('epoch').last()
-    clocks = clocks.reindex(range(1, len(history) + 1)).bfill()
+    read_clocks = pd.DataFrame(spent['epochs'], columns=['epoch', *names]).groupby('epoch').last()
+    read_clocks = read_clocks.reindex(range(1, len(history) + 1)).bfill()
     if spent['finished']:
-        clocks = clocks.fillna(dict(zip(names, (spent['seconds'], spent['processor_seconds']))))
-    return history.join(clocks, on='epoch')
+        read_clocks = read_clocks.fillna(dict(zip(names, (spent['seconds'], spent['processor_seconds']))))
+    return history.join(read_clocks, on='epoch')
 
 def find_time_to_reach(history:pd.DataFrame, # of `read_history`, one row an epoch
                        value:float, # score to reach

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import plain, write_json
+from ..core import to_plain, write_json
 from ..plot.charts import plot_history, save_figure
 from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
@@ -62,7 +62,7 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
         learn[rows] = true
         cross = fit_cross_temperatures(probs, learn, run.states, units)
         if cross is None: cross = np.full(len(probs), calibration['temperature'])
-    run.config['calibration'] = plain(calibration)
+    run.config['calibration'] = to_plain(calibration)
     write_json(run.folder/'config.json', run.config)
     return probs if cross is None else apply_temperature(probs, cross[:, None])
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..transforms.tensors import CHANNELS
+from ..transforms.preprocess import CHANNELS
 
 # %% ../../nbs/08_models/01_baselines.ipynb #ed33cc14
 FRAME_CHANNELS = CHANNELS[:3]   #: the three frames: t-1, t, t+1

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import nn
 from torch.nn import functional as F
 
-from ..transforms.tensors import CHANNELS
+from ..transforms.preprocess import CHANNELS
 from .baselines import BASIC_CHANNELS
 
 # %% ../../nbs/08_models/04_contract.ipynb #33a3a662

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..transforms.tensors import CHANNELS
+from ..transforms.preprocess import CHANNELS
 from .baselines import ConvBlock, pick_channels
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #b607daa6
@@ -43,7 +43,7 @@ class Residual(nn.Module):
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #4b12c979
 def mark_regions(inside:torch.Tensor, # share of each place that is nucleus, 0–1, (B,1,z,y,x)
-           ) -> torch.Tensor: # (B,3,z,y,x): inside, shell, beyond; they add up to one
+                ) -> torch.Tensor: # (B,3,z,y,x): inside, shell, beyond; they add up to one
     "Divide each place of a feature map among the nucleus, a shell around it and the rest."
     near = F.max_pool3d(inside, 3, 1, 1)
     return torch.cat([inside, near - inside, 1 - near], 1)

@@ -63,7 +63,7 @@ def read_architecture(init:str|Path, # a run folder, `pretrained`, or `pretraine
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #ddb4638a
 def find_head(model:torch.nn.Module, # a network of `build_model`
-              ) -> set: # names of its weights that have a row for each state
+             ) -> set: # names of its weights that have a row for each state
     "Find the weights whose first axis is the states."
     settings = model.settings | dict(n_states=model.settings['n_states'] + 1)
     more = build_model(**settings).state_dict()

@@ -9,8 +9,8 @@ __all__ = ['MODELS', 'find_model', 'build_model', 'choose_channels', 'count_para
 import torch
 from torch import nn
 
-from ..transforms.tensors import CHANNELS
-from .baselines import BASIC_CHANNELS, FRAME_CHANNELS, ConvLSTMNet, ConvNet
+from ..transforms.preprocess import CHANNELS
+from .baselines import BASIC_CHANNELS, ConvLSTMNet, ConvNet, FRAME_CHANNELS
 from .nucleusnet import NucleusNet
 
 # %% ../../nbs/08_models/03_registry.ipynb #a44a90c7

@@ -19,13 +19,13 @@ from safetensors.torch import load_file, save_file
 
 from ..core import STATES, atomic_path, read_json
 from ..files import explain_errors
-from ..transforms.tensors import Preprocess
+from ..transforms.preprocess import Preprocess
 from .registry import build_model, pick_device
 
 # %% ../../nbs/08_models/05_run.ipynb #92a43ab3
 def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a row of NaN stays
-           temperature:float|np.ndarray, # > 0; 1: as they are, above: less sure; one number, or (N,1)
-          ) -> np.ndarray: # (N,K), of the same type, rows sum to 1
+                      temperature:float|np.ndarray, # > 0; 1: as they are, above: less sure; one number, or (N,1)
+                     ) -> np.ndarray: # (N,K), of the same type, rows sum to 1
     "Divide the logits by a temperature."
     probs = np.asarray(probs)
     if np.all(np.asarray(temperature) == 1): return probs
@@ -38,8 +38,8 @@ VIEWS = tuple((flips, swap) for swap in (False, True) for flips in
               ((), (3, 4), (2,), (2, 3, 4), (3,), (4,), (2, 3), (2, 4)))   #: axes mirrored; swap y and x?
 
 def apply_view(xb:torch.Tensor, # (B,C,Z,Y,X)
-         view:tuple, # one of VIEWS
-        ) -> torch.Tensor: # (B,C,Z,Y,X), all channels alike
+               view:tuple, # one of VIEWS
+              ) -> torch.Tensor: # (B,C,Z,Y,X), all channels alike
     "Mirror a batch, and swap y and x."
     xb = xb.flip(view[0]) if view[0] else xb
     return xb.transpose(3, 4).contiguous(memory_format=torch.channels_last_3d) if view[1] else xb
@@ -80,17 +80,17 @@ def choose_views(n:int) -> tuple: # the first n of VIEWS
 
 # %% ../../nbs/08_models/05_run.ipynb #5948ef6a
 def compute_prior_shift(natural:ArrayLike, # samples of each state as they occur, (K,)
-                drawn:ArrayLike, # share of each state in the draws, (K,)
-                strength:float=1., # how much of it, 0–1
-               ) -> np.ndarray: # added to the logits, (K,)
+                        drawn:ArrayLike, # share of each state in the draws, (K,)
+                        strength:float=1., # how much of it, 0–1
+                       ) -> np.ndarray: # added to the logits, (K,)
     "Compute the shift of the logits from the rarity of states in the draws to their true rarity."
     natural = np.asarray(natural, float)
     return strength*(np.log(natural/natural.sum()) - np.log(np.asarray(drawn)))
 
 # %% ../../nbs/08_models/05_run.ipynb #c36b0b57
 def pick_states(probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN: no prediction
-                     states:Sequence, # the model's states, K names in the order of the columns
-                    ) -> np.ndarray: # (N,) state names, '' where there is no prediction
+                states:Sequence, # the model's states, K names in the order of the columns
+               ) -> np.ndarray: # (N,) state names, '' where there is no prediction
     "Name the most probable state of each nucleus."
     probs = np.asarray(probs, float)
     if probs.ndim != 2 or probs.shape[1] != len(states):

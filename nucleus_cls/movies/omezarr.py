@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import environment, fingerprint, progress, write_json
+from ..core import list_versions, fingerprint, progress, write_json
 from ..files import check_array, check_count, check_inside, check_size, describe_error, read_unit
 from ..lineage.graph import graph_from_lineage
 from ..lineage.formats import write_geff
@@ -210,7 +210,7 @@ def write_omezarr(movie:Movie,
     _write_levels(masks, movie, 'seg', version)
     _write_ome(root, version, multiscales=_multiscales(movie, 'image', version),
                omero={'channels': [_channel(movie)]})
-    root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': environment()['nucleus_cls']}
+    root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': list_versions()['nucleus_cls']}
     _write_ome(root['labels'], version, labels=['nuclei'])
     source = {'image-label': {'source': {'image': '../../'}}}
     _write_ome(masks, version, multiscales=_multiscales(movie, 'nuclei', version), **source)

@@ -8,6 +8,7 @@ __all__ = ['watch_layers', 'make_batch', 'compute_activations', 'find_deepest_la
 
 # %% ../../nbs/04_plot/04_explain.ipynb #05e8e2ec
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def make_batch(model:nn.Module, # any network
 
 # %% ../../nbs/04_plot/04_explain.ipynb #5211d983
 def compute_activations(model:nn.Module, # any of the networks
-                        x, # tensor of one nucleus, (C,S,S,S)
+                        x:Any, # tensor of one nucleus, (C,S,S,S)
                        ) -> dict: # name of a convolution → (n,C,z,y,x); n: how often it was used
     "Compute how each layer responds to a nucleus."
     model.eval()
@@ -57,7 +58,7 @@ def find_deepest_layer(seen:dict, # name → list of (n,C,z,y,x)
     return fine[-1]
 
 def grad_cam(model:nn.Module, # any of the networks
-             x, # tensor of one nucleus, (C,S,S,S)
+             x:Any, # tensor of one nucleus, (C,S,S,S)
              k:int=None, # which output; None: the largest
              layer:str=None, # name of a convolution; None: `find_deepest_layer`
              by_voxel:bool=False, # weigh each voxel, not each feature map
@@ -87,7 +88,7 @@ def choose_slices(mask:np.ndarray, # (Z,Y,X), the nucleus
 
 # %% ../../nbs/04_plot/04_explain.ipynb #68d01e73
 @use_theme(dark=True)
-def plot_cam(x, # tensor of one nucleus, (C,S,S,S)
+def plot_cam(x:Any, # tensor of one nucleus, (C,S,S,S)
              cam:np.ndarray, # from `grad_cam`, (S,S,S)
              title:str='', # words above
              n:int=6, # slices

@@ -8,6 +8,7 @@ __all__ = ['LINE_STYLES', 'look_up_states', 'style_outline', 'add_counts_legend'
 
 # %% ../../nbs/04_plot/05_overlays.ipynb #7db6ceb1
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def find_busiest_frame(table:pd.DataFrame, # one row a nucleus: frame, state
     kinds = events.groupby('frame')['state'].agg(['nunique', 'size'])
     return int(kinds.sort_values(['nunique', 'size'], kind='stable').index[-1])
 
-def take_movie(predictions, # Predictions, or its table
+def take_movie(predictions:Any, # Predictions, or its table
                name:str, # of the movie
               ) -> pd.DataFrame: # its rows, at least one
     "Take the rows of one movie; a table that names no movie is taken whole."
@@ -121,8 +122,8 @@ def take_movie(predictions, # Predictions, or its table
     if not len(table): raise ValueError(f'the predictions hold no nucleus of movie {name}')
     return table
 
-def overlay(movie, # Movie: .name, .image(t), .seg(t), .voxel_size
-            predictions, # Predictions, or its table: frame, nucleus_id, state; movie, where it holds several
+def overlay(movie:Any, # Movie: .name, .image(t), .seg(t), .voxel_size
+            predictions:Any, # Predictions, or its table: frame, nucleus_id, state; movie, where it holds several
             frame:int=None, # frame to draw; None: `find_busiest_frame`
             title:str=None, # words above; None: movie and frame
             **how, # of `plot_overlay`, such as axis=1 or whole=True

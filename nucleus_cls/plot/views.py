@@ -13,6 +13,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 from skimage.measure import find_contours
+from collections.abc import Callable
+from typing import Any
 
 from ..core import STATE_COLORS
 from ..volumes.crops import find_nuclei
@@ -63,13 +65,13 @@ def trace_outlines(seg:np.ndarray, # nucleus ids, (Z,Y,X)
     return traced
 
 # %% ../../nbs/04_plot/02_views.ipynb #cc48d5d3
-def draw_picture(ax, # matplotlib axes
+def draw_picture(ax:Any, # matplotlib axes
                  flat:np.ndarray, # picture, (rows, columns) or (rows, columns, 3)
                  pixel:tuple=(1, 1), # height and width of a pixel
                  corner:tuple=(0, 0), # where its upper left corner goes: x, y
                  traced:dict=None, # outlines to draw over it, as `trace_outlines` gives them
-                 look=None, # nucleus_id → style of its lines
-                 **kw): # for imshow, such as vmin and vmax
+                 look:Callable=None, # nucleus_id → style of its lines
+                 **kw) -> None: # for imshow, such as vmin and vmax
     "Draw a picture and its outlines at its place and size."
     h, w = np.multiply(flat.shape[:2], pixel)
     left, top = corner
@@ -156,10 +158,10 @@ def split_crops(raw, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S
     return np.asarray(raw), np.asarray(mask) > 0
 
 @use_theme(dark=True)
-def plot_crops(raw, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
+def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
                mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
                title:str='', # words above
-               probs=None, # state → probability; None: no bars
+               probs:Any=None, # state → probability; None: no bars
                projection:bool=False, # brightest voxel along z; False: the slice through the middle
               ) -> Picture:
     "Show the crops of one nucleus in time order, its mask and, where given, its probabilities."

@@ -19,11 +19,12 @@ import numpy as np
 from ..core import progress
 from ..files import describe_error
 from ..volumes.wedge import find_imaged
-from ..volumes.voxels import check_space, check_voxel_size, crop_edges
+from ..volumes.voxels import check_voxel_size
 from ..movies.tiff import read_tiff
 from ..movies.movie import check_seg
 from ..samples.folders import find_samples, read_sample, read_sample_row
-from ..transforms.tensors import Preprocess, to_tensor
+from ..transforms.preprocess import Preprocess, check_space, find_crop_edges
+from ..transforms.tensors import to_tensor
 from .predictions import Predictions, predict_stream, tabulate, try_tensor
 from .timepoint import fill_window, stream_timepoint
 
@@ -34,7 +35,7 @@ def is_timepoint(vol:np.ndarray, # volume of frame t, (Z,Y,X)
                  voxel=None, # voxel size, (z,y,x), µm; None: not known
                 ) -> bool:
     "Say whether a volume can only be a whole timepoint, not the crop of one nucleus."
-    edges = crop_edges(prep, voxel)
+    edges = find_crop_edges(prep, voxel)
     if seg is None: return edges is not None and max(vol.shape) > 2*max(edges)
     if not ((seg > 0) & (seg < seg.max())).any(): return False   # a single id: the nucleus
     if not seg[tuple(n//2 for n in seg.shape)]: return True      # nothing at the centre

@@ -15,9 +15,9 @@ import pandas as pd
 
 from ..core import STATES, atomic_path
 from ..files import explain_errors, open_table
-from ..volumes.voxels import check_space
 from ..samples.samples import open_samples
-from ..transforms.tensors import UnusableCrop, known_segs, to_tensor
+from ..transforms.preprocess import check_space
+from ..transforms.tensors import UnusableCrop, list_segs, to_tensor
 from ..models.run import pick_states
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #bc0bfa1d
@@ -84,8 +84,8 @@ def read_predictions(path, # predictions.csv
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #2b86af9d
 def predict_batch(run, # trained run: `run.probs`, `run.states`
-                tensors:list, # float32 (4,S,S,S) each, or None: not to predict
-               ) -> np.ndarray: # (n,K); NaN where there was no tensor
+                  tensors:list, # float32 (4,S,S,S) each, or None: not to predict
+                 ) -> np.ndarray: # (n,K); NaN where there was no tensor
     "Run the network once."
     known = np.array([x is not None for x in tensors], bool)
     out = np.full((len(tensors), len(run.states)), np.nan)
@@ -143,7 +143,7 @@ def predict_probs(run, # trained run
         check_space(run.preprocess, samples.settings[movie].get('voxel_size_um'), f'movie {movie}')
     def stream():
         for i, crops in samples.iter_crops(what='predicting'):
-            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, known_segs(crops),
+            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops),
                                  crops.row.get('voxel_size_um'))
             yield dict(row=i, quality=flag), x
     if not len(samples): return np.zeros((0, len(run.states))), np.zeros(0, object)
@@ -153,10 +153,10 @@ def predict_probs(run, # trained run
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #e6f78975
 def tabulate_samples(table:pd.DataFrame, # of Samples: movie, frame, nucleus_id, z, y, x, state, border
-                       probs:np.ndarray, # (N,K)
-                       quality, # (N,)
-                       states, # the model's states
-                      ) -> Predictions:
+                     probs:np.ndarray, # (N,K)
+                     quality, # (N,)
+                     states, # the model's states
+                    ) -> Predictions:
     "Put what is known of the samples, their true states included, beside the probabilities."
     border = table['border'].fillna(False).astype(bool) if 'border' in table else np.zeros(len(table), bool)
     flags = [join_flags(flag, b and 'border') for flag, b in zip(quality, border)]

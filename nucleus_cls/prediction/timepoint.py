@@ -11,8 +11,7 @@ import pandas as pd
 
 from ..volumes.crops import cut_crop, find_nuclei, find_overlap, place_boxes
 from ..volumes.wedge import find_imaged
-from ..volumes.voxels import crop_edges
-from ..transforms.tensors import Preprocess
+from ..transforms.preprocess import Preprocess, find_crop_edges
 from .predictions import join_flags, try_tensor
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #322d6ffb
@@ -74,7 +73,7 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
     if imaged is None: imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     segs = list(segs or [None]*len(volumes))
     segs[len(segs)//2] = seg
-    boxes = place_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
+    boxes = place_boxes(nuclei, find_crop_edges(prep, voxel), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         ids = [None if s is None else cut_crop(s, box[:3], box[3:]) for s in segs]

@@ -20,16 +20,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, environment, fingerprint, progress, read_json, write_json
+from ..core import atomic_path, list_versions, fingerprint, progress, read_json, write_json
 from ..workers import read_ahead
 from ..lineage.states import assign_states
 from ..volumes.wedge import find_imaged
-from ..volumes.voxels import check_space
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.cluster import import_dask, in_cluster
-from ..transforms.tensors import Preprocess
+from ..transforms.preprocess import Preprocess, check_space
 from ..models.run import load_run
 from .predictions import Predictions, predict_stream, tabulate
 from .timepoint import stream_timepoint
@@ -108,7 +107,7 @@ def run_key(run) -> str:
     weights = hashlib.sha256()
     for name, w in sorted(run.model.state_dict().items()):
         weights.update(name.encode() + np.ascontiguousarray(w.cpu().numpy()).tobytes())
-    settings = [run.config, run.preprocess.to_dict(), str(run.device), environment()]
+    settings = [run.config, run.preprocess.to_dict(), str(run.device), list_versions()]
     return fingerprint([weights.hexdigest(), *settings])
 
 def movie_stamp(movie) -> str:

@@ -15,14 +15,14 @@ import pandas as pd
 from ..core import progress, write_json
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..volumes.wedge import find_imaged
-from ..volumes.voxels import crop_edges
 from ..plot.charts import Picture, draw_histograms, save_figure, use_theme
 from ..plot.views import choose_contrast, draw_picture, plot_crops, plot_three_views
 from ..plot.explain import compute_activations, grad_cam, plot_activations, plot_cam
 from ..movies.movie import Movie
 from ..samples.store import Crops
 from ..samples.folders import find_samples, read_sample
-from ..transforms.tensors import Preprocess, known_segs
+from ..transforms.preprocess import Preprocess, find_crop_edges
+from ..transforms.tensors import list_segs
 from ..prediction.predictions import join_flags, try_tensor
 from ..prediction.timepoint import choose_nuclei, cut_window, fill_window
 
@@ -39,7 +39,7 @@ def cut_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is t; 
     volumes, quality = fill_window(frames)
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
-    boxes = place_boxes(nuclei, crop_edges(prep, voxel), prep.padding)
+    boxes = place_boxes(nuclei, find_crop_edges(prep, voxel), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         near = cut_crop(seg, box[:3], box[3:])
@@ -146,7 +146,7 @@ def report_nucleus(run, # trained run
                   ) -> dict: # content of prediction.json
     "Write everything about one nucleus."
     folder = Path(folder)
-    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, known_segs(crops),
+    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops),
                          crops.row.get('voxel_size_um'))
     probs = None if x is None else dict(zip(run.states, run.probs(x[None])[0].tolist()))
     best = max(probs, key=probs.get) if probs else ''

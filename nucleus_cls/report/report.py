@@ -14,7 +14,7 @@ import pandas as pd
 from fastcore.xml import FT, Details, Summary
 from sklearn.metrics import confusion_matrix
 
-from ..core import STATES, environment, read_json, today
+from ..core import STATES, list_versions, read_json, get_date
 from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_state_counts,
                                      plot_states_over_time)
 from ..plot.views import plot_crops
@@ -170,7 +170,7 @@ def list_settings(config:dict, # content of config.json
                  ) -> list: # blocks
     "List every setting and version, folded away."
     return [fold_settings('Settings of the training', config),
-            fold_settings('Versions that made this page', environment())]
+            fold_settings('Versions that made this page', list_versions())]
 
 # %% ../../nbs/12_report/02_report.ipynb #25e5d67f
 def list_caveats(metrics:dict, # content of metrics.json; None: not known
@@ -242,4 +242,4 @@ def build_report(path, # HTML file to write
         ('Training', show_training(config, history)), ('Scores', show_scores(metrics, sets)),
         ('Right and wrong, when surest', shown), ('Predicted movie', movies),
         ('What to keep in mind', [make_list([*notes, *list_caveats(metrics, tested)])]),
-        ('How it was made', list_settings(config or {}))], f'Written {today()[:10]}.')
+        ('How it was made', list_settings(config or {}))], f'Written {get_date()[:10]}.')

@@ -149,7 +149,7 @@ UNSTRETCHED = {'align_items': 'flex-start'}   #: layout of a column whose pictur
 WRAPPED = {'flex_flow': 'row wrap', 'align_items': 'flex-start'}   #: of a row that breaks where it is narrow
 
 def make_controls(frames, # frames to choose from
-                   depth:int, # planes along z
+                  depth:int, # planes along z
                  ) -> dict: # name → widget
     "Make the controls and empty pictures of a browser."
     wide = {'width': '260px'}

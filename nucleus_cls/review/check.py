@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
 
-from ..core import STATES, UNKNOWN, today, write_json, write_text
+from ..core import STATES, UNKNOWN, get_date, write_json, write_text
 from ..volumes.crops import cut_crop
 from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
 from ..plot.views import draw_picture, plot_three_views, trace_outlines
@@ -64,7 +64,7 @@ class CheckReport:
     def to_dict(self) -> dict: # for JSON
         "Put everything but the nuclei into plain data."
         found = [{'level': level_of(f.kind), **vars(f)} for f in self.findings]
-        return {'movie': self.name, 'date': today(), 'numbers': self.numbers, 'findings': found,
+        return {'movie': self.name, 'date': get_date(), 'numbers': self.numbers, 'findings': found,
                 'frames': self.scan.frames.replace({np.nan: None}).to_dict('records')}
 
 # %% ../../nbs/14_review/04_check.ipynb #646549bd
@@ -202,7 +202,7 @@ def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     write_report(page, f'Check of {report.name}', [
         ('In short', short), *((title, [finding_block(report.at_level(k))]) for k, title in LEVELS.items()),
         ('Nothing unusual', [] if report.findings else [make_text('No finding of any kind.')]),
-        ('Pictures', picture_blocks(movie, report))], f'Written {today()[:10]}. The movie was not changed.')
+        ('Pictures', picture_blocks(movie, report))], f'Written {get_date()[:10]}. The movie was not changed.')
     return [text, data, page]
 
 # %% ../../nbs/14_review/04_check.ipynb #a8de3599

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from ipyevents import Event
 
-from ..core import STATES, node_name, today
+from ..core import STATES, node_name, get_date
 from ..plot.charts import Picture, render_png
 from ..plot.views import plot_crops
 from ..samples.samples import Samples
@@ -74,7 +74,7 @@ class Review:
         if not (left := self.left): return
         if word == 'skip': return self.skipped.add(left[0])
         old = self.table.loc[left[0], 'state']
-        row = [*self.names[left[0]], old, old if word == 'keep' else word, today()]
+        row = [*self.names[left[0]], old, old if word == 'keep' else word, get_date()]
         self.write(pd.concat([self.said, pd.DataFrame([row], columns=CORRECTIONS)], ignore_index=True))
 
     def undo(self):

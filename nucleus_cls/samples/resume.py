@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from ..core import read_json, today, write_json
+from ..core import read_json, get_date, write_json
 from .folders import parse_sample_name
 
 # %% ../../nbs/06_samples/06_resume.ipynb #b03138cc
@@ -55,7 +55,7 @@ class Job:
         refuse_mixture(self.out, self.name, self.folders)
         (self.place/'begun.json').unlink(missing_ok=True)
         shutil.rmtree(self.part, ignore_errors=True)
-        self.date = today()
+        self.date = get_date()
         write_json(self.place/'begun.json', {'key': self.key, 'date': self.date})
 
     def _tidy(self):

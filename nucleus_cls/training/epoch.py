@@ -43,14 +43,14 @@ def update_mean(mean:torch.nn.Module, # the running mean: a network of the same 
 
 # %% ../../nbs/09_training/10_epoch.ipynb #81a7cb4e
 def make_epoch_seed(seed:int, # seed of the training
-               epoch:int, # number of the epoch
-              ) -> int: # 63 bits
+                    epoch:int, # number of the epoch
+                   ) -> int: # 63 bits
     "Make a seed for everything random in one epoch."
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 def cut_batches(n:int, # draws in an epoch
-               batch_size:int, # samples in one step, of all processes together
-              ) -> range: # where one batch ends and the next begins; n_steps - 1 numbers
+                batch_size:int, # samples in one step, of all processes together
+               ) -> range: # where one batch ends and the next begins; n_steps - 1 numbers
     "Cut an epoch into batches; a single last sample, which batch norm cannot use, joins the batch before it."
     return range(batch_size, n - 1, batch_size)
 

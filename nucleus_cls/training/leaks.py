@@ -36,10 +36,10 @@ def find_leaks(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id,
 
 # %% ../../nbs/09_training/03_leaks.ipynb #e35f9fff
 def find_shared(leak:str, # what to call it, one of LEAKS
-                 train:pd.DataFrame, # rows trained on: movie, at (frame), nucleus_id and the keys
-                 val:pd.DataFrame, # rows held out, likewise
-                 keys:list, # columns that are equal, besides the movie, where something is shared
-                ) -> pd.DataFrame: # leak, movie, train, val (an example), pairs
+                train:pd.DataFrame, # rows trained on: movie, at (frame), nucleus_id and the keys
+                val:pd.DataFrame, # rows held out, likewise
+                keys:list, # columns that are equal, besides the movie, where something is shared
+               ) -> pd.DataFrame: # leak, movie, train, val (an example), pairs
     "Join two sides: for each value that both hold, an example and the number of pairs."
     sides = []
     for side, rows in (('train', train), ('val', val)):
@@ -72,7 +72,7 @@ def check_leaks(table:pd.DataFrame, # one row a sample
 
 # %% ../../nbs/09_training/03_leaks.ipynb #8b7b100d
 def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype
-               ) -> np.ndarray: # (N,) 16 hexadecimal digits each
+              ) -> np.ndarray: # (N,) 16 hexadecimal digits each
     "Fingerprint the crop at t of each sample."
     t, hashes = raw.shape[1]//2, []
     for crops in raw:   # one by one: together they may be larger than the memory

@@ -190,7 +190,7 @@ def fit(samples:Samples, # as `open_samples` gives them
     team.wait()   # until all have looked, nobody writes
     m = prepare_training(samples, config)
     state = last or dict(history=[], best=dict(epoch=0, val_macro_f1=-1.), config=config.to_dict(),
-                         data_hash=samples.data_hash, date=core.today())
+                         data_hash=samples.data_hash, date=core.get_date())
     history = state['history']
     info = describe_training(samples, config, m, state['date'])
     n_steps = len(cut_batches(config.epoch_samples or len(m.y), config.batch_size)) + 1
@@ -199,7 +199,7 @@ def fit(samples:Samples, # as `open_samples` gives them
     for line in (*notes, *m.split.notes, *(f'{side}: {n}' for side, n in m.counts.items())): say(line)
     if team.rank == 0: core.write_json(folder/'config.json', info | dict(best=state['best']))
     judged, net = parts.get('mean', parts['model']), share_model(parts['model'], team)
-    run = Run(judged, core.plain(info), m.prep, m.states, folder, team.device)
+    run = Run(judged, core.to_plain(info), m.prep, m.states, folder, team.device)
     with show_steps(progress, n_steps*config.num_epochs, n_steps*len(history)) as bar:
         for epoch in range(len(history), config.num_epochs):
             if is_out_of_patience(epoch, state['best']['epoch'], config.patience): break

@@ -17,11 +17,11 @@ from .config import TrainConfig
 
 # %% ../../nbs/09_training/06_losses.ipynb #304257ea
 def compute_losses(logits:torch.Tensor, # (B,K)
-                  yb:torch.Tensor, # true states, (B,), 0…K-1
-                  weights:torch.Tensor=None, # price of each state, (K,); None: all 1
-                  gamma:float=0., # focal exponent, ≥0; 0: every sample counts in full
-                  smoothing:float=0., # share of the truth given to all states alike, 0–1
-                 ) -> torch.Tensor: # (B,)
+                   yb:torch.Tensor, # true states, (B,), 0…K-1
+                   weights:torch.Tensor=None, # price of each state, (K,); None: all 1
+                   gamma:float=0., # focal exponent, ≥0; 0: every sample counts in full
+                   smoothing:float=0., # share of the truth given to all states alike, 0–1
+                  ) -> torch.Tensor: # (B,)
     "Compute the loss of every sample."
     loss = F.cross_entropy(logits, yb, reduction='none', label_smoothing=smoothing)
     if gamma: loss = loss*(1 - logits.softmax(1).gather(1, yb[:, None])[:, 0]).clamp_min(1e-6)**gamma
@@ -29,7 +29,7 @@ def compute_losses(logits:torch.Tensor, # (B,K)
 
 # %% ../../nbs/09_training/06_losses.ipynb #a4c26974
 def compute_state_weights(shares:np.ndarray, # share of each state in the draws, (K,), sums to 1
-                 ) -> np.ndarray: # (K,), the mean over the draws is 1
+                         ) -> np.ndarray: # (K,), the mean over the draws is 1
     "Compute the price of each state that makes up for its rarity."
     shares = np.asarray(shares, float)
     return np.where(shares > 0, 1/(np.count_nonzero(shares)*np.where(shares > 0, shares, 1)), 0.)

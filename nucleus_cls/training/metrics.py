@@ -29,10 +29,10 @@ def calibration_error(confidence:ArrayLike, # (N,) probability of the predicted 
 
 # %% ../../nbs/09_training/07_metrics.ipynb #536e7010
 def score_state(state:str, # the state to score
-                 true:np.ndarray, # (N,) true states
-                 pred:np.ndarray, # (N,) predicted states
-                 prob:np.ndarray|None, # (N,) probability of the state; None: the model cannot predict it
-                ) -> dict|None: # precision, recall, f1, average_precision, support; None: does not occur
+                true:np.ndarray, # (N,) true states
+                pred:np.ndarray, # (N,) predicted states
+                prob:np.ndarray|None, # (N,) probability of the state; None: the model cannot predict it
+               ) -> dict|None: # precision, recall, f1, average_precision, support; None: does not occur
     "Score one state against all others."
     is_true, is_pred = true == state, pred == state
     if not is_true.any(): return None
@@ -43,9 +43,9 @@ def score_state(state:str, # the state to score
 
 # %% ../../nbs/09_training/07_metrics.ipynb #2fb1a1ec
 def score_predictions(true:ArrayLike, # (N,) true states, each one of STATES
-           probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN: no prediction
-           states:Sequence, # the model's states, K names in the order of the columns
-          ) -> dict: # accuracy, macro_f1, ece, per_state {state: scores of `score_state`}
+                      probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN: no prediction
+                      states:Sequence, # the model's states, K names in the order of the columns
+                     ) -> dict: # accuracy, macro_f1, ece, per_state {state: scores of `score_state`}
     "Score probabilities against the truth; `ValueError` without nuclei or with a state that is none."
     true, probs = np.asarray(true, object), np.asarray(probs, float)
     pred = pick_states(probs, states)
@@ -63,8 +63,8 @@ def score_predictions(true:ArrayLike, # (N,) true states, each one of STATES
 
 # %% ../../nbs/09_training/07_metrics.ipynb #9489002e
 def choose_scored(table:pd.DataFrame, # one row a sample: movie, state, lost
-                 complete:dict, # movie → do its samples hold all nuclei of their frames?
-                ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
+                  complete:dict, # movie → do its samples hold all nuclei of their frames?
+                 ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
     "Choose the nuclei of both scorings, and the state that counts as their truth."
     state, lost = table['state'].to_numpy(object), table['lost'].eq(True).to_numpy()
     clear = np.flatnonzero(np.isin(state.astype(str), STATES))
@@ -88,8 +88,8 @@ _TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out
                every_nucleus='Every nucleus: natural prevalence, what is no event counts as stable')
 
 def format_report(both:dict, # of `score_sets`
-                spans:dict=None, # of `compute_intervals`, for each scoring; None: no intervals
-               ) -> str: # a table a scoring
+                  spans:dict=None, # of `compute_intervals`, for each scoring; None: no intervals
+                 ) -> str: # a table a scoring
     "Format both scorings as tables of text."
     lines = []
     for name, s in both.items():

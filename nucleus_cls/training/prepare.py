@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import core
-from ..volumes.voxels import ALIKE
 from ..samples.samples import Samples
-from ..transforms.tensors import Preprocess
+from ..transforms.preprocess import ALIKE, Preprocess
 from ..transforms.cache import Cache, load_cache
 from ..models.registry import build_model, choose_channels, count_parameters
 from ..models.run import FORMAT, compute_prior_shift
@@ -26,7 +25,7 @@ from .splits import Split, split_samples
 
 # %% ../../nbs/09_training/08_prepare.ipynb #710ef5e2
 def find_common_voxel(samples:Samples, # whose movies say their voxel size, or not
-                ) -> tuple|None: # (z,y,x), µm; None: not known of every movie, or not the same
+                     ) -> tuple|None: # (z,y,x), µm; None: not known of every movie, or not the same
     "Find the voxel size that all movies share, to a tenth."
     sizes = [s.get('voxel_size_um') for s in samples.settings.values()]
     if not sizes or None in sizes: return None
@@ -63,7 +62,7 @@ def choose_preprocess(samples:Samples, # of one or more movies
 
 # %% ../../nbs/09_training/08_prepare.ipynb #b8f8ffe5
 def find_isotropic(samples:Samples, # of one or more movies
-                     ) -> np.ndarray: # (N,) bool
+                  ) -> np.ndarray: # (N,) bool
     "Tell which samples have the same voxel size along all axes."
     even = {}
     for movie, s in samples.settings.items():
@@ -145,5 +144,5 @@ def describe_training(samples:Samples, # all there are
     return dict(format_version=FORMAT, architecture=config.model, model_settings=model.settings,
                 n_parameters=count_parameters(model), states=m.states, preprocessing=m.prep.to_dict(),
                 logit_adjust=compute_prior_shift(natural, drawn, config.prior), training=config.to_dict(),
-                split=split, skipped=m.cache.skipped, versions=core.environment(), seed=config.seed,
+                split=split, skipped=m.cache.skipped, versions=core.list_versions(), seed=config.seed,
                 data_hash=samples.data_hash, date=date, best=None)

@@ -18,7 +18,7 @@ from .leaks import check_leaks
 
 # %% ../../nbs/09_training/04_splits.ipynb #84bb78ac
 def name_trees(table:pd.DataFrame, # one row a sample: movie, root
-                  ) -> np.ndarray: # (N,) 'movie/root', or 'movie' where a root is not known
+              ) -> np.ndarray: # (N,) 'movie/root', or 'movie' where a root is not known
     "Name the lineage tree of each sample."
     root = table['root'].where(table['root'] != '')
     known = root.notna().groupby(table['movie']).transform('all')

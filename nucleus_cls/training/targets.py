@@ -14,9 +14,9 @@ from ..core import STATES, UNKNOWN
 
 # %% ../../nbs/09_training/02_targets.ipynb #5d0a264f
 def choose_targets(table:pd.DataFrame, # one row a sample: state, lost
-                  targets:str='every_nucleus', # unknown is stable ('every_nucleus') or left out ('balanced')
-                  lost:str='drop', # a death that may be a lost track is left out ('drop') or a 'death'
-                 ) -> np.ndarray: # (N,) state names, '' where a sample is not trained on
+                   targets:str='every_nucleus', # unknown is stable ('every_nucleus') or left out ('balanced')
+                   lost:str='drop', # a death that may be a lost track is left out ('drop') or a 'death'
+                  ) -> np.ndarray: # (N,) state names, '' where a sample is not trained on
     "Choose the state that each sample is trained and scored as."
     state = table['state'].fillna(UNKNOWN).to_numpy(object)
     other = UNKNOWN if targets == 'balanced' else 'stable'
@@ -40,8 +40,8 @@ def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
 
 # %% ../../nbs/09_training/02_targets.ipynb #ca49c6be
 def find_near_events(table:pd.DataFrame, # one row a sample: movie, frame, track, state
-                frames:int=3, # how far an event may be, frames
-               ) -> np.ndarray: # (N,) bool; the events themselves are not near
+                     frames:int=3, # how far an event may be, frames
+                    ) -> np.ndarray: # (N,) bool; the events themselves are not near
     "Find the nuclei with an event on their own track a few frames before or after."
     t = table[['movie', 'track', 'frame']].reset_index(drop=True)
     event = table['state'].isin(('mitotic', 'new_daughter', 'death')).to_numpy()
@@ -53,8 +53,8 @@ def find_near_events(table:pd.DataFrame, # one row a sample: movie, frame, track
 
 # %% ../../nbs/09_training/02_targets.ipynb #30b0b027
 def compute_shares(n:ArrayLike, # samples of each state, (K,), ≥0
-                 balance:float=1., # 0: as they come, 1: all alike
-                ) -> np.ndarray: # share of each state in the draws, (K,), sums to 1
+                   balance:float=1., # 0: as they come, 1: all alike
+                  ) -> np.ndarray: # share of each state in the draws, (K,), sums to 1
     "Compute how often each state is drawn; a state without samples never is."
     n = np.asarray(n, float)
     share = np.where(n > 0, np.maximum(n, 1)**(1 - balance), 0)

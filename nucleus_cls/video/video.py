@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, environment, progress, today, write_json
+from ..core import (EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, list_versions, progress,
+                              write_json)
 from ..settings import settings_from
 from ..workers import read_ahead
 from ..lineage.states import assign_states
@@ -266,11 +267,11 @@ def summarise_film(output:Path, # the film
                   ) -> dict: # for JSON
     "Say what a film shows and how it was made."
     shown = table[table['frame'].isin(frames)]
-    return {'output': output.name, 'bytes': output.stat().st_size, 'movie': movie.name, 'date': today(),
+    return {'output': output.name, 'bytes': output.stat().st_size, 'movie': movie.name, 'date': get_date(),
             'preset': preset, 'settings': asdict(look) | coding, 'n_frames': len(frames), 'frames': frames,
             'missing_frames': [t for t in movie.missing if frames[0] < t < frames[-1]],
             'duration_s': len(frames)/coding['fps'], 'seconds': round(seconds, 2),
             'frames_a_second': round(len(frames)/seconds, 1), 'grey_values': painter.limits,
             'shape': painter.shape, 'voxel_size_um': movie.voxel_size, 'n_nuclei': len(shown),
             'states': {s: int(n) for s, n in shown['state'].value_counts().items() if s},
-            'compared': painter.compare, 'tree': painter.lineage is not None, 'versions': environment()}
+            'compared': painter.compare, 'tree': painter.lineage is not None, 'versions': list_versions()}

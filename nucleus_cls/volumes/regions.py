@@ -78,7 +78,8 @@ def find_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
     "Find all connected regions of a seg, and which of them touch."
     most = max(10_000, min(seg.size//3, 8_000_000))
     start, length = find_runs(seg, most)
-    ids, shape, n = seg.reshape(-1)[start], seg.shape, len(start)
+    ids, shape = seg.reshape(-1)[start], seg.shape
+    n = len(start)
     in_row = np.stack([np.arange(n - 1), np.arange(1, n)])[:, start[1:] % shape[2] > 0]
     joins, meets = [], [in_row]
     for dz, dy in ((0, 1), (1, 0)):
