@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import environment, fingerprint, node_name, progress, write_text
+from ..core import fingerprint, list_versions, node_name, progress, write_text
 from ..lineage.states import assign_states, count_states
 from ..volumes.crops import place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
@@ -54,7 +54,7 @@ def close_store(run:Pass, lineage, table:pd.DataFrame):
     info = {'movie': run.movie.name, 'extraction_date': run.job.date, 'settings': run.settings,
             'voxel_size_um': run.movie.voxel_size, 'shape': run.arrays['image'].shape[1:],
             'image_frames': list(run.index), 'wedge_frames': wedges, 'missing_frames': run.movie.missing,
-            'complete': run.settings['max_samples'] is None, 'versions': environment(),
+            'complete': run.settings['max_samples'] is None, 'versions': list_versions(),
             'fingerprint': fingerprint([[[t, checksum] for t, (checksum, _) in notes.items()], run.settings])}
     write_text(run.job.part/'report.txt', extraction_report(table, run.movie, lineage))
     finish_store(run.job.part, table, info)
@@ -80,7 +80,7 @@ def extraction_report(table:pd.DataFrame, # the manifest
 
 # %% ../../nbs/06_samples/08_extract.ipynb #682019bd
 def make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um=None,
-                   voxel=None) -> dict:
+                          voxel=None) -> dict:
     "Make the settings of an extraction, or raise a `ValueError` that names the wrong one."
     for name, value, least in (('timeframe', timeframe, 1), ('state_window', state_window, 0),
                                ('max_samples', max_samples, 1), ('seed', seed, 0)):

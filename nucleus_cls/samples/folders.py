@@ -23,7 +23,7 @@ from .store import Crops, read_manifest
 
 # %% ../../nbs/06_samples/02_folders.ipynb #f9087ab5
 def make_sample_name(row:dict, # row of the manifest
-               ) -> str: # folder name
+                    ) -> str: # folder name
     "Name the folder of a sample."
     return (f"{row['movie']}_frame_{int(row['frame']):03d}_nucleus_{int(row['nucleus_id']):03d}"
             f"_count_{int(row['n_nuclei'])}")
@@ -89,7 +89,7 @@ def read_sample_row(path, # a sample folder
 
 # %% ../../nbs/06_samples/02_folders.ipynb #04c553bd
 def read_cut(path, # a sample folder
-              ) -> dict: # voxel_size_um and, where known, size, padding, size_um
+            ) -> dict: # voxel_size_um and, where known, size, padding, size_um
     "Read how a sample was cut; what makes no sense counts as not there."
     path = Path(path)/'metadata.json'
     config = _section(read_json(path) if path.is_file() else {}, 'extraction_config')
@@ -145,8 +145,8 @@ def read_sample(path, # a sample folder
 
 # %% ../../nbs/06_samples/02_folders.ipynb #476b495b
 def find_complete(rows:pd.DataFrame, # one row a sample folder
-                    manifests:list, # manifest files beside them, if any
-                   ) -> dict: # movie → bool
+                  manifests:list, # manifest files beside them, if any
+                 ) -> dict: # movie → bool
     "Say for each movie whether all nuclei of its frames that have a whole window are among the folders."
     listed, complete = {}, {}
     for path in manifests:
