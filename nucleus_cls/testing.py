@@ -101,8 +101,8 @@ def limit_memory(gib:float, # how much more than now; None: set back
 
 @contextmanager
 def forbid_harm(seconds:float=10, # processor time
-            gib:float=2, # memory beyond what is in use
-           ):
+                gib:float=2, # memory beyond what is in use
+               ):
     "Run a block under watch; harm is an `AssertionError`, whatever the block made of it."
     def ring(*_): raise Stuck(f'took more than {seconds} s')
     if not Watch.added: sys.addaudithook(Watch.hear); Watch.added = True

@@ -90,18 +90,18 @@ def find_pixel_size(movie:Movie) -> tuple: # y, x; µm, or 1 where it is not kno
 
 # %% ../../nbs/14_review/05_browse.ipynb #4ef80be4
 def find_voxel(fig:Picture, # from `view_frame`, once drawn
-                  across:float, # place in the picture, share of its width, from the left
-                  down:float, # and of its height, from the top
-                  pixel:tuple=(1., 1.), # from `find_pixel_size`
-                 ) -> tuple: # y, x, voxels
+               across:float, # place in the picture, share of its width, from the left
+               down:float, # and of its height, from the top
+               pixel:tuple=(1., 1.), # from `find_pixel_size`
+              ) -> tuple: # y, x, voxels
     "Find what lies at a place of a picture."
     x, y = fig.axes[0].transData.inverted().transform(fig.transFigure.transform((across, 1 - down)))
     return int(y//pixel[0]), int(x//pixel[1])
 
 def find_nucleus(view:MovieView, # what to look at
-               t:int, y:int, x:int, # frame; place, voxels
-               depth:int=None, # slice along z; None: projection
-              ) -> int: # its id; None: there is none
+                 t:int, y:int, x:int, # frame; place, voxels
+                 depth:int=None, # slice along z; None: projection
+                ) -> int: # its id; None: there is none
     "Find the nucleus at a place of a frame."
     _, seg, nuclei = view.read(t)
     if not (0 <= y < seg.shape[1] and 0 <= x < seg.shape[2]): return None
@@ -132,8 +132,8 @@ def view_nucleus(view:MovieView, # what to look at
 
 # %% ../../nbs/14_review/05_browse.ipynb #9337ea52
 def format_track(view:MovieView, # what to look at
-               key:tuple, # (frame, id)
-              ) -> str: # HTML
+                 key:tuple, # (frame, id)
+                ) -> str: # HTML
     "Write the track of a nucleus as a row of coloured boxes."
     way, boxes = view.track(key), []
     for k in way:

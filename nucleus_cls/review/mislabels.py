@@ -18,8 +18,8 @@ from ..prediction.predictions import predict_probs
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #3c60e438
 def find_confident_states(given:np.ndarray, # number of the given state, (N,), 0…K-1
-                     probs:np.ndarray, # out-of-fold probabilities, (N,K)
-                    ) -> np.ndarray: # the state each is confidently in, (N,), -1: in none
+                          probs:np.ndarray, # out-of-fold probabilities, (N,K)
+                         ) -> np.ndarray: # the state each is confidently in, (N,), -1: in none
     "Tell which state each nucleus is confidently in."
     k = probs.shape[1]
     bar = np.array([probs[given == j, j].mean() if (given == j).any() else np.inf for j in range(k)])
@@ -28,10 +28,10 @@ def find_confident_states(given:np.ndarray, # number of the given state, (N,), 0
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #8ee0786e
 def find_wrong_states(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id
-                 target:np.ndarray, # its given state, (N,), '' where it has none
-                 probs:np.ndarray, # out-of-fold probabilities, (N,K); NaN: no prediction
-                 states, # the K states
-                ) -> pd.DataFrame: # movie, frame, nucleus_id, state, suggested, margin; worst first
+                      target:np.ndarray, # its given state, (N,), '' where it has none
+                      probs:np.ndarray, # out-of-fold probabilities, (N,K); NaN: no prediction
+                      states, # the K states
+                     ) -> pd.DataFrame: # movie, frame, nucleus_id, state, suggested, margin; worst first
     "List samples that are confidently in another state than the given one; the index is that of `table`."
     states, target, probs = tuple(states), np.asarray(target, object), np.asarray(probs, float)
     if probs.shape != (len(table), len(states)) or len(target) != len(table): raise ValueError(
@@ -49,11 +49,11 @@ def find_wrong_states(table:pd.DataFrame, # one row a sample: movie, frame, nucl
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #7bfcfc26
 def predict_out_of_fold(samples, # Samples
-                config, # TrainConfig; its `val` is set here
-                output_dir, # a run folder a fold goes here
-                k:int=None, # number of folds; None: one movie each (of trees: five)
-                train=None, # (samples, folder, config, resume) → run; None: `fit`
-               ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
+                        config, # TrainConfig; its `val` is set here
+                        output_dir, # a run folder a fold goes here
+                        k:int=None, # number of folds; None: one movie each (of trees: five)
+                        train=None, # (samples, folder, config, resume) → run; None: `fit`
+                       ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."
     if train is None: from nucleus_cls.training.loop import fit as train
     table, target = samples.table, choose_targets(samples.table, config.targets, config.lost)

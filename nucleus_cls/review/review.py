@@ -23,10 +23,10 @@ from ..prediction.predictions import Predictions
 
 # %% ../../nbs/14_review/07_review.ipynb #53e71b3c
 def order_samples(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id, state
-                 predictions=None, # Predictions of them; None: none
-                 order='doubtful', # 'doubtful', 'random', or index values of `table`
-                 seed:int=0, # of the random order, and for ties
-                ) -> list: # index values of `table`
+                  predictions=None, # Predictions of them; None: none
+                  order='doubtful', # 'doubtful', 'random', or index values of `table`
+                  seed:int=0, # of the random order, and for ties
+                 ) -> list: # index values of `table`
     "Put samples in the order in which they are looked at."
     if not isinstance(order, str): return [i for i in order if i in table.index]
     if order not in ('doubtful', 'random'): raise ValueError(f'order={order!r}: expected doubtful or random')

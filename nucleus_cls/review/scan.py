@@ -71,7 +71,7 @@ def project_frame(image, # raw intensity, (Z,Y,X)
     return tuple(np.sqrt(np.clip(image.max(k).astype(np.float32) - back, 0, None)) for k in (0, 1))
 
 def estimate_picture_shift(a, b, # two pictures of the same shape
-                 ) -> tuple: # rows, columns; voxels that `b` is further on than `a`
+                          ) -> tuple: # rows, columns; voxels that `b` is further on than `a`
     "Find how far a picture moved, by cross-correlation, to a fraction of a voxel."
     a, b = (v - v.mean() for v in (a, b))
     match = fft.irfft2(np.conj(fft.rfft2(a))*fft.rfft2(b), a.shape)
@@ -90,7 +90,7 @@ def _peak(line, # correlation along one axis, cyclic
     return float((k + n//2) % n - n//2 + fine)
 
 def estimate_frame_shift(before:tuple, now:tuple, # of `project_frame`
-               ) -> tuple: # dz, dy, dx; voxels
+                        ) -> tuple: # dz, dy, dx; voxels
     "Find how far the embryo moved from one frame to the next."
     return estimate_picture_shift(before[1], now[1])[0], *estimate_picture_shift(before[0], now[0])
 
