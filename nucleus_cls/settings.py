@@ -105,7 +105,7 @@ def _within(f, value) -> bool:
     for v in items:
         if choices and v not in choices: return False
         if isinstance(v, float) and not isfinite(v): return False
-        if low is not None and v < low or high is not None and v > high: return False
+        if (low is not None and v < low) or (high is not None and v > high): return False
     return True
 
 # %% ../nbs/01_settings.ipynb #d108c2a5

@@ -10,15 +10,16 @@ __all__ = ['describe_scores', 'find_truth', 'score_samples', 'find_seen_movies',
 import io
 import warnings
 from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from ..core import STATES, atomic_path, list_versions, write_json, write_text
-from ..samples.samples import open_samples
-from ..models.run import pick_states
-from ..training.metrics import format_report, score_sets, choose_scored
+from ..samples.samples import Samples, open_samples
+from ..models.run import Run, pick_states
+from ..training.metrics import choose_scored, format_report, score_sets
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
@@ -53,8 +54,9 @@ def find_truth(samples, # Samples to score
               ) -> dict: # of `choose_scored`
     "Choose the nuclei to score; `ValueError` if none has a state."
     sets = choose_scored(samples.table, complete)
-    if not any(sets.values()): raise ValueError(
-        f'nothing to score: none of the {len(samples)} samples has one of the states {", ".join(STATES)}')
+    if not any(sets.values()):
+        raise ValueError(
+            f'nothing to score: none of the {len(samples)} samples has one of the states {", ".join(STATES)}')
     return sets
 
 def score_samples(run, # trained run
@@ -122,7 +124,7 @@ def write_scores(folder, # where to; made if need be
         tmp.write_bytes(draw_confusion(sets, pred, states))
     name = 'every_nucleus' if sets['every_nucleus'] else 'balanced'
     rows, true = sets[name]
-    curve = lambda p: measure_reliability(np.nan_to_num(p[rows]).max(1), pred[rows] == true)
+    def curve(p): return measure_reliability(np.nan_to_num(p[rows]).max(1), pred[rows] == true)
     curves = {words: curve(p) for words, p in (curves or {'as predicted': probs}).items()}
     title = f'{name.replace("_", " ")}, calibration error {metrics[name]["ece"]:.3f}'
     save_figure(plot_reliability(curves, title), folder/'reliability.png')
@@ -130,10 +132,10 @@ def write_scores(folder, # where to; made if need be
     save_figure(plot_subgroups(found, name.replace('_', ' ')), folder/'strata.png')
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #bf6541ea
-def evaluate(run, # trained run
-             samples, # Samples, or the path of a store, a folder of stores, or sample folders
-             output_dir=None, # where the four files go; None: nowhere
-             movies=None, # names of the movies to score; None: all
+def evaluate(run:Run, # trained run
+             samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
+             output_dir:str|Path=None, # where the four files go; None: nowhere
+             movies:Sequence=None, # names of the movies to score; None: all
             ) -> dict: # content of metrics.json
     "Score a run on samples; a warning names movies it was trained on."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)

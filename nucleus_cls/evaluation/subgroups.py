@@ -15,7 +15,7 @@ from ..plot.charts import Picture, use_theme
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d31e1eb3
 def measure_crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
-                    ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: unknown or alone
+                    ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: unknown
     "Measure how close the nearest neighbour is."
     t, out = table.reset_index(drop=True), np.full(len(table), np.nan)
     diameter = (6/np.pi*t['volume'].to_numpy(float))**(1/3)
@@ -32,7 +32,7 @@ PROPERTIES = {'frame': 'frame', 'depth': 'depth z (voxels)', 'size': 'volume (vo
 def measure_properties(table:pd.DataFrame, # one row a nucleus
                       ) -> dict: # name of PROPERTIES → values (N,), as far as the table tells
     "Collect what nuclei can be sliced by."
-    column = lambda name: pd.to_numeric(table[name]).to_numpy(float, na_value=np.nan)
+    def column(name): return pd.to_numeric(table[name]).to_numpy(float, na_value=np.nan)
     columns = dict(frame='frame', depth='z', size='volume')
     found = {by: column(c) for by, c in columns.items() if c in table}
     if {'z', 'y', 'x', 'volume'} <= set(table): found['crowding'] = measure_crowding(table)
@@ -59,7 +59,8 @@ def score_subgroups(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y,
                    ) -> pd.DataFrame: # by, low, high (or name), n, accuracy, macro_f1, f1_<state>, n_<state>
     "Score nuclei by movie, frame, depth, size and crowding; neighbours that are not scored still crowd."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
-    true, pred, out = np.asarray(true, object), np.asarray(pred, object), []
+    true, pred = np.asarray(true, object), np.asarray(pred, object)
+    out = []
     movie = table['movie'].to_numpy(object)[rows]
     for m in sorted(set(movie)):
         out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m]))

@@ -144,7 +144,8 @@ class SimulatedMovie:
     def _make(self, t):
         s, rows = self._s, self.nuclei[self.nuclei['frame'] == t]
         imaged = find_field(s, self._shift[t], self._turn[t])
-        image, seg, rows, ids = make_frame(rows, leave_remains(self.nuclei, self.cells, t, s), self.cells['mother'],
+        remains = leave_remains(self.nuclei, self.cells, t, s)
+        image, seg, rows, ids = make_frame(rows, remains, self.cells['mother'],
                                            imaged, t, s, self._rng(self.seed, 1, t),
                                            lambda cell: self._rng(self.seed, 2, cell))
         order = np.argsort(ids)[(ids == 0).sum():]

@@ -120,8 +120,8 @@ def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames fi
                  ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Do to every sample of a batch what was drawn for it."
     if xb.ndim != 5 or min(xb.shape[2:]) < size or not 4 <= xb.shape[1] <= len(CHANNEL_FRAMES):
-        raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), C 4 to {len(CHANNEL_FRAMES)}, '
-                         f'L at least {size}')
+        raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
+                         f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
     c, xb = changes, move_samples(xb, changes, size)
     frames = drop_frames(blur(xb[:, :3], c['blur']), c['missing'])
     depth = compute_depth_factor(c['loss'], size)

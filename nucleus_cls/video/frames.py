@@ -179,8 +179,7 @@ class Painter:
         area = margin, head, look.width - 2*margin - side, look.height - head - low - margin
         pixels, self.groups = place_views(self.shape, self.voxel_size or (1, 1, 1), look.views, area,
                                           1 + self.compare, round(24*unit)*self.compare)
-        self.unit = unit
-        self.key = look.width - side + round(4*unit), head + margin
+        self.unit, self.key = unit, (look.width - side + round(4*unit), head + margin)
         self.tree_at = margin, look.height - low - margin//2
         self.tree = self.lineage and GrowingTree(*self.lineage, (look.width - 2*margin, low), look.light)
         length = choose_bar_length(.3*self.groups[0][0].width/pixels)
@@ -197,12 +196,13 @@ class Painter:
         "Draw one frame."
         if not image.shape == seg.shape == self.shape:
             raise ValueError(f'frame {t}: image {image.shape}, seg {seg.shape}; the first has {self.shape}')
-        out, views, look = self.base.copy(), self.groups[0], self.look
+        out, look = self.base.copy(), self.look
+        views = self.groups[0]
         margin = max(choose_margin(v.scale) for v in views)
         ids, seen = cast_shadows(seg, tuple(v.axis for v in views), margin)
         for k, view in enumerate(views):
-            size = view.width, view.height
-            grey = make_backdrop(flatten(image, view.axis), self.limits, size, look.light)
+            flat = flatten(image, view.axis)
+            grey = make_backdrop(flat, self.limits, (view.width, view.height), look.light)
             softs = [soften_shadow(s, c, view.scale) for c, s in zip(*seen[view.axis])]
             for group, states in zip(self.groups, known):
                 drawn = draw_view(grey, view, ids, softs, states, look, self.unit, self.n_states)
@@ -217,7 +217,8 @@ def write_words(out:Image.Image, # the frame
                 minutes:float=None, # since the first frame; None: show no time
                ) -> Image.Image: # `out`
     "Write what changes from frame to frame: number, time, counts, tree."
-    look, unit, words = painter.look, painter.unit, f'frame {t}'
+    look, unit = painter.look, painter.unit
+    words = f'frame {t}'
     if minutes is not None: words += f'   {format_time(minutes)}'
     font, ink = load_font(max(12, round(18*unit))), choose_inks(look.light)['ink']
     ImageDraw.Draw(out).text((look.width - 14*unit, 23*unit), words, ink, font, 'rm')
