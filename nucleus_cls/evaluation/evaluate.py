@@ -11,6 +11,7 @@ import io
 import warnings
 from pathlib import Path
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,9 +42,9 @@ def describe_scores(run, # trained run
     return score_sets(sets, probs, run.states) | dict(
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
         n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
-        events=every and score_events(table, *every, pred[every[0]]),
+        events=every and score_events(table, every[0], every[1], pred[every[0]]),
         confusion=confusion,
-        strata=score_subgroups(table, *widest, pred[widest[0]]).to_dict('records'),
+        strata=score_subgroups(table, widest[0], widest[1], pred[widest[0]]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
         versions=list_versions())
@@ -76,9 +77,9 @@ def find_seen_movies(run, # trained run
     return sorted(set(movies) & set(run.config.get('split', {}).get('train_movies', ())))
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #d224bfcc
-def choose_movies(samples, # Samples
-                  movies=None, # names, as a list or with commas between; None: all
-                 ): # Samples of these movies
+def choose_movies(samples:Samples, # Samples
+                  movies:Any=None, # names, as a list or with commas between; None: all
+                 ) -> Samples: # Samples of these movies
     "Keep the samples of some movies; `ValueError` lists the movies there are."
     if movies is None: return samples
     movies = [m.strip() for m in movies.split(',')] if isinstance(movies, str) else list(movies)
@@ -139,8 +140,8 @@ def evaluate(run:Run, # trained run
             ) -> dict: # content of metrics.json
     "Score a run on samples; a warning names movies it was trained on."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
-    samples = choose_movies(samples, movies)
-    metrics, sets, probs, quality = score_samples(run, samples, samples.complete)
+    held = choose_movies(samples, movies)
+    metrics, sets, probs, quality = score_samples(run, held, held.complete)
     if seen := find_seen_movies(run, metrics['movies']):
         metrics['trained_on'] = seen
         warnings.warn(f'the model was trained on {", ".join(seen)}: these scores are too good', stacklevel=2)
@@ -148,7 +149,7 @@ def evaluate(run:Run, # trained run
     # where the run was calibrated, `ece` is not independent
     metrics['calibrated_on'] = sorted(set(fitted) & set(metrics['movies']))
     if output_dir is not None:
-        p = tabulate_samples(samples.table, probs, quality, run.states)
+        p = tabulate_samples(held.table, probs, quality, run.states)
         write_scores(output_dir, metrics, sets, probs, run.states)
         p.to_csv(Path(output_dir)/'predictions.csv')
     return metrics

@@ -10,6 +10,7 @@ __all__ = ['AFTER_KINDS', 'BEFORE_KINDS', 'OCCURS', 'AFTER', 'BEFORE', 'FOLLOWS'
 # %% ../../nbs/10_prediction/04_decode.ipynb #60cdaa60
 import numpy as np
 import pandas as pd
+from typing import Any
 
 from ..core import STATES
 from ..models.run import pick_states
@@ -104,7 +105,8 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
     seen.loc[table['quality'].str.contains('border').to_numpy(), sides] = ''
     seen.loc[~np.isin(frame + 1, frame), 'after'] = ''
-    nothing, out = np.ones_like(factor['follows'][0]), 0
+    nothing = np.ones_like(factor['follows'][0])
+    out:Any = 0
     for side in sides:
         out = out + np.log([factor.get(f'{side} {kind}', nothing) for kind in seen[side]])
     return out.reshape(len(table), len(nothing))

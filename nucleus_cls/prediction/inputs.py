@@ -71,7 +71,8 @@ def _predict_timepoint(run, frames, seg, ids, where, voxel) -> Predictions:
     "Predict nuclei of a timepoint."
     if seg is None: raise ValueError('a whole timepoint needs a seg that says where its nuclei are: give one')
     nuclei = stream_timepoint(frames, seg, run.preprocess, ids, voxel=voxel)
-    return tabulate(*predict_stream(run, (({**where, **row}, x) for row, x in nuclei)), run.states)
+    rows, probs = predict_stream(run, (({**where, **row}, x) for row, x in nuclei))
+    return tabulate(rows, probs, run.states)
 
 def _predict_one(run, frames, seg, where, voxel) -> Predictions:
     "Predict one nucleus from its crops; a crop that cannot be scaled is an error here."
@@ -83,7 +84,8 @@ def _predict_one(run, frames, seg, where, voxel) -> Predictions:
     seen = [find_imaged(v, seg) for v in volumes]
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
     x = to_tensor(volumes, seg, imaged, run.preprocess, voxel=voxel)
-    return tabulate(*predict_stream(run, [(row, x)]), run.states)
+    rows, probs = predict_stream(run, [(row, x)])
+    return tabulate(rows, probs, run.states)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c03b30a6
 def predict_volumes(run:Run, # trained run
@@ -147,7 +149,8 @@ def predict_arrays(run:Run, # trained run
                    voxel_size:Sequence=None, # (z,y,x), µm; None: not known
                   ) -> Predictions:
     "Predict arrays; a volume in which the mask's ids tell that it is no crop is taken as a whole timepoint."
-    source, names = 'arrays', (*ARRAYS, 'seg', 'label')
+    source:Any = 'arrays'
+    names = (*ARRAYS, 'seg', 'label')
     if isinstance(arrays, (str, Path)): source, arrays = arrays, load_npz(arrays, names)
     masks = [n for n in names[3:] if n in arrays]
     missing, found = [n for n in ARRAYS[:3] if n not in arrays], ', '.join(map(str, arrays)) or 'nothing'
@@ -159,7 +162,8 @@ def predict_arrays(run:Run, # trained run
     seg = load_volume(arrays[masks[0]], masks[0]) if masks else None
     if full is None and seg is not None and frames[1] is not None:
         full = is_timepoint(frames[1], seg, run.preprocess, voxel_size)
-    return predict_volumes(run, *frames, seg, full, nuclei_ids, where or {}, voxel_size)
+    previous, current, following = frames
+    return predict_volumes(run, previous, current, following, seg, full, nuclei_ids, where or {}, voxel_size)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #97250331
 def predict_folders(run:Run, # trained run
@@ -180,7 +184,8 @@ def predict_folders(run:Run, # trained run
             x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, voxel=voxel)
             if flag and len(folders) == 1: raise ValueError(f'{path}: nothing to see in these crops ({flag})')
             yield {**row, 'true_state': row['state'], 'quality': flag}, x
-    return tabulate(*predict_stream(run, stream()), run.states)
+    rows, probs = predict_stream(run, stream())
+    return tabulate(rows, probs, run.states)
 
 def _find_folders(path:Path) -> list:
     "Find sample folders, or say that there are none."

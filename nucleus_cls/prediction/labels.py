@@ -170,7 +170,7 @@ def export_predictions(predictions:Predictions, # of one or more movies
             for name in parts for k in formats]
     for name in parts:
         if 'ctc' in formats and name not in movies: raise ValueError(f'ctc needs the masks of movie {name}')
-    write = dict(parquet=to_parquet, btrack=to_btrack, ultrack=to_ultrack, geff=to_geff,
+    write:dict = dict(parquet=to_parquet, btrack=to_btrack, ultrack=to_ultrack, geff=to_geff,
                  trackmate=to_trackmate)
     for k, name, path in jobs:
         movie = movies.get(name)

@@ -35,7 +35,7 @@ class Predictions:
         return self.table[[f'p_{s}' for s in self.states]].to_numpy(float)
 
     def to_csv(self, path:str|Path # file to write
-              ) -> Path:
+              ) -> None:
         "Write the table, whole or not at all; the same predictions give the same bytes."
         with atomic_path(path) as tmp:
             self.table.to_csv(tmp, index=False, float_format='%.7g', lineterminator='\n')
@@ -107,11 +107,11 @@ def predict_stream(run, # trained run: `run.probs`, `run.states`
         waiting.append(x)
         if len(waiting) == batch_size: probs.append(predict_batch(run, waiting)); waiting.clear()
     probs.append(predict_batch(run, waiting))
-    rows, probs = pd.DataFrame(rows), np.concatenate(probs)
-    if any(doubts := flag_doubtful(run, probs)):
-        flags = rows['quality'].fillna('') if 'quality' in rows else ['']*len(rows)
-        rows['quality'] = [join_flags(*pair) for pair in zip(flags, doubts)]
-    return rows, probs
+    table, found = pd.DataFrame(rows), np.concatenate(probs)
+    if any(doubts := flag_doubtful(run, found)):
+        flags = table['quality'].fillna('') if 'quality' in table else ['']*len(table)
+        table['quality'] = [join_flags(*pair) for pair in zip(flags, doubts)]
+    return table, found
 
 def join_flags(*flags) -> str:
     "Join what is to be said about the quality of a prediction; empty where there is nothing."
@@ -171,4 +171,5 @@ def predict_samples(run:Run, # trained run
                    ) -> Predictions:
     "Predict samples; states that are one of the four become `true_state`."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
-    return tabulate_samples(samples.table, *predict_probs(run, samples), run.states)
+    probs, quality = predict_probs(run, samples)
+    return tabulate_samples(samples.table, probs, quality, run.states)

@@ -127,7 +127,8 @@ def show_examples(samples, # Samples: .crops(row)
             for r in found.head(1).to_dict('records'):
                 title = f'{state}: found' if r['state'] == state else f'{state}: taken for {r["state"]}'
                 probs = {c[2:]: r[c] for c in p}
-                fig = plot_crops(*cut_closeup(samples.crops(r['row'])), title, probs, projection=True)
+                raw, mask = cut_closeup(samples.crops(r['row']))
+                fig = plot_crops(raw, mask, title, probs, projection=True)
                 blocks.append(embed_figure(fig, words.format(**r)))
     return blocks
 

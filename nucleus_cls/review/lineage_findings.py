@@ -10,6 +10,7 @@ __all__ = ['LINEAGE_KINDS', 'try_lineage', 'LineageLook', 'list_by_frame', 'find
 import re
 from itertools import permutations
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,7 @@ def forecast_samples(scan:Scan, # of the movie
     f = scan.frames
     images = f['frame'][f['background'].notna()].tolist()
     segs = f['frame'][f['n_nuclei'].notna()].tolist()
-    readable = SimpleNamespace(image_frames=images, seg_frames=segs)
+    readable:Any = SimpleNamespace(image_frames=images, seg_frames=segs)
     table = join_states(scan.nuclei, states, readable, timeframe)
     wedge = look.wedge if look else set()
     at_wedge = np.array([key in wedge for key in zip(table['frame'], table['nucleus_id'])], bool)

@@ -34,6 +34,9 @@ def tell_voxel(crops:Crops, settings:dict) -> Crops:
 # %% ../../nbs/06_samples/04_samples.ipynb #701acda7
 class Samples:
     "Samples of one or more movies: a table, and the crops of any of its rows."
+    complete:dict      # movie → are all nuclei of its frames among the samples? (below)
+    data_hash:str      # fingerprint of pixels, settings and rows (below)
+
     def __init__(self, readers:list, # StoreReader or FolderReader objects
                  table:pd.DataFrame=None, # the rows to keep; None: all that have crops
                 ):

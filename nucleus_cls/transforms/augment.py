@@ -8,7 +8,7 @@ __all__ = ['NOTHING', 'REFERENCE', 'AugmentSettings', 'draw_uniform', 'draw_spac
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #b2ce8c87
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,8 @@ class AugmentSettings(Settings):
     drop_frame:float = setting(0., 'share of samples in which t stands in for t-1 or t+1', low=0, high=1)
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #e62e684d
-NOTHING = AugmentSettings(**{f.name: type(f.default)(0) for f in fields(AugmentSettings)})   #: all off
+_ZEROS = {name: type(value)(0) for name, value in AugmentSettings().to_dict().items()}
+NOTHING = AugmentSettings(**_ZEROS)   #: all off
 #: the recipe of the old scripts
 REFERENCE = replace(NOTHING, flips=True, turned=.75, contrast=.2, brightness=.1, noise=.02)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 from ..settings import Settings
 from ..volumes.voxels import box_edges, check_voxel_size
 from ..volumes.registration import REGISTER
@@ -28,7 +29,7 @@ class Preprocess(Settings):
     offsets:tuple=(-1, 0, 1) # frames read, relative to the event frame, ascending
     channels:tuple=CHANNELS[:4] # of the tensor: the first four of CHANNELS, or all seven
     size_um:float=None # edge of the cube that was cut, µm, >0; None where another decides
-    voxel_um:tuple=None # voxels of the tensor, (z,y,x) or one edge, µm; None: as they come, size not known
+    voxel_um:Any=None # voxels of the tensor, (z,y,x) or one edge, µm; None: as they come, size not known
     register:str='none' # are t-1 and t+1 moved to lie on t: 'none' or 'crop'
 
     def __post_init__(self):

@@ -26,8 +26,11 @@ def arrange_pictures(sizes:list, # (height, width) of each picture, µm
                      gap:int=10, # between pictures, pixels
                     ) -> tuple: # pixels a µm; left and top of each picture in the area
     "Place pictures of one scale in an area, as large as they fit."
-    n, best = len(sizes), (0, None)
-    for rows in [[range(n)], [[i] for i in range(n)]] + ([[(0, 2), (1,)]] if n == 3 else []):
+    n = len(sizes)
+    layouts:list = [[range(n)], [[i] for i in range(n)]]
+    if n == 3: layouts.append([(0, 2), (1,)])
+    best:tuple = (0, None, None)
+    for rows in layouts:
         h = [max(sizes[i][0] for i in row) for row in rows]
         w = max(sum(sizes[i][1] for i in row) for row in rows)
         across = (width - gap*(max(map(len, rows)) - 1))/w
@@ -150,7 +153,7 @@ def draw_base(look:Look, # how it should look
     base = Image.new('RGB', (look.width, look.height), ink['ground'])
     pen = ImageDraw.Draw(base)
     pen.text((14*unit, 23*unit), name, ink['ink'], load_font(max(12, round(18*unit)), True), 'lm')
-    if look.legend: draw_legend(base, *key, states, look, unit)
+    if look.legend: draw_legend(base, key[0], key[1], states, look, unit)
     for group, words in zip(groups, ('true', 'predicted') if len(groups) > 1 else ()):
         at = min(v.left for v in group), min(v.top for v in group) - 12*unit
         pen.text(at, words, ink['ink'], load_font(max(11, round(15*unit)), True), 'lm')
@@ -224,6 +227,7 @@ def write_words(out:Image.Image, # the frame
     ImageDraw.Draw(out).text((look.width - 14*unit, 23*unit), words, ink, font, 'rm')
     if look.legend and look.counts and painter.counts:
         columns = choose_counts(painter.counts[0], t, *painter.counts[1:])
-        draw_counts(out, *painter.key, painter.states, look, unit, columns)
+        left, top = painter.key
+        draw_counts(out, left, top, painter.states, look, unit, columns)
     if painter.tree: out.paste(painter.tree.draw_until(t), painter.tree_at)
     return out

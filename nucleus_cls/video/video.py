@@ -110,7 +110,7 @@ def stream_frames(movie:Movie, # the movie
 # %% ../../nbs/13_video/04_video.ipynb #865a08b9
 def make_gif_palette() -> Image.Image: # 16 × 16 pixels, RGB
     "Make the 256 colours of a GIF: greys, and the colours of events as they lie over greys."
-    colors = [(round(g),)*3 for g in np.linspace(0, 255, 76)]
+    colors:list = [(round(g),)*3 for g in np.linspace(0, 255, 76)]
     for state in EVENTS:
         solid = np.array(getrgb(STATE_COLORS[state]))
         for a in (.12, .2, .3, .45, .6, .75, .9, 1.):
