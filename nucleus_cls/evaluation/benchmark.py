@@ -193,7 +193,7 @@ def write_tables(rows:list, # one dict a job
     notes = [f'\n{name}: trained or chosen on {movies}, so these scores are too good\n'
              for name, movies in zip(results['recipe'], seen) if movies]
     write_text(out/'table.md', to_markdown(summary) + ''.join(dict.fromkeys(notes)))
-    if picture: save_figure(plot_scoreboard(summary), out/'table.png')
+    if picture: save_figure(plot_scoreboard(results), out/'table.png')
     return summary
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #e04a497e
