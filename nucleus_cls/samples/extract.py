@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from ..core import fingerprint, list_versions, node_name, progress, write_text
+from ..workers import import_dask
 from ..lineage.states import assign_states, count_states
 from ..volumes.crops import place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
 from ..movies.repair import describe_movie
-from ..movies.cluster import import_dask
 from .store import STORE_FORMAT, StoreReader, finish_store
 from .metadata import write_folders
 from .samples import Samples, open_samples
