@@ -5,8 +5,11 @@ BIN := .venv/bin
 # The stamp's name holds a hash of what the environment is made of: it is the content that counts, not file times.
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
+TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
+NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|smalldocs)==/p' constraints.txt)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-house test-slow readme contents docs docs-check lab-check bench freeze clean
+.PHONY: help setup demo test check check-house test-slow test-validate lint dist-check readme contents docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +53,17 @@ docs-check: $(READY) ## every page of the site in headless Chromium
 
 lab-check: $(READY) ## the widgets in a real JupyterLab in headless Chromium
 	@$(BIN)/python tools/lab.py
+
+test-validate: ## results checked by the libraries of others, in an environment of their own
+	@'$(PYTHON)' -m venv .venv-validate
+	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5]' $(NBDEV)
+	@.venv-validate/bin/python tools/checks.py --only_notebooks --flags validate
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check --no-cache . && $(BIN)/mypy
+
+dist-check: $(READY) ## wheel and sdist, built and installed into a bare environment
+	@$(BIN)/python tools/dist.py
 
 bench: $(READY) ## extraction: time and size, beside a naive version
 	@$(BIN)/python benchmarks/extraction.py

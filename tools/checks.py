@@ -2,7 +2,6 @@
 import argparse
 import configparser
 import filecmp
-import io
 import os
 import re
 import shutil
@@ -76,14 +75,16 @@ def clean():
     return failed + [f'{name} is not clean: run nbdev_clean' for name in changed]
 
 
-def names():
-    "Every name a module uses is defined or imported in it (a notebook's test imports can hide a missing one)."
-    from pyflakes import api, checker, reporter
-    checker.Checker.handleStringAnnotation = lambda *args: None   # Param('help text') is no type
-    said = io.StringIO()
-    folders = [str(ROOT/name) for name in ('nucleus_cls', 'tools', 'benchmarks') if (ROOT/name).is_dir()]
-    api.checkRecursive(folders, reporter.Reporter(said, said))
-    return said.getvalue().replace(f'{ROOT}{os.sep}', '').splitlines()
+def lint():
+    "ruff finds nothing: names that are not there or not used, likely bugs, old-fashioned forms (ruff.toml)."
+    done = run(BIN/'ruff', 'check', '--output-format', 'concise', '--no-cache', '.')
+    return [] if not done.returncode else (done.stdout + done.stderr).strip().splitlines()
+
+
+def types():
+    "mypy finds nothing: what crosses the wall of a package fits the types stated there (mypy.ini)."
+    done = run(BIN/'mypy')
+    return [] if not done.returncode else (done.stdout + done.stderr).strip().splitlines()
 
 
 def python(code):
@@ -120,6 +121,20 @@ def commands():
 
 
 # -- the house around them
+
+#: Required, but imported by another library: name → by which, and for what.
+FOR_OTHERS = {'aiohttp': 'fsspec, for https://', 's3fs': 'fsspec, for s3://', 'dask': 'distributed'}
+COME_ALONG = {'geff-spec': 'geff'}   #: imported, and brought by another requirement
+
+
+def requirements():
+    "What is required is imported somewhere in the package, and what is imported is required."
+    def named(text): return {re.split(r'[<>=!~]', r)[0].lower().replace('_', '-') for r in text.split()}
+    extras = (text for key, text in CONFIG.items() if key.startswith('extra_'))
+    required, imported = set.union(named(CONFIG['requirements']), *map(named, extras)), house.distributions()
+    for name in sorted(required - imported - FOR_OTHERS.keys()): yield f'{name} is required, but imported nowhere'
+    for name in sorted(imported - required - COME_ALONG.keys()): yield f'{name} is imported, but not required'
+
 
 def repository():
     "No path of one machine and no binary data in what is committed; one version everywhere."
@@ -168,9 +183,9 @@ def run_notebooks(report, flags, n_workers):
 QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': notebooks.anatomy,
          'sizes within the norms': notebooks.sizes, 'imports unmixed': notebooks.imports,
          'stored outputs': notebooks.outputs, 'notebooks clean': clean, 'export in sync, no orphan module': in_sync,
-         'no undefined or unused names': names, 'light import': light_import, 'modules import silently': silent_modules,
-         'commands answer --help': commands, 'chapters listed': contents.stale, 'imports run one way': house.layers, 'repository': repository,
-         'README current': readme.stale}
+         'ruff': lint, 'light import': light_import, 'modules import silently': silent_modules,
+         'commands answer --help': commands, 'chapters listed': contents.stale, **house.CHECKS, 'requirements are used': requirements,
+         'repository': repository, 'README current': readme.stale}
 
 
 def main(args):
@@ -178,6 +193,7 @@ def main(args):
     report = Report()
     if not args.only_notebooks:
         for name, check in QUICK.items(): report.check(name, check)
+    if not args.quick and not args.only_notebooks: report.check('types fit (mypy)', types)
     if not args.quick: run_notebooks(report, args.flags, args.n_workers)
     if not args.quick and not args.only_notebooks:
         report.check('docs site built', docs.build)

@@ -1,10 +1,12 @@
 """The structure of the package, read from its source: packages stand in the order of their folders in nbs/, a name has
-one home, functions are verbs, what crosses a package's wall says its types."""
+one home, functions are verbs, what crosses a package's wall says its types. `python tools/house.py PACKAGE` lists what
+is wrong in one package."""
 import ast
 import re
 import sys
 from collections import defaultdict
 from importlib import import_module
+from importlib.metadata import packages_distributions
 
 from notebooks import NBS, NOTEBOOKS, ROOT, module_of
 
@@ -163,7 +165,8 @@ def hidden_lambda(node):
 def shape(node):
     "The form of a value, coarsely: values alike have the same."
     if isinstance(node, (ast.Constant, ast.Name, ast.Attribute)): return 'plain'
-    if isinstance(node, (ast.List, ast.Dict, ast.Set, ast.Tuple)) and not list(ast.iter_child_nodes(node))[1:]: return 'plain'
+    empty = not list(ast.iter_child_nodes(node))[1:]
+    if isinstance(node, (ast.List, ast.Dict, ast.Set, ast.Tuple)) and empty: return 'plain'
     if isinstance(node, ast.Subscript): return 'part', ast.unparse(node.value)
     if isinstance(node, ast.Call): return 'call', ast.unparse(node.func)
     return type(node).__name__
@@ -237,12 +240,30 @@ def typed():
                 if missing: yield f"{module}:{function.lineno} {owner}{function.name}: no type for {', '.join(missing)}"
 
 
-#: What HOUSE asks of the source, a check each.
+# -- libraries
+
+def distributions():
+    "The names, as pip knows them, of all libraries that the package imports, at its top, in functions or by `import_extra`."
+    brings, found = packages_distributions(), set()
+    for tree in trees().values():
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import): names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level: names = [node.module]
+            elif isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'import_extra':
+                names = [node.args[0].value]
+            for name in {n.split('.')[0] for n in names} - sys.stdlib_module_names - {'nucleus_cls'}:
+                found.update(d.lower().replace('_', '-') for d in brings.get(name, [name]))
+    return found
+
+
+#: What is asked of the source, a check each.
 CHECKS = {'imports run one way': layers, 'no import by string': named_imports, 'front door': front_door,
           'a name has one home': homes, 'functions are verbs': words, 'density': density, 'types at the walls': typed}
 
 
 if __name__ == '__main__':
     for title, check in CHECKS.items():
-        found = [text for text in check() if not sys.argv[1:] or text.startswith(tuple(sys.argv[1:])) or title == 'a name has one home']
+        asked = tuple(sys.argv[1:])
+        found = [text for text in check() if not asked or check is homes or text.startswith(asked)]
         print(f'{title}: {len(found)}', *found, sep='\n    ')
