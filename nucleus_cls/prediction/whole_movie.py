@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'read_frame_for', 'read_windows', 'check_frames', 'stream_movie', 'predict_blocks', 'run_key',
-           'movie_stamp', 'open_job', 'save_block', 'load_block', 'load_again', 'do_block', 'describe_run',
-           'all_blocks', 'table_columns', 'conclude', 'write_table', 'predict_movie']
+           'movie_stamp', 'save_block', 'load_block', 'load_again', 'do_block', 'describe_run', 'all_blocks',
+           'table_columns', 'conclude', 'write_table', 'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
-import shutil
 import time
 import zipfile
 import zlib
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, fingerprint, list_versions, progress, read_json, write_json
+from ..core import atomic_path, fingerprint, list_versions, progress
 from ..workers import import_dask, read_ahead, share_work
 from ..lineage.states import assign_states
 from ..volumes.wedge import find_imaged
@@ -34,6 +33,7 @@ from .timepoint import stream_timepoint
 from .links import describe_links, link_nuclei
 from .decode import compute_missing_prior, decode as decode_states, list_divisions
 from .conflicts import find_conflicts
+from ..resume import Job
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def read_frame_for(movie, t:int, prep, with_seg:bool) -> tuple: # image, imaged voxels, seg
@@ -115,18 +115,6 @@ def movie_stamp(movie) -> str:
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #aca12cc0
 JOB = '.predictions.job'   #: folder of what is done, in the output folder
-
-def open_job(output_dir, # folder of the results
-             key:str, # fingerprint of everything the blocks depend on
-            ) -> Path: # folder for the blocks
-    "Open the folder of a job; what another job left there is removed."
-    place = Path(output_dir)/JOB
-    try: ours = read_json(place/'begun.json').get('key') == key
-    except (FileNotFoundError, ValueError): ours = False
-    if not ours:
-        if place.exists(): shutil.rmtree(place)
-        write_json(place/'begun.json', dict(key=key))
-    return place
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1f4dab46
 def save_block(table:pd.DataFrame, path):
@@ -236,16 +224,17 @@ def predict_movie(run, # trained run
         raise ValueError(f'n_workers={n_workers!r}: expected a whole number ≥1')
     if scheduler is not None: import_dask()
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
-    frames, place = check_frames(movie, frames), None
+    frames = check_frames(movie, frames)
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
+    job = None
     if output_dir is not None:
         has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, movie_stamp(movie)]
-        place = open_job(output_dir, fingerprint([run_key(run), has, frames, BLOCK]))
-    table = all_blocks(run, movie, frames, place, n_workers, scheduler)
+        job = Job(Path(output_dir)/JOB, fingerprint([run_key(run), has, frames, BLOCK])).begin()
+    table = all_blocks(run, movie, frames, job and job.part, n_workers, scheduler)
     found, divisions, suspects = conclude(run, movie, table, decode, lineage)
     if output_dir is not None:
         found.to_csv(Path(output_dir)/'predictions.csv')
         write_table(divisions, Path(output_dir)/'divisions.csv')
         write_table(suspects, Path(output_dir)/'suspects.csv')
-        shutil.rmtree(place)
+        job.remove()
     return found

@@ -15,13 +15,13 @@ from pathlib import Path
 import math
 from ..core import progress
 from ..workers import START, choose_processes, read_ahead, share_work
+from ..resume import Job
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.wedge import find_imaged
 from ..movies.movie import Movie, read_frame
 from ..movies.repair import describe_movie, open_again
 from .store import choose_packer, create_store, open_arrays, write_frame
 from .manifest import check_lineage, gather
-from .resume import Job
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #0f82f676
 def whole_windows(seg_frames, image_frames, k:int) -> list: # frames
@@ -46,7 +46,7 @@ class Pass:
         self.k, self.index = settings['timeframe'], {t: i for i, t in enumerate(movie.image_frames)}
         self.windows = set(whole_windows(movie.seg_frames, movie.image_frames, self.k))
         self.wanted = set(zip(states.frame, states.nucleus_id)) if drawn is None else drawn
-        self.boxes, self.nuclei, self.first, self.held, self.done = {}, {}, {}, {}, job.done()
+        self.boxes, self.nuclei, self.first, self.held, self.done = {}, {}, {}, {}, job.read_log()
         self.looked_at = {t + d for t in self.windows for d in range(-self.k, self.k + 1)}
         self.tracked, self.unchecked = set(states.frame), 3
         if not self.done:
@@ -76,7 +76,7 @@ class Pass:
     def note(self, what:str, t:int, values:list):
         "Remember, here and on the disk, that a file is done."
         self.done[what, t] = values
-        self.job.mark(what, t, values)
+        self.job.log_step(what, t, values)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #902f411d
 def kept_type(dtype) -> np.dtype:
@@ -150,7 +150,7 @@ def describe_stretch(run:Pass, frames:list, movie:str) -> tuple:
 def do_stretch(stretch:tuple): # yields notes: (what, frame, values)
     "Work through a stretch, given as `describe_stretch` makes it."
     movie, place, settings, frames, wanted, done = stretch
-    job = SimpleNamespace(part=Path(place), done=lambda: {('begun', -1): None, **done})   # there is a store
+    job = SimpleNamespace(part=Path(place), read_log=lambda: {('begun', -1): None, **done})   # there is a store
     run = Pass(open_again(movie), job, wanted, None, settings)
     run.recall()
     yield from do_part(run, frames)
