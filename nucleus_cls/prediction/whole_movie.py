@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'read_frame_for', 'read_windows', 'check_frames', 'stream_movie', 'predict_blocks', 'run_key',
-           'movie_stamp', 'open_job', 'save_block', 'load_block', 'load_again', 'remote_block', 'describe_run',
-           'all_blocks', 'table_columns', 'conclude', 'write_table', 'predict_movie']
+           'movie_stamp', 'save_block', 'load_block', 'load_again', 'do_block', 'describe_run', 'all_blocks',
+           'table_columns', 'conclude', 'write_table', 'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
-import shutil
 import time
 import zipfile
 import zlib
@@ -20,14 +19,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, list_versions, fingerprint, progress, read_json, write_json
-from ..workers import read_ahead
+from ..core import atomic_path, fingerprint, list_versions, progress
+from ..workers import import_dask, read_ahead, share_work
 from ..lineage.states import assign_states
 from ..volumes.wedge import find_imaged
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
-from ..movies.cluster import import_dask, in_cluster
 from ..transforms.preprocess import Preprocess, check_space
 from ..models.run import load_run
 from .predictions import Predictions, predict_stream, tabulate
@@ -35,6 +33,7 @@ from .timepoint import stream_timepoint
 from .links import describe_links, link_nuclei
 from .decode import compute_missing_prior, decode as decode_states, list_divisions
 from .conflicts import find_conflicts
+from ..resume import Job
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def read_frame_for(movie, t:int, prep, with_seg:bool) -> tuple: # image, imaged voxels, seg
@@ -117,18 +116,6 @@ def movie_stamp(movie) -> str:
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #aca12cc0
 JOB = '.predictions.job'   #: folder of what is done, in the output folder
 
-def open_job(output_dir, # folder of the results
-             key:str, # fingerprint of everything the blocks depend on
-            ) -> Path: # folder for the blocks
-    "Open the folder of a job; what another job left there is removed."
-    place = Path(output_dir)/JOB
-    try: ours = read_json(place/'begun.json').get('key') == key
-    except (FileNotFoundError, ValueError): ours = False
-    if not ours:
-        if place.exists(): shutil.rmtree(place)
-        write_json(place/'begun.json', dict(key=key))
-    return place
-
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1f4dab46
 def save_block(table:pd.DataFrame, path):
     "Keep the table of a block, whole or not at all."
@@ -151,10 +138,10 @@ def load_again(folder:str, device:str, key:str): # a run
         '(and the same package versions), or use n_workers=1')
     return run
 
-def remote_block(part) -> pd.DataFrame:
+def do_block(part:tuple): # yields the table of the block
     "Predict a block, given as (description of the run, description of the movie, frames)."
     run, movie, frames = part
-    return next(predict_blocks(load_again(*run), open_again(movie), [frames]))
+    yield from predict_blocks(load_again(*run), open_again(movie), [frames])
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #5543eda9
 def describe_run(run) -> tuple: # arguments of `load_again`
@@ -166,7 +153,7 @@ def all_blocks(run, # trained run
                movie:Movie, # the movie
                frames:list, # frames to predict
                place=None, # folder for the blocks; None: keep nothing
-               n_workers:int=1, # processes
+               n_workers:int=1, # processes of this computer, ≥1
                scheduler=None, # of a Dask cluster
               ) -> pd.DataFrame: # every nucleus: PLACE and p_<state>
     "Predict all frames of a movie, block by block, but for those that were done before."
@@ -179,8 +166,8 @@ def all_blocks(run, # trained run
     else:
         job = describe_run(run), describe_movie(movie)
         parts = [(*job, blocks[n]) for n in todo]
-        found = in_cluster(remote_block, parts, n_workers, scheduler) if todo else ()
-        tables = ((todo[n], table) for n, table in found)
+        found = share_work(do_block, parts, n_workers, scheduler) if todo else ()
+        tables = ((todo[n], table) for n, (table,) in found)
     begun, n_nuclei = time.perf_counter(), 0
     bar = progress(None, f'{movie.name}: predicting', 'frame', len(frames), sum(len(blocks[n]) for n in done))
     with bar:
@@ -228,25 +215,26 @@ def predict_movie(run, # trained run
                   frames=None, # frames to predict; None: all that have image and seg
                   output_dir=None, # folder to write to and to resume from; None: write nothing
                   decode:bool=True, # let neighbours in time agree; False: the network alone
-                  n_workers:int=1, # processes, ≥1; more than one need Dask
+                  n_workers:int=1, # processes of this computer, ≥1
                   scheduler=None, # address or client of a Dask cluster; None: this computer
                   lineage:bool=False, # read the lineage: true states and suspicious places
                  ) -> Predictions:
     "Predict every nucleus of every frame; the lineage is not read unless asked for."
     if type(n_workers) is not int or n_workers < 1:
         raise ValueError(f'n_workers={n_workers!r}: expected a whole number ≥1')
-    if n_workers > 1 or scheduler is not None: import_dask()
+    if scheduler is not None: import_dask()
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
-    frames, place = check_frames(movie, frames), None
+    frames = check_frames(movie, frames)
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
+    job = None
     if output_dir is not None:
         has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, movie_stamp(movie)]
-        place = open_job(output_dir, fingerprint([run_key(run), has, frames, BLOCK]))
-    table = all_blocks(run, movie, frames, place, n_workers, scheduler)
+        job = Job(Path(output_dir)/JOB, fingerprint([run_key(run), has, frames, BLOCK])).begin()
+    table = all_blocks(run, movie, frames, job and job.part, n_workers, scheduler)
     found, divisions, suspects = conclude(run, movie, table, decode, lineage)
     if output_dir is not None:
         found.to_csv(Path(output_dir)/'predictions.csv')
         write_table(divisions, Path(output_dir)/'divisions.csv')
         write_table(suspects, Path(output_dir)/'suspects.csv')
-        shutil.rmtree(place)
+        job.remove()
     return found

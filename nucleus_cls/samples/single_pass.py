@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STRETCH', 'whole_windows', 'reading_order', 'Pass', 'kept_type', 'read_fitting', 'take_seg', 'take_image', 'do_part',
-           'describe_part', 'remote_part', 'run_pass']
+           'cut_stretches', 'describe_stretch', 'do_stretch', 'list_notes', 'run_pass']
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #fecd8966
 import pandas as pd
@@ -13,17 +13,15 @@ from functools import partial
 from types import SimpleNamespace
 from pathlib import Path
 import math
-from itertools import chain
 from ..core import progress
-from ..workers import in_parallel, n_processes, read_ahead
+from ..workers import START, choose_processes, read_ahead, share_work
+from ..resume import Job
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.wedge import find_imaged
 from ..movies.movie import Movie, read_frame
 from ..movies.repair import describe_movie, open_again
-from ..movies.cluster import in_cluster
 from .store import choose_packer, create_store, open_arrays, write_frame
 from .manifest import check_lineage, gather
-from .resume import Job
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #0f82f676
 def whole_windows(seg_frames, image_frames, k:int) -> list: # frames
@@ -48,7 +46,7 @@ class Pass:
         self.k, self.index = settings['timeframe'], {t: i for i, t in enumerate(movie.image_frames)}
         self.windows = set(whole_windows(movie.seg_frames, movie.image_frames, self.k))
         self.wanted = set(zip(states.frame, states.nucleus_id)) if drawn is None else drawn
-        self.boxes, self.nuclei, self.first, self.held, self.done = {}, {}, {}, {}, job.done()
+        self.boxes, self.nuclei, self.first, self.held, self.done = {}, {}, {}, {}, job.read_log()
         self.looked_at = {t + d for t in self.windows for d in range(-self.k, self.k + 1)}
         self.tracked, self.unchecked = set(states.frame), 3
         if not self.done:
@@ -78,7 +76,7 @@ class Pass:
     def note(self, what:str, t:int, values:list):
         "Remember, here and on the disk, that a file is done."
         self.done[what, t] = values
-        self.job.mark(what, t, values)
+        self.job.log_step(what, t, values)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #902f411d
 def kept_type(dtype) -> np.dtype:
@@ -132,39 +130,56 @@ def do_part(run:Pass, frames, alone:bool=False):
         yield what, t, take[what](run, t, vol)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #b95e93f0
-STRETCH = 12   #: frames that a worker of a cluster is given at a time
+STRETCH = 12   #: frames that a worker is given at a time, at most
 
-def describe_part(run:Pass, frames, movie:str) -> tuple:
-    "Say all that a worker must know to work through a stretch of frames."
+def cut_stretches(frames:list, # all frames of a movie
+                  n_workers:int=None, # who share them; None: not known
+                 ) -> list: # lists of frames
+    "Cut the frames into stretches, so that all workers end at about the same time."
+    n = -(-len(frames)//STRETCH)
+    if n_workers: n = max(n_workers, n_workers*(n//n_workers))
+    return [part.tolist() for part in np.array_split(frames, n)]
+
+def describe_stretch(run:Pass, frames:list, movie:str) -> tuple:
+    "Describe all that a worker must know to work through a stretch of frames."
     near = {t + d for t in frames for d in range(-run.k, run.k + 1)}
     wanted = pd.DataFrame([w for w in run.wanted if w[0] in near], columns=['frame', 'nucleus_id'])
     done = {step: values for step, values in run.done.items() if step[1] in near}
     return movie, str(run.job.part.resolve()), run.settings, frames, wanted, done
 
-def remote_part(part:tuple) -> list: # notes: (what, frame, values)
-    "Work through a stretch, given as `describe_part` makes it."
-    movie, place, settings, frames, wanted, done = part
-    job = SimpleNamespace(part=Path(place), done=lambda: {('begun', -1): None, **done})   # there is a store
+def do_stretch(stretch:tuple): # yields notes: (what, frame, values)
+    "Work through a stretch, given as `describe_stretch` makes it."
+    movie, place, settings, frames, wanted, done = stretch
+    job = SimpleNamespace(part=Path(place), read_log=lambda: {('begun', -1): None, **done})   # there is a store
     run = Pass(open_again(movie), job, wanted, None, settings)
     run.recall()
-    return list(do_part(run, frames))
+    yield from do_part(run, frames)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #488a12b9
-def run_pass(run:Pass, n_workers:int=None, scheduler=None):
+def list_notes(run:Pass, todo:set, n_workers:int=None, scheduler=None): # yields (what, frame, values)
+    "Work through what is to do, here or with others."
+    movie, array = run.movie, run.arrays['image']
+    frames = sorted({*movie.seg_frames, *movie.image_frames})
+    shared = movie.again is not None and bool(movie.stamp)       # others can open it
+    n_bytes = math.prod(array.shape[1:])*array.dtype.itemsize
+    n = choose_processes(len(todo)*shared, n_bytes, n_workers)
+    if scheduler is None and n == 1: return do_part(run, frames, alone=True)
+    parts = cut_stretches(frames, n if scheduler is None else None)
+    described = [describe_stretch(run, part, describe_movie(movie)) for part in parts]
+    found = share_work(do_stretch, described, n, scheduler, START)
+    return (note for _, notes in found for note in notes)
+
+def run_pass(run:Pass, # what to do
+             n_workers:int=None, # processes of this computer, ≥1; None: one a core
+             scheduler=None, # address or client of a Dask cluster, instead
+            ):
     "Read every file that is not done yet, and store what the crops need of it."
     run.recall()
     movie, array = run.movie, run.arrays['image']
     todo = set(reading_order(movie.seg_frames, movie.image_frames, run.k)) - set(run.done)
-    n_bytes, n_files = math.prod(array.shape[1:])*array.dtype.itemsize, len(todo)*bool(movie.stamp)
-    n, large = n_processes(n_files, n_bytes, n_workers), len(todo)*n_bytes > 2**30
-    frames = sorted({*movie.seg_frames, *movie.image_frames})
-    cut = lambda n: [part.tolist() for part in np.array_split(frames, n)]
-    if scheduler is not None:
-        parts = [describe_part(run, part, describe_movie(movie)) for part in cut(-(-len(frames)//STRETCH))]
-        notes = chain.from_iterable(found for _, found in in_cluster(remote_part, parts, scheduler=scheduler))
-    else: notes = in_parallel(partial(do_part, run), cut(n)) if n > 1 else do_part(run, frames, alone=True)
+    large = len(todo)*math.prod(array.shape[1:])*array.dtype.itemsize > 2**30
     with progress(None, f'{movie.name}: extracting', 'file', len(todo)) as bar:
-        for what, t, values in notes:
+        for what, t, values in list_notes(run, todo, n_workers, scheduler):
             if (what, t) in run.done: continue
             run.note(what, t, values)
             bar.update()
