@@ -30,6 +30,7 @@ from .evaluate import evaluate, score_samples
 from .train import finish_run
 from .timing import measure_peak_memory, measure_speed, read_timing, time_training
 from .scoreboard import flatten_scores, plot_scoreboard, summarise_recipes, to_markdown
+from ..resume import check_same_settings
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #56115d3c
 def make_recipes(models, # names of networks, or name → TrainConfig
@@ -85,15 +86,8 @@ class Trial:
 
     def check(self, data_hash:str):
         "Leave a mark in the folder, or compare with the one that is there."
-        path, now = self.folder/'job.json', dict(held_out=self.held_out, samples=data_hash)
-        now |= self.config.to_dict()
-        if not path.exists(): write_json(path, now)
-        was, now = read_json(path), to_plain(now)
-        changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
-                   if was.get(k, now[k]) != now[k] and k not in ('device', 'cache_gib')]
-        if changed:
-            raise ValueError(f'{self.folder}: begun with something else: {changed[0]}; name another '
-                             '--output_dir, or delete it')
+        now = dict(held_out=self.held_out, samples=data_hash) | self.config.to_dict()
+        check_same_settings(self.folder/'job.json', now, ignore=('device', 'cache_gib'))
 
 def plan_trials(recipes:dict, # of `make_recipes`
                 held_out:list, # of `choose_held_out`
