@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
 TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
-NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|smalldocs)==/p' constraints.txt)
+NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check check-house test-slow test-validate lint dist-check run readme contents docs docs-check lab-check bench freeze clean
