@@ -9,7 +9,7 @@ TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-house test-slow test-validate lint dist-check run readme contents docs docs-check lab-check bench freeze clean
+.PHONY: help setup demo test check check-house test-slow test-validate test-lowest lint dist-check run readme contents docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ test-validate: ## results checked by the libraries of others, in an environment 
 	@'$(PYTHON)' -m venv .venv-validate
 	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5]' $(NBDEV)
 	@.venv-validate/bin/python tools/checks.py --only_notebooks --flags validate
+
+test-lowest: ## the notebooks with the lowest versions that settings.ini allows, in an environment of their own
+	@'$(PYTHON)' -m venv .venv-lowest
+	@.venv-lowest/bin/python tools/lowest.py > .venv-lowest/lowest.txt
+	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -c .venv-lowest/lowest.txt -e '.[hdf5,cluster,zarr]' $(NBDEV)
+	@.venv-lowest/bin/python tools/checks.py --only_notebooks
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check --no-cache . && $(BIN)/mypy
