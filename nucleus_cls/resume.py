@@ -57,7 +57,8 @@ class Job:
 @patch
 def log_step(self:Job, what:str, t:int, note):
     "Log that a step is done, with what the next start must know of it."
-    with open(self.log, 'a', encoding='utf-8') as log: log.write(json.dumps([what, t, note]) + '\n')
+    with open(self.log, 'a', encoding='utf-8', newline='\n') as log:
+        log.write(json.dumps([what, t, note]) + '\n')
 
 @patch
 def read_log(self:Job) -> dict: # (what, frame) → note
