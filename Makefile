@@ -6,10 +6,10 @@ BIN := .venv/bin
 READY := .venv/ready-$(shell { pwd; cat settings.ini setup.py pyproject.toml constraints.txt; } | cksum | tr -d ' ')
 
 TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
-NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|smalldocs)==/p' constraints.txt)
+NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-house test-slow test-validate lint dist-check readme contents docs docs-check lab-check bench freeze clean
+.PHONY: help setup demo test check check-house test-slow test-validate lint dist-check run readme contents docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ lint: $(READY) ## ruff and mypy
 
 dist-check: $(READY) ## wheel and sdist, built and installed into a bare environment
 	@$(BIN)/python tools/dist.py
+
+run: $(READY) ## run notebooks and store what they show: make run NB="nbs/02_lineage/05_states.ipynb …"
+	@$(BIN)/python tools/execute.py $(NB)
 
 bench: $(READY) ## extraction: time and size, beside a naive version
 	@$(BIN)/python benchmarks/extraction.py

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def check_count(n:int, # frames, channels or characters that a file claims
     if n > most: raise ValueError(f'{what}: claims {n:,} of them; is the file damaged?')
     return n
 
-def check_size(shape:tuple, dtype, # of the array that is declared
+def check_size(shape:tuple, dtype:Any, # of the array that is declared
                what:str|Path, # what to call it in the error
                n_file:int=None, # size of the file that holds it, bytes; None: not known
               ) -> int: # its size, bytes
@@ -87,7 +88,7 @@ def check_size(shape:tuple, dtype, # of the array that is declared
     return n
 
 # %% ../nbs/02_files.ipynb #95d8bcc1
-def check_array(array, # a Zarr array, opened but not read
+def check_array(array:Any, # a Zarr array, opened but not read
                 what:str|Path, # what to call it in the error
                ) -> None:
     "Refuse an array that holds anything but numbers, or whose single chunk would be too large."

@@ -8,7 +8,7 @@ __all__ = ['suggest', 'check_known', 'setting', 'describe_bounds', 'convert', 'c
 
 # %% ../nbs/01_settings.ipynb #b2290f36
 import difflib
-from dataclasses import asdict, field, fields
+from dataclasses import field, fields
 from math import isfinite
 from numbers import Integral, Real
 from collections.abc import Iterable
@@ -105,7 +105,7 @@ def _within(f, value) -> bool:
     for v in items:
         if choices and v not in choices: return False
         if isinstance(v, float) and not isfinite(v): return False
-        if low is not None and v < low or high is not None and v > high: return False
+        if (low is not None and v < low) or (high is not None and v > high): return False
     return True
 
 # %% ../nbs/01_settings.ipynb #d108c2a5
@@ -132,7 +132,7 @@ class Settings:
 
     def to_dict(self) -> dict:
         "Turn the settings into plain values that JSON can hold."
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values:dict) -> Any:

@@ -168,7 +168,7 @@ def catch_complaint(command, # a console command
                    ) -> str: # the one line on the error stream
     "Run a command that must fail; `AssertionError` if it does not, or not in one line."
     stream, sys.stderr = sys.stderr, io.StringIO()
-    status = 0
+    status:str|int|None = 0
     try: command(**flags)
     except SystemExit as e: status = e.code
     finally: stream, sys.stderr = sys.stderr, stream

@@ -12,13 +12,14 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, check_name, to_plain, progress, read_json, write_json, write_text
+from ..core import atomic_path, check_name, progress, read_json, to_plain, write_json, write_text
 from ..plot.charts import save_figure
-from ..samples.samples import open_samples
+from ..samples.samples import Samples, open_samples
 from ..models.registry import build_model
 from ..models.run import load_run
 from ..training.config import TrainConfig, load_config
@@ -38,8 +39,8 @@ def make_recipes(models, # names of networks, or name → TrainConfig
                  reference:int=1, # trainings with the reference recipe and fold; 0: leave it out
                 ) -> dict: # name → (TrainConfig, number of seeds), the reference first
     "Settle what is trained; `ValueError` for a network there is not, before hours are spent."
-    if seeds < 1 or reference < 0: raise ValueError(
-        f'seeds = {seeds}, reference = {reference}: expected at least 1, and at least 0')
+    if seeds < 1 or reference < 0:
+        raise ValueError(f'seeds = {seeds}, reference = {reference}: expected at least 1, and at least 0')
     config = config or TrainConfig()
     given = models if isinstance(models, dict) else {m: replace(config, model=m) for m in models}
     if not given: raise ValueError('no models to train: give at least one')
@@ -93,7 +94,7 @@ def plan_trials(recipes:dict, # of `make_recipes`
                 output_dir, # folder of the benchmark
                ) -> list: # Jobs, recipe by recipe
     "List all trainings."
-    folder = lambda *parts: Path(output_dir)/'runs'/'{}_fold{}_seed{}'.format(*parts)
+    def folder(*parts): return Path(output_dir)/'runs'/'{}_fold{}_seed{}'.format(*parts)
     return [Trial(name, replace(config, seed=seed, val=()), fold, tuple(names), folder(name, fold, seed))
             for name, (config, n) in recipes.items() for fold, names in enumerate(held_out)
             for seed in range(config.seed, config.seed + n)]
@@ -186,7 +187,7 @@ def write_tables(rows:list, # one dict a job
     notes = [f'\n{name}: trained or chosen on {movies}, so these scores are too good\n'
              for name, movies in zip(results['recipe'], seen) if movies]
     write_text(out/'table.md', to_markdown(summary) + ''.join(dict.fromkeys(notes)))
-    if picture: save_figure(plot_scoreboard(summary), out/'table.png')
+    if picture: save_figure(plot_scoreboard(results), out/'table.png')
     return summary
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #e04a497e
@@ -228,16 +229,16 @@ def do_trials(jobs:list, # of `plan_trials`
     return [rows[k] for k in sorted(rows)]
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #10de548f
-def benchmark(samples, # Samples, or the path of a store, a folder of stores, or sample folders
-              output_dir='benchmark', # where everything goes
-              models=('cnn', '3ncnn', '4ncnn', 'rnn'), # networks, or name → TrainConfig
-              runs=None, # run folders to compare instead: nothing is trained
+def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
+              output_dir:str|Path='benchmark', # where everything goes
+              models:Sequence|dict=('cnn', '3ncnn', '4ncnn', 'rnn'), # networks, or name → TrainConfig
+              runs:Sequence=None, # run folders to compare instead: nothing is trained
               seeds:int=3, # trainings of each recipe and fold
               folds:int=None, # folds of a cross-validation; None: one split
               reference:int=1, # trainings with the slow reference recipe, a fold; 0: none
               config:TrainConfig=None, # settings for `models` given by name; None: the defaults
-              val=(), # names of the movies to hold out; empty: drawn
-              on_epoch=None, # called with an `EpochEnd` after each epoch of each training; True: stop it
+              val:Sequence=(), # names of the movies to hold out; empty: drawn
+              on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop that training
              ) -> pd.DataFrame: # one row a recipe; `.attrs['failed']` lists what went wrong
     "Train and compare networks on the same samples, or compare trained ones; run again, it goes on."
     if not hasattr(samples, 'table'): samples = open_samples(samples)

@@ -70,14 +70,16 @@ def plot_reliability(curves:dict, # words → table of `measure_reliability`
                      title:str='', # words above
                     ) -> Picture:
     "Draw how often probabilities come true; the diagonal is perfect, a dot's size says how many nuclei."
+    import seaborn as sns
     fig = Picture(figsize=(3.4, 2.8))
-    ax = fig.add_subplot(xlim=(-.03, 1.03), ylim=(-.03, 1.03), title=title, xlabel='confidence',
-                         ylabel='share that is right')
+    ax = fig.add_subplot()
+    rows = pd.concat([t.assign(curve=words) for words, t in curves.items()], ignore_index=True)
+    how = dict(x='confidence', y='accuracy', hue='curve', palette=list(CURVES[:len(curves)]), ax=ax)
     ax.plot([0, 1], [0, 1], color='#999999', lw=.8)
-    for (words, t), color in zip(curves.items(), CURVES):
-        ax.plot(t['confidence'], t['accuracy'], color=color, lw=1, label=words)
-        ax.scatter(t['confidence'], t['accuracy'], 4 + 10*np.log10(t['n']), color=color)
-    ax.legend(loc='lower right', fontsize=7)
+    sns.lineplot(rows, style='curve', lw=1, estimator=None, **how)
+    sns.scatterplot(rows, s=4 + 10*np.log10(rows['n']), linewidth=0, legend=False, **how)
+    ax.set(xlim=(-.03, 1.03), ylim=(-.03, 1.03), title=title, ylabel='share that is right')
+    sns.move_legend(ax, 'lower right', title=None, fontsize=7)
     return fig
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #733fb11b

@@ -10,15 +10,17 @@ __all__ = ['describe_scores', 'find_truth', 'score_samples', 'find_seen_movies',
 import io
 import warnings
 from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from ..core import STATES, atomic_path, list_versions, write_json, write_text
-from ..samples.samples import open_samples
-from ..models.run import pick_states
-from ..training.metrics import format_report, score_sets, choose_scored
+from ..samples.samples import Samples, open_samples
+from ..models.run import Run, pick_states
+from ..training.metrics import choose_scored, format_report, score_sets
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
@@ -40,9 +42,9 @@ def describe_scores(run, # trained run
     return score_sets(sets, probs, run.states) | dict(
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
         n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
-        events=every and score_events(table, *every, pred[every[0]]),
+        events=every and score_events(table, every[0], every[1], pred[every[0]]),
         confusion=confusion,
-        strata=score_subgroups(table, *widest, pred[widest[0]]).to_dict('records'),
+        strata=score_subgroups(table, widest[0], widest[1], pred[widest[0]]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
         versions=list_versions())
@@ -53,8 +55,9 @@ def find_truth(samples, # Samples to score
               ) -> dict: # of `choose_scored`
     "Choose the nuclei to score; `ValueError` if none has a state."
     sets = choose_scored(samples.table, complete)
-    if not any(sets.values()): raise ValueError(
-        f'nothing to score: none of the {len(samples)} samples has one of the states {", ".join(STATES)}')
+    if not any(sets.values()):
+        raise ValueError(
+            f'nothing to score: none of the {len(samples)} samples has one of the states {", ".join(STATES)}')
     return sets
 
 def score_samples(run, # trained run
@@ -74,9 +77,9 @@ def find_seen_movies(run, # trained run
     return sorted(set(movies) & set(run.config.get('split', {}).get('train_movies', ())))
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #d224bfcc
-def choose_movies(samples, # Samples
-                  movies=None, # names, as a list or with commas between; None: all
-                 ): # Samples of these movies
+def choose_movies(samples:Samples, # Samples
+                  movies:Any=None, # names, as a list or with commas between; None: all
+                 ) -> Samples: # Samples of these movies
     "Keep the samples of some movies; `ValueError` lists the movies there are."
     if movies is None: return samples
     movies = [m.strip() for m in movies.split(',')] if isinstance(movies, str) else list(movies)
@@ -122,7 +125,7 @@ def write_scores(folder, # where to; made if need be
         tmp.write_bytes(draw_confusion(sets, pred, states))
     name = 'every_nucleus' if sets['every_nucleus'] else 'balanced'
     rows, true = sets[name]
-    curve = lambda p: measure_reliability(np.nan_to_num(p[rows]).max(1), pred[rows] == true)
+    def curve(p): return measure_reliability(np.nan_to_num(p[rows]).max(1), pred[rows] == true)
     curves = {words: curve(p) for words, p in (curves or {'as predicted': probs}).items()}
     title = f'{name.replace("_", " ")}, calibration error {metrics[name]["ece"]:.3f}'
     save_figure(plot_reliability(curves, title), folder/'reliability.png')
@@ -130,15 +133,15 @@ def write_scores(folder, # where to; made if need be
     save_figure(plot_subgroups(found, name.replace('_', ' ')), folder/'strata.png')
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #bf6541ea
-def evaluate(run, # trained run
-             samples, # Samples, or the path of a store, a folder of stores, or sample folders
-             output_dir=None, # where the four files go; None: nowhere
-             movies=None, # names of the movies to score; None: all
+def evaluate(run:Run, # trained run
+             samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
+             output_dir:str|Path=None, # where the four files go; None: nowhere
+             movies:Sequence=None, # names of the movies to score; None: all
             ) -> dict: # content of metrics.json
     "Score a run on samples; a warning names movies it was trained on."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
-    samples = choose_movies(samples, movies)
-    metrics, sets, probs, quality = score_samples(run, samples, samples.complete)
+    held = choose_movies(samples, movies)
+    metrics, sets, probs, quality = score_samples(run, held, held.complete)
     if seen := find_seen_movies(run, metrics['movies']):
         metrics['trained_on'] = seen
         warnings.warn(f'the model was trained on {", ".join(seen)}: these scores are too good', stacklevel=2)
@@ -146,7 +149,7 @@ def evaluate(run, # trained run
     # where the run was calibrated, `ece` is not independent
     metrics['calibrated_on'] = sorted(set(fitted) & set(metrics['movies']))
     if output_dir is not None:
-        p = tabulate_samples(samples.table, probs, quality, run.states)
+        p = tabulate_samples(held.table, probs, quality, run.states)
         write_scores(output_dir, metrics, sets, probs, run.states)
         p.to_csv(Path(output_dir)/'predictions.csv')
     return metrics

@@ -43,7 +43,7 @@ def describe_confusion(metrics:dict, name:str) -> list: # a sentence or none
 
 def describe_weakest(metrics:dict, whole:float) -> list: # a sentence or none
     "Name the slice of nuclei with the lowest macro-F1."
-    n_events = lambda r: sum(r[f'n_{s}'] for s in STATES if s != 'stable')
+    def n_events(r): return sum(r[f'n_{s}'] for s in STATES if s != 'stable')
     rows = [r for r in metrics.get('strata') or () if n_events(r) >= 20]
     worst = min(rows, key=lambda r: r['macro_f1'], default=None)
     if worst is None or worst['macro_f1'] > whole - .05: return []
@@ -59,7 +59,7 @@ def format_scores(metrics:dict, # metrics.json
     s, i = metrics.get(name), (metrics.get('intervals') or {}).get(name) or {}
     title = f'**{name.replace("_", " ").capitalize()}**: '
     if not s: return title + 'not scored.\n'
-    span = lambda ends: f' [{ends[0]:.2f}, {ends[1]:.2f}]' if ends and None not in ends else ''
+    def span(ends): return f' [{ends[0]:.2f}, {ends[1]:.2f}]' if ends and None not in ends else ''
     lines = [title + f'accuracy {s["accuracy"]:.3f}{span(i.get("accuracy"))}, macro-F1 {s["macro_f1"]:.3f}'
              f'{span(i.get("macro_f1"))}, calibration error {s["ece"]:.3f}', '',
              '| state | nuclei | precision | recall | F1 | average precision |', '|---|---|---|---|---|---|']
@@ -116,7 +116,8 @@ def compose_card(config:dict, # config.json of a run
                  metrics:dict, # its metrics.json
                 ) -> str: # Markdown
     "Compose the model card of a run."
-    split, prep, names = config['split'], config['preprocessing'], lambda v: ', '.join(map(str, v)) or '–'
+    split, prep = config['split'], config['preprocessing']
+    names = lambda v: ', '.join(map(str, v)) or '–'
     held = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}[split['kind']]
     versions = metrics.get('versions') or config.get('versions') or {}
     um = prep.get('size_um')

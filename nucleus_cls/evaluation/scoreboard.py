@@ -8,9 +8,10 @@ __all__ = ['SCORINGS', 'SCORES', 'COSTS', 'flatten_scores', 'summarise_recipes',
 
 # %% ../../nbs/11_evaluation/09_scoreboard.ipynb #864c656b
 import pandas as pd
+from typing import Any
 
 from ..core import STATES, STATE_COLORS
-from ..plot.charts import CURVES, Picture, use_theme
+from ..plot.charts import CURVES, Picture, STATE_MARKERS, use_theme
 
 # %% ../../nbs/11_evaluation/09_scoreboard.ipynb #3fd132d9
 SCORINGS = ('every_nucleus', 'balanced')   #: what a user meets first, then the clear nuclei
@@ -67,30 +68,39 @@ def to_markdown(summary:pd.DataFrame, # of `summarise_recipes`
     return '\n'.join(lines) + '\n'
 
 # %% ../../nbs/11_evaluation/09_scoreboard.ipynb #7d5dd4a4
-def draw_scores(ax, # where to draw
-                summary:pd.DataFrame, # of `summarise_recipes`
+def draw_scores(ax:Any, # where to draw
+                results:pd.DataFrame, # one row a training: recipe, error, scores
                 scoring:str, # one of SCORINGS
-               ):
-    "Draw macro-F1 and average precisions of all recipes, from top to bottom."
+               ) -> None:
+    "Draw macro-F1 and average precisions of all recipes: mean and spread over their trainings."
+    import seaborn as sns
     shown = {'macro_f1': ('macro-F1', CURVES[-1], 'D')}
-    shown |= {f'ap_{s}': ('AP ' + s.replace('_', ' '), STATE_COLORS[s], 'o') for s in STATES}
-    for k, (score, (label, color, marker)) in enumerate(shown.items()):
-        at, c = [i + .14*(k - 2) for i in range(len(summary))], f'{scoring}_{score}'
-        ax.errorbar(summary[c], at, xerr=summary[f'{c}_sd'].fillna(0), fmt=marker, ms=4, color=color, lw=1,
-                    label=label)
-    ax.set(title=scoring.replace('_', ' '), xlim=(-.02, 1.02), ylim=(len(summary) - .4, -.6))
+    shown |= {f'ap_{s}': ('AP ' + s.replace('_', ' '), STATE_COLORS[s], STATE_MARKERS[s]) for s in STATES}
+    recipes, good = list(dict.fromkeys(results['recipe'])), results[results['error'] == '']
+    good = good.reindex(columns=['recipe', *(f'{scoring}_{score}' for score in shown)])
+    long = good.melt('recipe', var_name='score').astype({'value': float})
+    names, colors, markers = zip(*shown.values())
+    long['score'] = long['score'].str.removeprefix(f'{scoring}_').map(dict(zip(shown, names)))
+    if long['value'].notna().any():
+        sns.pointplot(long, x='value', y='recipe', order=recipes, hue='score', hue_order=names,
+                      palette=list(colors), markers=list(markers), linestyle='none', dodge=.56, ms=4,
+                      errorbar='sd', err_kws={'lw': 1}, ax=ax)
+        ax.get_legend().remove()
+    else: ax.set_yticks(range(len(recipes)), recipes)
+    ax.set(title=scoring.replace('_', ' '), xlabel='', ylabel='', xlim=(-.02, 1.02),
+           ylim=(len(recipes) - .4, -.6))
     ax.grid(axis='x', lw=.4, color='#dddddd')
     ax.set_axisbelow(True)
 
 @use_theme()
-def plot_scoreboard(summary:pd.DataFrame, # of `summarise_recipes`
+def plot_scoreboard(results:pd.DataFrame, # one row a training, as `summarise_recipes` takes them
                    ) -> Picture:
     "Draw scores and costs of all recipes."
+    summary = summarise_recipes(results)
     there = [s for s in SCORINGS if summary[f'{s}_macro_f1'].notna().any()] or list(SCORINGS[:1])
     fig = Picture(figsize=(2.6 + 2.4*len(there), 1. + .42*len(summary)))
     axes = fig.subplots(1, len(there), sharey=True, squeeze=False)[0]
-    for ax, scoring in zip(axes, there): draw_scores(ax, summary, scoring)
-    axes[0].set_yticks(range(len(summary)), summary['recipe'])
+    for ax, scoring in zip(axes, there): draw_scores(ax, results, scoring)
     for i, row in summary.iterrows():
         seconds, rate = (format_number(row[c], digits=0) for c in ('train_seconds', 'nuclei_per_second'))
         axes[-1].text(1.06, i, f'{seconds} s training\n{rate} nuclei/s', va='center', fontsize=7)

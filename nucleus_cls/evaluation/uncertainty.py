@@ -27,7 +27,9 @@ def compute_average_precisions(is_true:np.ndarray, # (N,) is it the state?
                               ) -> np.ndarray: # (B,); NaN where no nucleus of a draw is of the state
     "Compute the average precision of many weighted draws."
     order = np.argsort(-prob, kind='stable')
-    is_true, prob, unit = is_true[order], prob[order], unit[order]
+    is_true = is_true[order]
+    prob = prob[order]
+    unit = unit[order]
     block = np.r_[0, np.cumsum(np.diff(prob) != 0)]                 # number of the threshold, (N,)
     kept, last = np.unique(block[is_true]), np.flatnonzero(np.diff(block, append=-1))
     above = np.array([np.cumsum(unit == g)[last[kept]] for g in range(weights.shape[1])], float)       # (G,M)
@@ -48,9 +50,9 @@ def score_draws(is_true:np.ndarray, # (N,) is it the state?
                 weights:np.ndarray, # how often each unit counts, (B,G)
                ) -> dict: # precision, recall, f1, average_precision, each (B,); NaN: does not occur
     "Score one state in many weighted draws."
-    count = lambda mask: weights @ np.bincount(unit[mask], minlength=weights.shape[1])
+    def count(mask): return weights @ np.bincount(unit[mask], minlength=weights.shape[1])
     tp, n_true, n_pred = count(is_true & is_pred), count(is_true), count(is_pred)
-    ratio = lambda a, b: np.where(n_true > 0, a/np.maximum(b, 1), np.nan)
+    def ratio(a, b): return np.where(n_true > 0, a/np.maximum(b, 1), np.nan)
     if prob is None: ap = ratio(0*tp, 1)
     else: ap = compute_average_precisions(is_true, np.nan_to_num(prob), unit, weights)
     return dict(precision=ratio(tp, n_pred), recall=ratio(tp, n_true), f1=ratio(2*tp, n_true + n_pred),
@@ -66,16 +68,19 @@ def compute_intervals(true, # (N,) true states, each one of STATES
                       seed:int=0, # of the draws
                      ) -> dict|None: # level, n_units, n_draws, [low, high] of each score; None: one unit only
     "Compute bootstrap intervals of all scores."
-    true, pred, probs = np.asarray(true, object), pick_states(probs, states), np.asarray(probs, float)
+    true = np.asarray(true, object)
+    pred = pick_states(probs, states)
+    probs = np.asarray(probs, float)
     names, unit = np.unique(np.asarray(units).astype(str), return_inverse=True)
-    if len(true) != len(pred) or len(unit) != len(pred): raise ValueError(
-        f'{len(true)} true states and {len(unit)} units, but probabilities of {len(pred)} nuclei')
+    if len(true) != len(pred) or len(unit) != len(pred):
+        raise ValueError(
+            f'{len(true)} true states and {len(unit)} units, but probabilities of {len(pred)} nuclei')
     if len(names) < 2: return None
     weights = np.random.default_rng(seed).multinomial(len(names), [1/len(names)]*len(names), n_draws)
     column = {s: probs[:, k] for k, s in enumerate(states)}
     draws = {s: score_draws(true == s, pred == s, column.get(s), unit, weights)
              for s in STATES if (true == s).any()}
-    ends = lambda v: np.nanquantile(v, [(1 - level)/2, (1 + level)/2]).tolist()
+    def ends(v): return np.nanquantile(v, [(1 - level)/2, (1 + level)/2]).tolist()
     right = weights @ np.bincount(unit[true == pred], minlength=len(names))
     per_state = {s: {k: ends(v) for k, v in draws[s].items()} if s in draws else None for s in STATES}
     return dict(level=level, n_units=len(names), n_draws=n_draws,

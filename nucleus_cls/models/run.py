@@ -24,7 +24,7 @@ from .registry import build_model, pick_device
 
 # %% ../../nbs/08_models/05_run.ipynb #92a43ab3
 def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a row of NaN stays
-                      temperature:float|np.ndarray, # > 0; 1: as they are, above: less sure; one number, or (N,1)
+                      temperature:float|np.ndarray, # > 0; 1: as they are, above: less sure; a number or (N,1)
                      ) -> np.ndarray: # (N,K), of the same type, rows sum to 1
     "Divide the logits by a temperature."
     probs = np.asarray(probs)

@@ -9,6 +9,7 @@ __all__ = ['BLASTOSPIM', 'LAYOUTS', 'find_blastospim', 'open_blastospim', 'choos
 # %% ../../nbs/05_movies/06_open.ipynb #1b0a440c
 import re
 from pathlib import Path
+from typing import Any
 
 from ..core import check_name, read_json
 from ..volumes.voxels import check_voxel_size
@@ -100,7 +101,7 @@ def name_movie(path:str|Path, **options) -> str:
     return check_name(find_movie(path, options)[2], 'movie name')
 
 # %% ../../nbs/05_movies/06_open.ipynb #d55a3643
-def open_movie(path, # movie folder, file or address, or a simulated movie
+def open_movie(path:Any, # movie folder, file or address, or a simulated movie
                name:str=None, # unique name; None: the folder's
                lineage_file:str|Path=None, # lineage that lies elsewhere; None: the one in the folder
                voxel_size:tuple=None, # (z,y,x), µm; None: as the files say, where they do

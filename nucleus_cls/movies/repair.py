@@ -33,7 +33,7 @@ class CleanSettings:
     fill_holes:bool = setting(False, 'give a hole in a nucleus to that nucleus')
     largest_piece:bool = setting(False, 'of a nucleus in several pieces keep the largest')
     split_pieces:bool = setting(False, 'make every piece a nucleus; the largest keeps the id')
-    bridge_gaps:bool = setting(False, 'put the mean of both neighbours where the image of a single frame is missing')
+    bridge_gaps:bool = setting(False, 'put the mean of both neighbours where a single image is missing')
     crop_wedge:bool = setting(False, 'cut all frames to the box that registration left in every one')
     flatten_background:int = setting(0, 'edge of the tiles whose background is made equal, ≥3 nuclei',
                                      'voxels', 0)
@@ -222,7 +222,7 @@ def average_images(a:np.ndarray, b:np.ndarray) -> np.ndarray: # (Z,Y,X), dtype o
     mean = np.where((a > 0) & (b > 0), a/2 + b/2, np.maximum(a, b))
     return (np.rint(mean) if a.dtype.kind in 'ui' else mean).astype(a.dtype)
 
-def clean_movie(movie, # Movie, or a path that `open_movie` takes
+def clean_movie(movie:Movie|str|Path, # Movie, or a path that `open_movie` takes
                 settings:CleanSettings=None, # what to repair; None: from the keywords
                 **keywords, # fields of CleanSettings
                ) -> Movie: # the same movie where nothing is to be repaired

@@ -45,7 +45,7 @@ def _pixels(tif, path) -> np.ndarray:
     if plain:
         about = str(page.is_shaped)
         if about.startswith('{'): shape = tuple(json.loads(about)['shape'])
-        try: vol = imagecodecs.tiff_decode(np.memmap(path, mode='r'), index=None)   # type: ignore[arg-type]
+        try: vol = imagecodecs.tiff_decode(np.memmap(path, mode='r'), index=None)
         except RuntimeError: pass                        # tifffile knows more kinds, or says what is wrong
         else:
             if vol.size == math.prod(shape) and vol.dtype == page.dtype: return vol.reshape(shape)

@@ -71,7 +71,7 @@ def grad_cam(model:nn.Module, # any of the networks
         raise ValueError(f'layer={layer!r}: expected one of {", ".join(seen)}')
     outs = seen[layer or find_deepest_layer(seen, xb.shape[-1])]
     grads = torch.autograd.grad(logits[logits.argmax() if k is None else k], outs)
-    cam = 0
+    cam:Any = 0
     for out, grad in zip(outs, grads):
         weight = grad if by_voxel else grad.mean((2, 3, 4), keepdim=True)
         cam = cam + (weight*out).sum(1, keepdim=True).relu().sum(0, keepdim=True)

@@ -123,7 +123,7 @@ def take_movie(predictions:Any, # Predictions, or its table
     return table
 
 def overlay(movie:Any, # Movie: .name, .image(t), .seg(t), .voxel_size
-            predictions:Any, # Predictions, or its table: frame, nucleus_id, state; movie, where it holds several
+            predictions:Any, # Predictions, or its table: frame, nucleus_id, state, perhaps movie
             frame:int=None, # frame to draw; None: `find_busiest_frame`
             title:str=None, # words above; None: movie and frame
             **how, # of `plot_overlay`, such as axis=1 or whole=True

@@ -29,7 +29,7 @@ def assign_lanes(tab:pd.DataFrame, # from `assign_states`, or rows of it
     while stack:
         walk.append(stack.pop())
         stack += daughters.get(walk[-1], [])[::-1]
-    lanes = {track: lane for lane, track in enumerate(t for t in walk if t not in daughters)}
+    lanes:dict = {track: lane for lane, track in enumerate(t for t in walk if t not in daughters)}
     for track in reversed(walk):
         if track in daughters: lanes[track] = sum(lanes[d] for d in daughters[track])/len(daughters[track])
     return pd.Series(lanes, dtype=float).sort_index()

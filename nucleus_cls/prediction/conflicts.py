@@ -33,7 +33,8 @@ def find_conflicts(predictions:Predictions, # of one movie, by the network alone
     p = {(t, i): dict(zip(predictions.states, row)) for t, i, row in
          zip(table['frame'], table['nucleus_id'], np.nan_to_num(predictions.probs))}
     edge = {key for key, q in zip(p, table['quality']) if 'border' in q}
-    shape, fits, found = list_successors(lineage), {}, []
+    shape = list_successors(lineage)
+    fits, found = {}, []
     for t, i, j in links[['frame', 'source', 'target']].to_numpy(int).tolist():
         fits.setdefault((t, i), []).append((t + 1, j))
     for n, kids in shape.items():
@@ -42,7 +43,7 @@ def find_conflicts(predictions:Predictions, # of one movie, by the network alone
         mitosis, seen = sure('mitotic', n), fits.get(n, [])
         here = [k for k in kids if k[0] == n[0] + 1]
         said, drawn = (', '.join(str(k[1]) for k in some) or 'nothing' for some in (kids, seen))
-        note = lambda kind, score, says, sees: found.append((*n, kind, float(score), says, sees))
+        def note(kind, score, says, sees): found.append((*n, kind, float(score), says, sees))
         born = np.mean([sure('new_daughter', k) for k in here]) if here else 0.
         if len(kids) > 1:
             note('division_not_seen', 1 - max(mitosis, born, .5*(len(seen) > 1)), f'divides into {said}',

@@ -10,6 +10,7 @@ __all__ = ['AFTER_KINDS', 'BEFORE_KINDS', 'OCCURS', 'AFTER', 'BEFORE', 'FOLLOWS'
 # %% ../../nbs/10_prediction/04_decode.ipynb #60cdaa60
 import numpy as np
 import pandas as pd
+from typing import Any
 
 from ..core import STATES
 from ..models.run import pick_states
@@ -45,7 +46,7 @@ def list_link_factors(states, # names of the states the model predicts, K of the
     occurs = OCCURS[at]/OCCURS[at].sum()
     after, before = (compute_factors(shares[at], occurs) for shares in (AFTER, BEFORE))
     number = compute_factors(np.add.reduceat(AFTER[at], [0, 3, 4], axis=1), occurs)
-    of = lambda what, names, table: {f'{what} {name}': column for name, column in zip(names, table.T)}
+    def of(what, names, table): return {f'{what} {name}': column for name, column in zip(names, table.T)}
     return {**of('after', AFTER_KINDS, after), **of('after', ('none', 'single', 'two'), number),
             **of('before', BEFORE_KINDS, before), 'follows': compute_factors(FOLLOWS[np.ix_(at, at)], occurs)}
 
@@ -104,7 +105,8 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
     seen.loc[table['quality'].str.contains('border').to_numpy(), sides] = ''
     seen.loc[~np.isin(frame + 1, frame), 'after'] = ''
-    nothing, out = np.ones_like(factor['follows'][0]), 0
+    nothing = np.ones_like(factor['follows'][0])
+    out:Any = 0
     for side in sides:
         out = out + np.log([factor.get(f'{side} {kind}', nothing) for kind in seen[side]])
     return out.reshape(len(table), len(nothing))
@@ -139,8 +141,9 @@ def decode(predictions:Predictions, # of one movie, the network's
           ) -> Predictions: # with posteriors instead of probabilities, and network_state, parent
     "Make the states of a movie agree over time; `ValueError` for predictions of several movies."
     table, states = predictions.table.copy(), predictions.states
-    if table['movie'].nunique() > 1: raise ValueError(
-        f'predictions of {table["movie"].nunique()} movies: decode one movie at a time, ids repeat')
+    if table['movie'].nunique() > 1:
+        raise ValueError(
+            f'predictions of {table["movie"].nunique()} movies: decode one movie at a time, ids repeat')
     if not 0 <= strength <= 1: raise ValueError(f'strength={strength}: expected 0 to 1')
     parent, n = find_predecessors(table, links)
     occurs = OCCURS[[STATES.index(s) for s in states]]

@@ -13,6 +13,8 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from ..transforms.preprocess import Preprocess, check_space, find_crop_edges
 from ..transforms.tensors import to_tensor
 from .predictions import Predictions, predict_stream, tabulate, try_tensor
 from .timepoint import fill_window, stream_timepoint
+from ..models.run import Run
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c783114e
 def is_timepoint(vol:np.ndarray, # volume of frame t, (Z,Y,X)
@@ -68,7 +71,8 @@ def _predict_timepoint(run, frames, seg, ids, where, voxel) -> Predictions:
     "Predict nuclei of a timepoint."
     if seg is None: raise ValueError('a whole timepoint needs a seg that says where its nuclei are: give one')
     nuclei = stream_timepoint(frames, seg, run.preprocess, ids, voxel=voxel)
-    return tabulate(*predict_stream(run, (({**where, **row}, x) for row, x in nuclei)), run.states)
+    rows, probs = predict_stream(run, (({**where, **row}, x) for row, x in nuclei))
+    return tabulate(rows, probs, run.states)
 
 def _predict_one(run, frames, seg, where, voxel) -> Predictions:
     "Predict one nucleus from its crops; a crop that cannot be scaled is an error here."
@@ -80,18 +84,19 @@ def _predict_one(run, frames, seg, where, voxel) -> Predictions:
     seen = [find_imaged(v, seg) for v in volumes]
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
     x = to_tensor(volumes, seg, imaged, run.preprocess, voxel=voxel)
-    return tabulate(*predict_stream(run, [(row, x)]), run.states)
+    rows, probs = predict_stream(run, [(row, x)])
+    return tabulate(rows, probs, run.states)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c03b30a6
-def predict_volumes(run, # trained run
-                    previous, # t-1, (Z,Y,X): array or TIFF; None: does not exist
-                    current, # t
-                    following, # t+1; None: does not exist
-                    seg=None, # nucleus ids or mask at t; may be None for one nucleus and a model without mask
+def predict_volumes(run:Run, # trained run
+                    previous:Any, # t-1, (Z,Y,X): array or TIFF; None: does not exist
+                    current:Any, # t
+                    following:Any, # t+1; None: does not exist
+                    seg:Any=None, # nucleus ids or mask at t; None: one nucleus, a model without mask
                     full:bool=False, # whole timepoint; False: crops of one nucleus at their centre
-                    nuclei_ids=None, # ids to predict, of a whole timepoint; None: all
+                    nuclei_ids:Sequence=None, # ids to predict, of a whole timepoint; None: all
                     where:dict=None, # movie and frame; None: as far as the file name of `current` tells
-                    voxel_size=None, # (z,y,x), µm; None: not known
+                    voxel_size:Sequence=None, # (z,y,x), µm; None: not known
                    ) -> Predictions:
     "Predict all or some nuclei of a timepoint, or one nucleus from its crops."
     if where is None: where = parse_volume_path(current) if isinstance(current, (str, Path)) else {}
@@ -99,9 +104,11 @@ def predict_volumes(run, # trained run
     seg = None if seg is None else check_seg(load_volume(seg, 'seg'), 'seg')
     if full or nuclei_ids is not None:
         found = _predict_timepoint(run, frames, seg, nuclei_ids, where, voxel_size)
-    elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, voxel_size): raise ValueError(
-        f'{frames[1].shape} voxels look like a whole timepoint: give full=True (--full_timestamp) for all '
-        'nuclei, nuclei_ids for some; for one, crops with the nucleus at the centre, or its binary mask')
+    elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, voxel_size):
+        raise ValueError(
+            f'{frames[1].shape} voxels look like a whole timepoint: give full=True (--full_timestamp) for '
+            'all nuclei, nuclei_ids for some; for one, crops with the nucleus at the centre, or its binary '
+            'mask')
     else: found = _predict_one(run, frames, seg, where, voxel_size)
     check_space(run.preprocess, voxel_size, 'this volume')   # an error says enough, so a warning comes last
     return found
@@ -134,31 +141,34 @@ def _read_declared_bytes(z:zipfile.ZipFile, name:str) -> int:
     return math.prod(shape)*dtype.itemsize
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #9f3b73ab
-def predict_arrays(run, # trained run
-                   arrays, # dictionary or .npz of volumes (Z,Y,X): t-1, t, t+1, mask (or seg, or label)
+def predict_arrays(run:Run, # trained run
+                   arrays:Any, # dictionary or .npz of volumes (Z,Y,X): t-1, t, t+1, mask (or seg, or label)
                    full:bool=None, # whole timepoint? None: as `is_timepoint` says
-                   nuclei_ids=None, # ids to predict, of a whole timepoint; None: all
+                   nuclei_ids:Sequence=None, # ids to predict, of a whole timepoint; None: all
                    where:dict=None, # movie and frame, where known
-                   voxel_size=None, # (z,y,x), µm; None: not known
+                   voxel_size:Sequence=None, # (z,y,x), µm; None: not known
                   ) -> Predictions:
     "Predict arrays; a volume in which the mask's ids tell that it is no crop is taken as a whole timepoint."
-    source, names = 'arrays', (*ARRAYS, 'seg', 'label')
+    source:Any = 'arrays'
+    names = (*ARRAYS, 'seg', 'label')
     if isinstance(arrays, (str, Path)): source, arrays = arrays, load_npz(arrays, names)
     masks = [n for n in names[3:] if n in arrays]
     missing, found = [n for n in ARRAYS[:3] if n not in arrays], ', '.join(map(str, arrays)) or 'nothing'
-    if missing or len(masks) > 1: raise ValueError(
-        f'{source}: ' + (f'no {", ".join(missing)}' if missing else f'both {" and ".join(masks)}')
-        + f'; expected {", ".join(ARRAYS)} (mask may be called seg or label), found {found}')
+    if missing or len(masks) > 1:
+        raise ValueError(
+            f'{source}: ' + (f'no {", ".join(missing)}' if missing else f'both {" and ".join(masks)}')
+            + f'; expected {", ".join(ARRAYS)} (mask may be called seg or label), found {found}')
     frames = [load_volume(arrays[n], n) for n in ARRAYS[:3]]
     seg = load_volume(arrays[masks[0]], masks[0]) if masks else None
     if full is None and seg is not None and frames[1] is not None:
         full = is_timepoint(frames[1], seg, run.preprocess, voxel_size)
-    return predict_volumes(run, *frames, seg, full, nuclei_ids, where or {}, voxel_size)
+    previous, current, following = frames
+    return predict_volumes(run, previous, current, following, seg, full, nuclei_ids, where or {}, voxel_size)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #97250331
-def predict_folders(run, # trained run
-                    paths, # sample folders, or folders of them; one path or several
-                    voxel_size=None, # (z,y,x), µm, of folders that do not say it
+def predict_folders(run:Run, # trained run
+                    paths:Any, # sample folders, or folders of them; one path or several
+                    voxel_size:Sequence=None, # (z,y,x), µm, of folders that do not say it
                    ) -> Predictions:
     "Predict sample folders; one that lacks a frame is a `ValueError` that names it."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
@@ -174,7 +184,8 @@ def predict_folders(run, # trained run
             x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, voxel=voxel)
             if flag and len(folders) == 1: raise ValueError(f'{path}: nothing to see in these crops ({flag})')
             yield {**row, 'true_state': row['state'], 'quality': flag}, x
-    return tabulate(*predict_stream(run, stream()), run.states)
+    rows, probs = predict_stream(run, stream())
+    return tabulate(rows, probs, run.states)
 
 def _find_folders(path:Path) -> list:
     "Find sample folders, or say that there are none."

@@ -8,6 +8,7 @@ __all__ = ['FORMATS', 'relabel', 'to_ctc', 'Frames', 'make_napari_layers', 'make
 # %% ../../nbs/10_prediction/09_labels.ipynb #3dcbf821
 import re
 from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,8 @@ def relabel(seg:np.ndarray, # nucleus ids, any shape
             new, # their new numbers
            ) -> np.ndarray: # of the same shape; ids that are not in `ids` become background
     "Give nuclei other numbers."
-    ids, new, out = np.asarray(ids), np.asarray(new), np.zeros(seg.shape, np.asarray(new).dtype)
+    ids, new = np.asarray(ids), np.asarray(new)
+    out = np.zeros(seg.shape, new.dtype)
     if not len(ids): return out
     there = seg != 0
     found = np.searchsorted(ids, seg[there]).clip(max=len(ids) - 1)
@@ -44,7 +46,9 @@ def to_ctc(predictions:Predictions, # of one movie
     "Write masks, tracks and a table of states as a result of the Cell Tracking Challenge."
     import tifffile
     if not re.fullmatch(r'\d{2}_RES', Path(path).name): raise ValueError(f'{path}: expected a name as 01_RES')
-    path, lineage, table = check_new_path(path), as_lineage(predictions, links), check_one_movie(predictions)
+    path = check_new_path(path)
+    lineage = as_lineage(predictions, links)
+    table = check_one_movie(predictions)
     track, tracks = split_tracks(lineage)
     if len(tracks) > 65_535: raise ValueError(f'{len(tracks)} tracks; the challenge allows 65535')
     rows_of, digits = lineage.nodes.groupby('frame').indices, max(3, len(str(max(movie.image_frames))))
@@ -70,9 +74,10 @@ def to_ctc(predictions:Predictions, # of one movie
 def _number_masks(movie, t:int, ids:np.ndarray, track:np.ndarray) -> np.ndarray:
     "Number the masks of a frame by their tracks; `ValueError` for an id that is not there."
     seg = movie.seg(t)
-    if len(gone := np.setdiff1d(ids, list_ids(seg))): raise ValueError(
-        f'nucleus {gone[0]} of frame {t} is predicted, but not in the segmentation of movie {movie.name}; '
-        'were the predictions made for another movie?')
+    if len(gone := np.setdiff1d(ids, list_ids(seg))):
+        raise ValueError(
+            f'nucleus {gone[0]} of frame {t} is predicted, but not in the segmentation of movie '
+            f'{movie.name}; were the predictions made for another movie?')
     return relabel(seg, ids, track.astype(np.uint16))
 
 # %% ../../nbs/10_prediction/09_labels.ipynb #1439ded2
@@ -82,7 +87,10 @@ class Frames:
                  n:int, # frames, counted from 0
                  shape, # (Z,Y,X)
                  dtype): # of the array
-        self.read, self.shape, self.dtype, self.ndim = read, (n, *map(int, shape)), np.dtype(dtype), 4
+        self.read = read
+        self.shape = (n, *map(int, shape))
+        self.dtype = np.dtype(dtype)
+        self.ndim = 4
         self.held = {}
 
     def frame(self, t:int) -> np.ndarray:
@@ -150,8 +158,8 @@ FORMATS = {'parquet': '.parquet', 'geff': '.geff', 'trackmate': '.xml', 'btrack'
            'ultrack': '_ultrack.csv', 'ctc': '_ctc/01_RES'}
 
 def export_predictions(predictions:Predictions, # of one or more movies
-                       output_dir, # folder to write into
-                       formats, # names from FORMATS
+                       output_dir:str|Path, # folder to write into
+                       formats:Sequence, # names from FORMATS
                        movies:dict=None, # name → Movie, for ctc and for voxel sizes; None: not at hand
                       ) -> list: # paths written
     "Write predictions in several formats; `ValueError` before anything is written if one cannot be."
@@ -162,7 +170,7 @@ def export_predictions(predictions:Predictions, # of one or more movies
             for name in parts for k in formats]
     for name in parts:
         if 'ctc' in formats and name not in movies: raise ValueError(f'ctc needs the masks of movie {name}')
-    write = dict(parquet=to_parquet, btrack=to_btrack, ultrack=to_ultrack, geff=to_geff,
+    write:dict = dict(parquet=to_parquet, btrack=to_btrack, ultrack=to_ultrack, geff=to_geff,
                  trackmate=to_trackmate)
     for k, name, path in jobs:
         movie = movies.get(name)

@@ -9,16 +9,18 @@ __all__ = ['Predictions', 'tabulate', 'read_predictions', 'predict_batch', 'pred
 # %% ../../nbs/10_prediction/01_predictions.ipynb #74999e2a
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..core import STATES, atomic_path
 from ..files import explain_errors, open_table
-from ..samples.samples import open_samples
-from ..transforms.preprocess import check_space
+from ..samples.samples import Samples, open_samples
+from ..transforms.preprocess import Preprocess, check_space
 from ..transforms.tensors import UnusableCrop, list_segs, to_tensor
-from ..models.run import pick_states
+from ..models.run import Run, pick_states
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #bc0bfa1d
 @dataclass(repr=False)
@@ -32,8 +34,8 @@ class Predictions:
         "The probabilities alone, (N,K); NaN where there is no prediction."
         return self.table[[f'p_{s}' for s in self.states]].to_numpy(float)
 
-    def to_csv(self, path # file to write
-              ):
+    def to_csv(self, path:str|Path # file to write
+              ) -> None:
         "Write the table, whole or not at all; the same predictions give the same bytes."
         with atomic_path(path) as tmp:
             self.table.to_csv(tmp, index=False, float_format='%.7g', lineterminator='\n')
@@ -53,7 +55,7 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
     "Put rows and probabilities together, in order of movie, frame and id."
     probs = np.asarray(probs, np.float64)
     rows, state = rows.reset_index(drop=True), pick_states(probs, states)
-    known = lambda c, empty: rows[c] if c in rows else pd.Series(empty, range(len(probs)), dtype=object)
+    def known(c, empty): return rows[c] if c in rows else pd.Series(empty, range(len(probs)), dtype=object)
     table = pd.DataFrame({'movie': known('movie', '').fillna('').astype(str)})
     for c in ('frame', 'nucleus_id'):
         number = pd.to_numeric(known(c, None)).astype('Int64')
@@ -67,7 +69,7 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
     return Predictions(table, tuple(states))
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #6aa2eabb
-def read_predictions(path, # predictions.csv
+def read_predictions(path:str|Path, # predictions.csv
                     ) -> pd.DataFrame: # one row a nucleus; words that are not known are empty
     "Read a table of predictions; `ValueError` for a table of something else."
     path = Path(path)
@@ -98,17 +100,18 @@ def predict_stream(run, # trained run: `run.probs`, `run.states`
                    batch_size:int=64, # nuclei given to the network at once
                   ) -> tuple: # rows (DataFrame) and probabilities (N,K), in the order of the stream
     "Run the network over a stream of nuclei, many at a time."
-    rows, waiting, probs = [], [], [np.zeros((0, len(run.states)))]
+    rows, waiting = [], []
+    probs = [np.zeros((0, len(run.states)))]
     for row, x in nuclei:
         rows.append(row)
         waiting.append(x)
         if len(waiting) == batch_size: probs.append(predict_batch(run, waiting)); waiting.clear()
     probs.append(predict_batch(run, waiting))
-    rows, probs = pd.DataFrame(rows), np.concatenate(probs)
-    if any(doubts := flag_doubtful(run, probs)):
-        flags = rows['quality'].fillna('') if 'quality' in rows else ['']*len(rows)
-        rows['quality'] = [join_flags(*pair) for pair in zip(flags, doubts)]
-    return rows, probs
+    table, found = pd.DataFrame(rows), np.concatenate(probs)
+    if any(doubts := flag_doubtful(run, found)):
+        flags = table['quality'].fillna('') if 'quality' in table else ['']*len(table)
+        table['quality'] = [join_flags(*pair) for pair in zip(flags, doubts)]
+    return table, found
 
 def join_flags(*flags) -> str:
     "Join what is to be said about the quality of a prediction; empty where there is nothing."
@@ -123,20 +126,20 @@ def flag_doubtful(run, # trained run; its config may hold a `calibration` with a
     return ['doubtful' if c < threshold else '' for c in probs.max(1, initial=0)]
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #08aad6cd
-def try_tensor(raw, # raw intensity, (T,Z,Y,X), counts
-               mask, # the nucleus, bool, (Z,Y,X)
-               imaged, # bool, (T,Z,Y,X); None: all were imaged
-               prep, # Preprocess
-               segs=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
-               voxel=None, # voxel size of the crops, (z,y,x), µm; None: not known
+def try_tensor(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
+               mask:np.ndarray, # the nucleus, bool, (Z,Y,X)
+               imaged:np.ndarray|None, # bool, (T,Z,Y,X); None: all were imaged
+               prep:Preprocess, # Preprocess
+               segs:Any=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
+               voxel:Sequence=None, # voxel size of the crops, (z,y,x), µm; None: not known
               ) -> tuple: # (tensor (C,S,S,S), ''), or (None, what is wrong)
     "Make a tensor, or tell by a flag why the crop cannot be scaled."
     try: return to_tensor(raw, mask, imaged, prep, segs, voxel), ''
     except UnusableCrop as e: return None, e.flag
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #fd93071e
-def predict_probs(run, # trained run
-                  samples, # Samples, as `open_samples` gives them
+def predict_probs(run:Run, # trained run
+                  samples:Samples, # Samples, as `open_samples` gives them
                  ) -> tuple: # probabilities (N,K) and quality (N,), in the order of `samples.table`
     "Predict all samples of a set."
     for movie in samples.movies:
@@ -154,8 +157,8 @@ def predict_probs(run, # trained run
 # %% ../../nbs/10_prediction/01_predictions.ipynb #e6f78975
 def tabulate_samples(table:pd.DataFrame, # of Samples: movie, frame, nucleus_id, z, y, x, state, border
                      probs:np.ndarray, # (N,K)
-                     quality, # (N,)
-                     states, # the model's states
+                     quality:np.ndarray, # (N,)
+                     states:Sequence, # the model's states
                     ) -> Predictions:
     "Put what is known of the samples, their true states included, beside the probabilities."
     border = table['border'].fillna(False).astype(bool) if 'border' in table else np.zeros(len(table), bool)
@@ -163,9 +166,10 @@ def tabulate_samples(table:pd.DataFrame, # of Samples: movie, frame, nucleus_id,
     return tabulate(table.assign(quality=flags, true_state=table['state']), probs, states)
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #3ee5e169
-def predict_samples(run, # trained run
-                    samples, # Samples, or the path of a store or of sample folders
+def predict_samples(run:Run, # trained run
+                    samples:Samples|str|Path, # Samples, or the path of a store or of sample folders
                    ) -> Predictions:
     "Predict samples; states that are one of the four become `true_state`."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
-    return tabulate_samples(samples.table, *predict_probs(run, samples), run.states)
+    probs, quality = predict_probs(run, samples)
+    return tabulate_samples(samples.table, probs, quality, run.states)

@@ -47,11 +47,15 @@ def check_one_movie(predictions:Predictions, # of one movie, with frames and ids
                    ) -> pd.DataFrame: # its table
     "Make sure that predictions are of one movie, each nucleus once; `ValueError` if not."
     table = predictions.table.reset_index(drop=True)
-    if table['movie'].nunique() > 1: raise ValueError(
-        f'predictions of {table["movie"].nunique()} movies ({", ".join(table["movie"].unique()[:3])}, …): '
-        'export one movie at a time, such as Predictions(table[table.movie == NAME], states)')
-    if table[['frame', 'nucleus_id']].isna().any(axis=None): raise ValueError(
-        'predictions without frame or nucleus_id, as those of loose crops are, cannot be placed in a movie')
+    movies = table['movie'].unique()
+    if len(movies) > 1:
+        raise ValueError(
+            f'predictions of {len(movies)} movies ({", ".join(movies[:3])}, …): '
+            'export one movie at a time, such as Predictions(table[table.movie == NAME], states)')
+    if table[['frame', 'nucleus_id']].isna().any(axis=None):
+        raise ValueError(
+            'predictions without frame or nucleus_id, as those of loose crops are, '
+            'cannot be placed in a movie')
     if table.duplicated(['frame', 'nucleus_id']).any(): raise ValueError('predictions name a nucleus twice')
     return table
 

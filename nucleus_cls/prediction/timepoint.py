@@ -8,6 +8,7 @@ __all__ = ['fill_window', 'cut_window', 'choose_nuclei', 'stream_timepoint', 'ma
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #08164f85
 import numpy as np
 import pandas as pd
+from collections.abc import Sequence
 
 from ..volumes.crops import cut_crop, find_nuclei, find_overlap, place_boxes
 from ..volumes.wedge import find_imaged
@@ -15,23 +16,25 @@ from ..transforms.preprocess import Preprocess, find_crop_edges
 from .predictions import join_flags, try_tensor
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #322d6ffb
-def fill_window(frames, # volumes (Z,Y,X) in time order, their number odd; None: this frame does not exist
+def fill_window(frames:Sequence, # volumes (Z,Y,X) in time order, an odd number; None: does not exist
                ) -> tuple: # (all volumes, quality such as 'no_t-1;no_t+1')
     "Let the middle frame stand in for missing ones; `ValueError` if it is missing or shapes differ."
     middle = len(frames)//2
     if frames[middle] is None: raise ValueError('frame t has no volume; only its neighbours may be missing')
     shape = np.shape(frames[middle])
     for o, vol in enumerate(frames, -middle):
-        if vol is not None and np.shape(vol) != shape: raise ValueError(
-            f'the volume t{o:+d} is {np.shape(vol)} but t is {shape} (Z,Y,X): are both of the same movie?')
+        if vol is not None and np.shape(vol) != shape:
+            raise ValueError(
+                f'the volume t{o:+d} is {np.shape(vol)} but t is {shape} (Z,Y,X): '
+                'are both of the same movie?')
     missing = [f'no_t{o:+d}' for o, vol in enumerate(frames, -middle) if vol is None]
     return [frames[middle] if vol is None else vol for vol in frames], ';'.join(missing)
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #07bb9a34
-def cut_window(volumes, # (Z,Y,X), in time order
-               imaged, # for each volume: boolean (Z,Y,X), or None where every voxel was imaged
-               start, # first voxel of the box, (z,y,x); may be negative
-               shape, # shape of the box, voxels
+def cut_window(volumes:Sequence, # (Z,Y,X), in time order
+               imaged:Sequence, # for each volume: boolean (Z,Y,X), or None where every voxel was imaged
+               start:Sequence, # first voxel of the box, (z,y,x); may be negative
+               shape:Sequence, # shape of the box, voxels
               ) -> tuple: # raw (T,z,y,x), imaged boolean (T,z,y,x) or None: all
     "Cut one box out of all frames of a window."
     inside, into = find_overlap(start, shape, volumes[0].shape)
@@ -43,9 +46,9 @@ def cut_window(volumes, # (Z,Y,X), in time order
     return raw, seen
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #6c0e2b1a
-def choose_nuclei(nuclei, # table of `find_nuclei`
-                  ids=None, # ids to keep; None: all
-                 ): # the rows asked for
+def choose_nuclei(nuclei:pd.DataFrame, # table of `find_nuclei`
+                  ids:Sequence=None, # ids to keep; None: all
+                 ) -> pd.DataFrame: # the rows asked for
     "Keep the nuclei asked for; `ValueError` names ids that are not in this frame."
     if ids is None: return nuclei
     ids = [int(i) for i in np.atleast_1d(ids)]
@@ -67,8 +70,10 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                     ):
     "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the seg."
     volumes, quality = fill_window(frames)
-    if seg.shape != volumes[0].shape: raise ValueError(
-        f'the image is {volumes[0].shape} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
+    if seg.shape != volumes[0].shape:
+        raise ValueError(
+            f'the image is {volumes[0].shape} but the seg is {seg.shape} (Z,Y,X): '
+            'are both of the same frame?')
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     if imaged is None: imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     segs = list(segs or [None]*len(volumes))

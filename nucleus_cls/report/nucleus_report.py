@@ -8,6 +8,8 @@ __all__ = ['cut_timepoint', 'measure_light', 'measure_volumes', 'touches_face', 
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #bc4acdaa
 from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,15 +27,16 @@ from ..transforms.preprocess import Preprocess, find_crop_edges
 from ..transforms.tensors import list_segs
 from ..prediction.predictions import join_flags, try_tensor
 from ..prediction.timepoint import choose_nuclei, cut_window, fill_window
+from ..models.run import Run
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #47afed82
-def cut_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is t; None: does not exist
+def cut_timepoint(frames:Sequence, # volumes (Z,Y,X) in time order, the middle one is t; None: does not exist
                   seg:np.ndarray, # nucleus ids at t, (Z,Y,X), 0 background
                   prep:Preprocess=None, # settings of the run; None: the defaults
-                  ids=None, # nuclei wanted; None: all
+                  ids:Sequence=None, # nuclei wanted; None: all
                   where:dict=None, # movie and frame, where known
-                  voxel=None, # voxel size, (z,y,x), µm; None: not known
-                 ): # yields Crops
+                  voxel:Sequence=None, # voxel size, (z,y,x), µm; None: not known
+                 ) -> Iterator[Crops]: # yields Crops
     "Cut the crops of nuclei out of whole frames; `ValueError` names ids that are not there."
     prep = prep or Preprocess()
     volumes, quality = fill_window(frames)
@@ -184,11 +187,11 @@ def find_crops(run, # trained run
     paths = isinstance(source, (list, tuple)) and all(isinstance(p, (str, Path)) for p in source)
     return [read_sample(p) for path in source for p in find_samples(path)] if paths else source
 
-def report_nuclei(run, # trained run
-                  source, # Samples, sample folders (paths), Crops, or a Movie with `frame`
-                  output_dir='analysis_output', # folder for the folders
+def report_nuclei(run:Run, # trained run
+                  source:Any, # Samples, sample folders (paths), Crops, or a Movie with `frame`
+                  output_dir:str|Path='analysis_output', # folder for the folders
                   frame:int=None, # of a movie: the frame to look at
-                  nuclei_ids=None, # of a movie: nuclei wanted; None: all
+                  nuclei_ids:Sequence=None, # of a movie: nuclei wanted; None: all
                  ) -> list: # the folders, one a nucleus
     "Write numbers, slices, overlay, preprocessing, activations, Grad-CAM and prediction of every nucleus."
     stream, folders = find_crops(run, source, frame, nuclei_ids), []

@@ -34,7 +34,7 @@ def make_list(items, # sentences
     return Ul(*[Li(str(i)) for i in items])
 
 # %% ../../nbs/12_report/01_page.ipynb #1ad44c1e
-def embed_figure(fig, # a matplotlib Figure
+def embed_figure(fig:Figure, # a matplotlib Figure
                  caption:str='', # words below, read out where the picture cannot be seen
                  dpi:int=150, # pixels an inch; shown at 100
                 ) -> FT:
@@ -137,7 +137,7 @@ def build_page(title:str, # heading of the page
     body = Body(Header(H1(title), P(lead)), Nav(*links), Main(*parts))
     return to_xml(Html(head, body, lang='en'), indent=False)
 
-def write_report(path, # HTML file to write
+def write_report(path:str|Path, # HTML file to write
                  title:str, # heading of the page
                  sections:list, # (heading, list of blocks) pairs
                  lead:str='', # a sentence below the heading

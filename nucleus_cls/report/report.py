@@ -22,6 +22,8 @@ from ..plot.overlays import find_busiest_frame, overlay, take_movie
 from ..training.metrics import choose_scored
 from ..prediction.predictions import read_predictions
 from .page import embed_figure, make_list, make_table, make_text, make_tiles, write_report
+from ..samples.samples import Samples
+from ..movies.movie import Movie
 
 # %% ../../nbs/12_report/02_report.ipynb #2bf2716e
 def show_data(samples, # Samples: .table, .omitted
@@ -125,7 +127,8 @@ def show_examples(samples, # Samples: .crops(row)
             for r in found.head(1).to_dict('records'):
                 title = f'{state}: found' if r['state'] == state else f'{state}: taken for {r["state"]}'
                 probs = {c[2:]: r[c] for c in p}
-                fig = plot_crops(*cut_closeup(samples.crops(r['row'])), title, probs, projection=True)
+                raw, mask = cut_closeup(samples.crops(r['row']))
+                fig = plot_crops(raw, mask, title, probs, projection=True)
                 blocks.append(embed_figure(fig, words.format(**r)))
     return blocks
 
@@ -216,12 +219,12 @@ def read_part(folder, # Path; None: not known
     "Read a file of a run or an evaluation, where there is one."
     return reader(folder/name) if folder and (folder/name).is_file() else None
 
-def build_report(path, # HTML file to write
-                 run_folder=None, # folder of a training: config.json, history.csv, metrics.json
-                 samples=None, # Samples
-                 evaluation_dir=None, # folder of an evaluation: metrics.json, predictions.csv
-                 predictions_csv=None, # predictions of a movie
-                 movie=None, # Movie they belong to
+def build_report(path:str|Path, # HTML file to write
+                 run_folder:str|Path=None, # folder of a training: config.json, history.csv, metrics.json
+                 samples:Samples=None, # Samples
+                 evaluation_dir:str|Path=None, # folder of an evaluation: metrics.json, predictions.csv
+                 predictions_csv:str|Path=None, # predictions of a movie
+                 movie:Movie=None, # Movie they belong to
                  frame:int=None, # frame to draw; None: the one with most kinds of events
                  title:str='States of nuclei', # heading of the page
                  notes:tuple=(), # sentences that come before the caveats

@@ -169,7 +169,8 @@ class Window(widgets.VBox):
     def __init__(self, movie:Movie, # images and segmentation
                  predictions:Predictions=None, # for it; None: outlines without states
                  width:float=5.): # of the picture, inches
-        self.view, self.width, self.key = MovieView(movie, predictions), width, None
+        self.view = MovieView(movie, predictions)
+        self.width, self.key = width, None
         made = make_controls(movie.frames, len(self.view.read(movie.frames[0])[0]))
         self.time, self.depth, self.kind, self.outlined, self.nucleus = list(made.values())[:5]
         self.image, self.crops, self.note = list(made.values())[5:]
@@ -196,7 +197,8 @@ class Window(widgets.VBox):
         self.depth.disabled, chosen = self.plane is None, self.key[1] if self.key else None
         self.shown = view_frame(self.view, self.time.value, self.plane, self.outlined.value, chosen,
                                 self.width)
-        self.image.value, self.crops.value, self.note.value = render_png(self.shown, dpi=110), b'', ''
+        self.image.value = render_png(self.shown, dpi=110)
+        self.crops.value, self.note.value = b'', ''
         if self.key:
             self.crops.value = render_png(view_nucleus(self.view, *self.key), dpi=110)
             self.note.value = format_track(self.view, self.key)

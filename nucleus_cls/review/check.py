@@ -61,7 +61,8 @@ class CheckReport:
     def __str__(self):
         lines = [f'Movie {self.name}', *(f'  {k}: {v}' for k, v in self.numbers.items())]
         for level, title in LEVELS.items():
-            if found := self.at_level(level): lines += ['', title, *(f'  {describe_finding(f)}' for f in found)]
+            if found := self.at_level(level):
+                lines += ['', title, *(f'  {describe_finding(f)}' for f in found)]
         return '\n'.join(lines if self.findings else [*lines, '', 'Nothing unusual was found.'])
 
     def to_dict(self) -> dict: # for JSON
@@ -210,8 +211,8 @@ def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     return [text, data, page]
 
 # %% ../../nbs/14_review/04_check.ipynb #a8de3599
-def check_movie(movie, # Movie, or a path that `open_movie` takes
-                output_dir='check', # folder for NAME.txt, NAME.json, NAME.html; None: nothing is written
+def check_movie(movie:Movie|str|Path, # Movie, or a path that `open_movie` takes
+                output_dir:str|Path='check', # folder for NAME.txt, .json and .html; None: nothing is written
                 timeframe:int=1, # frames before and after t in a sample
                 state_window:int=8, # w of the rule for stable, nodes
                ) -> CheckReport:
@@ -226,7 +227,8 @@ def check_movie(movie, # Movie, or a path that `open_movie` takes
     if lineage is not None:
         table = forecast_samples(scan, states, look, timeframe)
         numbers |= summarise_states(lineage, table)
-        found += find_id_faults(scan, states, movie.name) + find_point_faults(scan, states, look, movie.voxel_size)
+        found += find_id_faults(scan, states, movie.name)
+        found += find_point_faults(scan, states, look, movie.voxel_size)
         found += find_track_faults(measure_steps(scan, states, movie.voxel_size)) + find_lost_tracks(table)
     found.sort(key=lambda f: list(LEVELS).index(find_level(f.kind)))
     report = CheckReport(movie.name, numbers, found, scan, table)

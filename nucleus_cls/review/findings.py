@@ -102,7 +102,8 @@ def find_frame_faults(movie:Movie, # that was scanned
                       scan:Scan, # of it
                      ) -> list: # of `Finding`
     "Say which frames are missing, unreadable, or unlike the others."
-    f, images, segs = scan.frames, set(movie.image_frames), set(movie.seg_frames)
+    f = scan.frames
+    images, segs = set(movie.image_frames), set(movie.seg_frames)
     failed = [f'frame {r.frame}, {what}: {error}' for r in f.itertuples()
               for what, error in (('image', r.image_error), ('segmentation', r.seg_error)) if error]
     ends = sorted(images | segs)
@@ -144,7 +145,8 @@ def find_light_faults(scan:Scan) -> list: # of `Finding`
     out = note_frames('empty image', f['frame'][f['empty']])
     out += note_frames('repeated image', lit['frame'][lit['checksum'].diff() == 0])
     out += note_cases('saturated nuclei', [f'frame {r.frame}: {r.saturated:.1%}' for r in full.itertuples()])
-    out += note_cases('hot pixel', [f'frame {r.frame}: {r.hot:.0f}' for r in hot.itertuples()], hot['hot'].sum())
+    cases = [f'frame {r.frame}: {r.hot:.0f}' for r in hot.itertuples()]
+    out += note_cases('hot pixel', cases, hot['hot'].sum())
     faint = seen['contrast'] < .5*seen['noise']
     out += note_frames('nuclei hardly brighter than the background', seen['frame'][faint])
     change = seen['contrast'].to_numpy()/np.maximum(usual_nearby(seen['contrast']), 1e-6)

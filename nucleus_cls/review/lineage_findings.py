@@ -10,6 +10,7 @@ __all__ = ['LINEAGE_KINDS', 'try_lineage', 'LineageLook', 'list_by_frame', 'find
 import re
 from itertools import permutations
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,8 @@ def find_reading(nuclei:pd.DataFrame, # of the scan
                  voxel_size:tuple=None, # (z,y,x), µm; None: not known
                 ) -> str: # in words; empty: none fits
     "Find out how the points of a lineage would have to be read to fit the seg."
-    best, words, axes = .5, '', ['z_point', 'y_point', 'x_point']
+    best, words = .5, ''
+    axes = ['z_point', 'y_point', 'x_point']
     for shift in (0, 1, -1):
         points = states.assign(frame=states['frame'] + shift)
         both = nuclei.merge(points, on=['frame', 'nucleus_id'], suffixes=('', '_point')).dropna(subset=axes)
@@ -165,7 +167,9 @@ def measure_steps(scan:Scan, # of the movie
     born = (position < 3) & (tracks['state'].transform('first') == 'new_daughter')
     a, b = (np.flatnonzero(t['track'].eq(t['track'].shift(k))) for k in (-1, 1))
     gap = np.diff(t['frame'].to_numpy())[a]
-    name, cut, volume = list(map(node_name, t['frame'], t['nucleus_id'])), t['border'].to_numpy(), t['volume']
+    name = list(map(node_name, t['frame'], t['nucleus_id']))
+    cut = t['border'].to_numpy()
+    volume = t['volume']
     diameter = np.cbrt(6/np.pi*volume.median()*np.prod(voxel_size or 1))
     own = _own_movement(t, a, b, voxel_size or (1, 1, 1))
     return pd.DataFrame({'step': [f'{name[i]}→{name[j]}' for i, j in zip(a, b)], 'gap': gap,
@@ -204,12 +208,12 @@ def forecast_samples(scan:Scan, # of the movie
                      states:pd.DataFrame, # table of states
                      look:LineageLook=None, # that went through the frames
                      timeframe:int=1, # frames before and after t in a sample
-                    ) -> pd.DataFrame: # one row a nucleus: state, near_event, lost, reason (empty: a sample), …
+                    ) -> pd.DataFrame: # one row a nucleus: state, near_event, lost, reason (empty: a sample)
     "Foretell the manifest of an extraction."
     f = scan.frames
     images = f['frame'][f['background'].notna()].tolist()
     segs = f['frame'][f['n_nuclei'].notna()].tolist()
-    readable = SimpleNamespace(image_frames=images, seg_frames=segs)
+    readable:Any = SimpleNamespace(image_frames=images, seg_frames=segs)
     table = join_states(scan.nuclei, states, readable, timeframe)
     wedge = look.wedge if look else set()
     at_wedge = np.array([key in wedge for key in zip(table['frame'], table['nucleus_id'])], bool)

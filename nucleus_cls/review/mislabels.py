@@ -33,10 +33,12 @@ def find_wrong_states(table:pd.DataFrame, # one row a sample: movie, frame, nucl
                       states, # the K states
                      ) -> pd.DataFrame: # movie, frame, nucleus_id, state, suggested, margin; worst first
     "List samples that are confidently in another state than the given one; the index is that of `table`."
-    states, target, probs = tuple(states), np.asarray(target, object), np.asarray(probs, float)
-    if probs.shape != (len(table), len(states)) or len(target) != len(table): raise ValueError(
-        f'{len(table)} samples, {len(target)} states, probabilities {probs.shape}: expected one row each, '
-        f'and a column for each of {", ".join(states)}')
+    states = tuple(states)
+    target, probs = np.asarray(target, object), np.asarray(probs, float)
+    if probs.shape != (len(table), len(states)) or len(target) != len(table):
+        raise ValueError(
+            f'{len(table)} samples, {len(target)} states, probabilities {probs.shape}: expected one row '
+            f'each, and a column for each of {", ".join(states)}')
     used = np.flatnonzero(np.isin(target.astype(str), states) & ~np.isnan(probs).any(1))
     given, p = np.array([states.index(s) for s in target[used]], int), probs[used]
     sure = find_confident_states(given, p) if len(used) else given

@@ -53,7 +53,9 @@ class Review:
                  predictions=None, # Predictions of the samples; None: none
                  order='doubtful', # as for `order_samples`
                  seed:int=0): # of a random order
-        self.samples, self.path, self.predictions = samples, Path(path), predictions
+        self.samples = samples
+        self.path = Path(path)
+        self.predictions = predictions
         self.table, self.said = samples.table, read_corrections(path)
         if self.table[['frame', 'nucleus_id']].isna().any(axis=None):
             raise ValueError('samples without frame or nucleus_id cannot be told apart in corrections')
@@ -132,7 +134,9 @@ class Inspector(widgets.VBox):
 
     def draw(self):
         "Show the next sample, or that there is none."
-        said, n, fig = self.review.said, len(self.review.left), draw_next(self.review)
+        said = self.review.said
+        n = len(self.review.left)
+        fig = draw_next(self.review)
         kept, name = int((said['old_state'] == said['new_state']).sum()), html.escape(self.review.path.name)
         self.image.value = render_png(fig, dpi=120) if fig else b''
         self.note.value = (f'{n} to look at; {kept} kept, {len(said) - kept} changed, in {name}' if n

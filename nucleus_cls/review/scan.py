@@ -172,7 +172,8 @@ def plot_course(scan:Scan, # of the movie
     "Draw light, number of nuclei and place of the embryo over time."
     f, fig = scan.frames, Picture(figsize=(7.5, 2), layout='constrained')
     place = f[['dz', 'dy', 'dx']].fillna(0).cumsum().set_axis(['z', 'y', 'x'], axis=1)
-    parts = {'light, counts': f[['background', 'contrast']], 'nuclei': f[['n_nuclei']], 'place, voxels': place}
+    parts = {'light, counts': f[['background', 'contrast']], 'nuclei': f[['n_nuclei']],
+             'place, voxels': place}
     for ax, (title, table) in zip(fig.subplots(1, 3), parts.items()):
         for name, color in zip(table, CURVES):
             ax.plot(f['frame'], table[name], '.-', ms=3, color=color, label=name)

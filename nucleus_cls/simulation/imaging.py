@@ -81,7 +81,7 @@ def cut_box_around(centre, # voxels, (3,)
 
 # %% ../../nbs/01_simulation/04_imaging.ipynb #74637899
 def measure_ellipsoid(z, y, x, # distances from its centre, broadcastable, voxels
-                      axes, semi) -> tuple: # (u, v, w along its half axes in units of them; distance from the centre)
+                      axes, semi) -> tuple: # (u, v, w along its half axes, in units of them; distance)
     "Measure places in a nucleus's own coordinates."
     u, v, w = (z*np.float32(a[0]/r) + y*np.float32(a[1]/r) + x*np.float32(a[2]/r) for a, r in zip(axes, semi))
     return u, v, w, np.sqrt(u*u + v*v + w*w)

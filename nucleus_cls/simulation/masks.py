@@ -54,7 +54,8 @@ def draw_seg(seg:np.ndarray, # ids, (Z,Y,X), written to
     axes, semi, reach = blur_axes(row, s, grow)
     found = cut_box_around(row['pos'], reach*(1 + 2.5*s.seg_rough) + 1, seg.shape)
     if found is None: return
-    box, (*own, rho) = found[0], measure_ellipsoid(*found[1:], axes, semi)
+    box, z, y, x = found
+    *own, rho = measure_ellipsoid(z, y, x, axes, semi)
     rough = look_up(make_textures()[2:], own, semi*1.7, offset)[0]
     deep = (1 - rho + np.float32(s.seg_rough)*rough)*np.float32(np.cbrt(semi.prod()))
     mine = deep > np.maximum(depth[box], 0)

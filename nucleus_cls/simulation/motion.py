@@ -105,7 +105,8 @@ def place_nuclei(cells:np.ndarray, # type CELL; the `end` of those that leave is
     axis, spin = draw_axes(rng, n), rng.uniform(0, 2*np.pi, n)
     rows = []
     here = alive(0)
-    pos[here] = push_apart(pos[here], room[0], (shape - 1)/2, room[1], np.zeros(len(here), bool), 40, s.hollow)
+    nobody = np.zeros(len(here), bool)
+    pos[here] = push_apart(pos[here], room[0], (shape - 1)/2, room[1], nobody, 40, s.hollow)
     for t in range(s.n_frames):
         here = alive(t)
         new = here[(cells['birth'][here] > t - 1) & (mother[here] >= 0)]

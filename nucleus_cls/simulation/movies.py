@@ -12,6 +12,7 @@ import shutil
 from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def make_settings(preset:str='realistic', # a name in SIM_PRESETS
     "Take a preset and change some settings; `ValueError` for an unknown name or a value out of range."
     check_known(preset, SIM_PRESETS, 'preset')
     for name in overrides: check_known(name, [f.name for f in fields(SimSettings)])
-    return check_settings(SimSettings(**{**SIM_PRESETS[preset], **overrides}))
+    values:Any = SIM_PRESETS[preset]
+    return check_settings(SimSettings(**{**values, **overrides}))
 
 # %% ../../nbs/01_simulation/06_movies.ipynb #40955c87
 def leave_remains(nuclei:np.ndarray, # type NUCLEUS, all frames
@@ -144,7 +146,8 @@ class SimulatedMovie:
     def _make(self, t):
         s, rows = self._s, self.nuclei[self.nuclei['frame'] == t]
         imaged = find_field(s, self._shift[t], self._turn[t])
-        image, seg, rows, ids = make_frame(rows, leave_remains(self.nuclei, self.cells, t, s), self.cells['mother'],
+        remains = leave_remains(self.nuclei, self.cells, t, s)
+        image, seg, rows, ids = make_frame(rows, remains, self.cells['mother'],
                                            imaged, t, s, self._rng(self.seed, 1, t),
                                            lambda cell: self._rng(self.seed, 2, cell))
         order = np.argsort(ids)[(ids == 0).sum():]

@@ -92,7 +92,7 @@ TRAIN_PRESETS = {'default': {},
                                    schedule='plateau', patience=35, seed=42)}
 
 # %% ../../nbs/09_training/01_config.ipynb #c0c659a7
-def load_config(path=None, # TOML or JSON file, or the config.json of a run; None: no file
+def load_config(path:str|Path=None, # TOML or JSON file, or the config.json of a run; None: no file
                 preset:str=None, # 'default' or 'reference'; None: the file's `preset`, else 'default'
                 **overrides, # single settings; None: not given
                ) -> TrainConfig: # checked

@@ -46,7 +46,8 @@ def validate(run:Run, # the network as it is now
     probs = np.zeros((len(at), len(run.states)), np.float32)
     mine = np.arange(len(at))[team.part(len(at))]
     for some in np.split(mine, range(64, len(mine), 64)):
-        xb = fit_shape(from_cache(*cache.batch(at[some]), prep.channels), prep.tensor_size)
+        raw, masks, lo, hi = cache.batch(at[some])
+        xb = fit_shape(from_cache(raw, masks, lo, hi, prep.channels), prep.tensor_size)
         probs[some] = run.probs(xb)
     probs = team.total(torch.from_numpy(probs).to(run.device)).cpu().numpy()
     right = np.max(probs*(true[:, None] == np.array(run.states)), axis=1)   # probability of the true state

@@ -8,7 +8,7 @@ __all__ = ['NOTHING', 'REFERENCE', 'AugmentSettings', 'draw_uniform', 'draw_spac
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #b2ce8c87
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,8 @@ class AugmentSettings(Settings):
     drop_frame:float = setting(0., 'share of samples in which t stands in for t-1 or t+1', low=0, high=1)
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #e62e684d
-NOTHING = AugmentSettings(**{f.name: type(f.default)(0) for f in fields(AugmentSettings)})   #: all off
+_ZEROS = {name: type(value)(0) for name, value in AugmentSettings().to_dict().items()}
+NOTHING = AugmentSettings(**_ZEROS)   #: all off
 #: the recipe of the old scripts
 REFERENCE = replace(NOTHING, flips=True, turned=.75, contrast=.2, brightness=.1, noise=.02)
 
@@ -120,8 +121,8 @@ def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames fi
                  ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Do to every sample of a batch what was drawn for it."
     if xb.ndim != 5 or min(xb.shape[2:]) < size or not 4 <= xb.shape[1] <= len(CHANNEL_FRAMES):
-        raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), C 4 to {len(CHANNEL_FRAMES)}, '
-                         f'L at least {size}')
+        raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
+                         f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
     c, xb = changes, move_samples(xb, changes, size)
     frames = drop_frames(blur(xb[:, :3], c['blur']), c['missing'])
     depth = compute_depth_factor(c['loss'], size)

@@ -49,7 +49,7 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
                prep:Preprocess=None, # how crops are scaled; None: the defaults
                size:int=40, # edge kept, voxels, ≥ prep.tensor_size
                limit_gib:float=4., # kept in memory up to this size, beyond it on disk
-               folder:str|Path=None, # where a cache on disk lives, removed by itself; None: the temporary folder
+               folder:str|Path=None, # of a cache on disk, which removes itself; None: the temporary folder
               ) -> Cache:
     "Read the crops of many samples once, in the order of the store; those that cannot be scaled are skipped."
     prep, table = prep or Preprocess(), samples.table.reset_index(drop=True)

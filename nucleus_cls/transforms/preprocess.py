@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 from ..settings import Settings
 from ..volumes.voxels import box_edges, check_voxel_size
 from ..volumes.registration import REGISTER
@@ -28,7 +29,7 @@ class Preprocess(Settings):
     offsets:tuple=(-1, 0, 1) # frames read, relative to the event frame, ascending
     channels:tuple=CHANNELS[:4] # of the tensor: the first four of CHANNELS, or all seven
     size_um:float=None # edge of the cube that was cut, µm, >0; None where another decides
-    voxel_um:tuple=None # voxels of the tensor, (z,y,x) or one edge, µm; None: as they come, size not known
+    voxel_um:Any=None # voxels of the tensor, (z,y,x) or one edge, µm; None: as they come, size not known
     register:str='none' # are t-1 and t+1 moved to lie on t: 'none' or 'crop'
 
     def __post_init__(self):
@@ -42,10 +43,10 @@ class Preprocess(Settings):
         if self.register not in REGISTER:
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8):
-            value, kind = getattr(self, name), (int, float) if name in ('padding', 'size_um') else int
+            value, whole = getattr(self, name), name not in ('padding', 'size_um')
             if value is None and name != 'tensor_size': continue
-            if not isinstance(value, kind) or value < least:
-                raise ValueError(f'Preprocess: {name}={value!r}: expected a {"" if kind != int else "whole "}'
+            if not isinstance(value, int if whole else (int, float)) or value < least:
+                raise ValueError(f'Preprocess: {name}={value!r}: expected a {"whole " if whole else ""}'
                                  f'number ≥{least}')
         if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
             raise ValueError(f'Preprocess: offsets={self.offsets}: expected ascending numbers, as (-1, 0, 1)')
@@ -58,21 +59,21 @@ MAX_RATIO = 4.    #: voxels that differ by more are refused
 
 def find_voxel_step(prep:Preprocess, # settings of the run
                     voxel:Sequence|None, # voxel size of the movie, (z,y,x), µm; None: not known
-                   ) -> tuple: # width of the tensor's voxels in the movie's, (z,y,x); None: voxels as they are
+                   ) -> tuple: # width of the tensor's voxels in the movie's, (z,y,x); None: as they are
     "Settle how a movie's voxels become the tensor's; `ValueError` where nothing good can come of it."
     voxel, cut = check_voxel_size(voxel), prep.size_um is not None
     if voxel is None and cut:
-        raise ValueError(f'the network was trained on boxes of {prep.size_um:g} µm, and the voxel size of this '
-                         'movie is not known: give it with --voxel_size Z,Y,X')
+        raise ValueError(f'the network was trained on boxes of {prep.size_um:g} µm, and the voxel size of '
+                         'this movie is not known: give it with --voxel_size Z,Y,X')
     if voxel is None or prep.voxel_um is None: return None
     step = tuple(u/v for u, v in zip(prep.voxel_um, voxel))
     off = max(max(s, 1/s) for s in step)
     if cut: return step
     if off > MAX_RATIO:
         raise ValueError(
-            f'the voxels of this movie, {show_voxel(voxel)}, are too far from those the network was trained on, '
-            f'{show_voxel(prep.voxel_um)} (more than a factor of {MAX_RATIO:g}): is the voxel size right? If so, '
-            'train on movies like this one')
+            f'the voxels of this movie, {show_voxel(voxel)}, are too far from those the network was trained '
+            f'on, {show_voxel(prep.voxel_um)} (more than a factor of {MAX_RATIO:g}): is the voxel size '
+            'right? If so, train on movies like this one')
     return step if off > ALIKE else None
 
 def show_voxel(voxel) -> str:

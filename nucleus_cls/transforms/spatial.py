@@ -30,7 +30,7 @@ def warp_plane(xb:torch.Tensor, # (B,C,Z,L,L)
                zoom:torch.Tensor, # magnification, (B,)
                shift:torch.Tensor, # how far the content of each channel moves along (y,x), (B,C,2), voxels
                size:int, # edge to keep in the plane, voxels
-               bend:torch.Tensor=None, # how far a net of points is pulled along (y,x), (B,2,n,n), voxels; None: not
+               bend:torch.Tensor=None, # how far a net of points is pulled, (B,2,n,n), voxels; None: not
               ) -> torch.Tensor: # (B,C,Z,size,size)
     "Turn, zoom, bend and move every sample in the plane."
     B, C, Z, Y, X = xb.shape
@@ -67,7 +67,8 @@ def move_samples(xb:torch.Tensor, # (B,C,L,L,L), three frames first
     place = c['place'][:, CHANNEL_FRAMES[:C]] # (B,C,3)
     xb = cut_slices(xb, place[..., 0], c['zoom'], size)
     if c['warp'].any():
-        xb = warp_plane(xb, c['angle'], c['zoom'], place[..., 1:], size, c['bend'] if c['bend'].any() else None)
+        bend = c['bend'] if c['bend'].any() else None
+        xb = warp_plane(xb, c['angle'], c['zoom'], place[..., 1:], size, bend)
         xb[:, 3:] = (xb[:, 3:] >= .5).to(xb.dtype)
     else:
         y, x = Y//2 - size//2, X//2 - size//2

@@ -208,4 +208,5 @@ def to_tensor(raw:Any, # raw intensity, (T,Z,Y,X), counts
     "Turn the crops of one nucleus into what the network reads."
     prep = prep or Preprocess()
     cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, voxel)
-    return from_cache(*(np.asarray(a)[None] for a in cached), channels=prep.channels)[0]
+    raw, bits, lo, hi = (np.asarray(a)[None] for a in cached)
+    return from_cache(raw, bits, lo, hi, prep.channels)[0]

@@ -26,8 +26,11 @@ def arrange_pictures(sizes:list, # (height, width) of each picture, µm
                      gap:int=10, # between pictures, pixels
                     ) -> tuple: # pixels a µm; left and top of each picture in the area
     "Place pictures of one scale in an area, as large as they fit."
-    n, best = len(sizes), (0, None)
-    for rows in [[range(n)], [[i] for i in range(n)]] + ([[(0, 2), (1,)]] if n == 3 else []):
+    n = len(sizes)
+    layouts:list = [[range(n)], [[i] for i in range(n)]]
+    if n == 3: layouts.append([(0, 2), (1,)])
+    best:tuple = (0, None, None)
+    for rows in layouts:
         h = [max(sizes[i][0] for i in row) for row in rows]
         w = max(sum(sizes[i][1] for i in row) for row in rows)
         across = (width - gap*(max(map(len, rows)) - 1))/w
@@ -150,7 +153,7 @@ def draw_base(look:Look, # how it should look
     base = Image.new('RGB', (look.width, look.height), ink['ground'])
     pen = ImageDraw.Draw(base)
     pen.text((14*unit, 23*unit), name, ink['ink'], load_font(max(12, round(18*unit)), True), 'lm')
-    if look.legend: draw_legend(base, *key, states, look, unit)
+    if look.legend: draw_legend(base, key[0], key[1], states, look, unit)
     for group, words in zip(groups, ('true', 'predicted') if len(groups) > 1 else ()):
         at = min(v.left for v in group), min(v.top for v in group) - 12*unit
         pen.text(at, words, ink['ink'], load_font(max(11, round(15*unit)), True), 'lm')
@@ -179,8 +182,7 @@ class Painter:
         area = margin, head, look.width - 2*margin - side, look.height - head - low - margin
         pixels, self.groups = place_views(self.shape, self.voxel_size or (1, 1, 1), look.views, area,
                                           1 + self.compare, round(24*unit)*self.compare)
-        self.unit = unit
-        self.key = look.width - side + round(4*unit), head + margin
+        self.unit, self.key = unit, (look.width - side + round(4*unit), head + margin)
         self.tree_at = margin, look.height - low - margin//2
         self.tree = self.lineage and GrowingTree(*self.lineage, (look.width - 2*margin, low), look.light)
         length = choose_bar_length(.3*self.groups[0][0].width/pixels)
@@ -197,12 +199,13 @@ class Painter:
         "Draw one frame."
         if not image.shape == seg.shape == self.shape:
             raise ValueError(f'frame {t}: image {image.shape}, seg {seg.shape}; the first has {self.shape}')
-        out, views, look = self.base.copy(), self.groups[0], self.look
+        out, look = self.base.copy(), self.look
+        views = self.groups[0]
         margin = max(choose_margin(v.scale) for v in views)
         ids, seen = cast_shadows(seg, tuple(v.axis for v in views), margin)
         for k, view in enumerate(views):
-            size = view.width, view.height
-            grey = make_backdrop(flatten(image, view.axis), self.limits, size, look.light)
+            flat = flatten(image, view.axis)
+            grey = make_backdrop(flat, self.limits, (view.width, view.height), look.light)
             softs = [soften_shadow(s, c, view.scale) for c, s in zip(*seen[view.axis])]
             for group, states in zip(self.groups, known):
                 drawn = draw_view(grey, view, ids, softs, states, look, self.unit, self.n_states)
@@ -217,12 +220,14 @@ def write_words(out:Image.Image, # the frame
                 minutes:float=None, # since the first frame; None: show no time
                ) -> Image.Image: # `out`
     "Write what changes from frame to frame: number, time, counts, tree."
-    look, unit, words = painter.look, painter.unit, f'frame {t}'
+    look, unit = painter.look, painter.unit
+    words = f'frame {t}'
     if minutes is not None: words += f'   {format_time(minutes)}'
     font, ink = load_font(max(12, round(18*unit))), choose_inks(look.light)['ink']
     ImageDraw.Draw(out).text((look.width - 14*unit, 23*unit), words, ink, font, 'rm')
     if look.legend and look.counts and painter.counts:
         columns = choose_counts(painter.counts[0], t, *painter.counts[1:])
-        draw_counts(out, *painter.key, painter.states, look, unit, columns)
+        left, top = painter.key
+        draw_counts(out, left, top, painter.states, look, unit, columns)
     if painter.tree: out.paste(painter.tree.draw_until(t), painter.tree_at)
     return out

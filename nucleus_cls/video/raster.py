@@ -150,7 +150,7 @@ def draw_glyphs(text:str, # a short text
                ) -> tuple: # mask of the text, mask of its halo; both of one size
     "Draw a text once, as two masks."
     left, top, right, bottom = load_font(size).getbbox(text, stroke_width=2)
-    masks = [Image.new('L', (right - left, bottom - top)) for _ in range(2)]
+    masks = [Image.new('L', (int(right - left), int(bottom - top))) for _ in range(2)]
     for mask, stroke in zip(masks, (0, 1)):
         ImageDraw.Draw(mask).text((-left, -top), text, 255, load_font(size), stroke_width=stroke)
     return tuple(masks)

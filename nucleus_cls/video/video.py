@@ -15,6 +15,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -108,7 +110,7 @@ def stream_frames(movie:Movie, # the movie
 # %% ../../nbs/13_video/04_video.ipynb #865a08b9
 def make_gif_palette() -> Image.Image: # 16 × 16 pixels, RGB
     "Make the 256 colours of a GIF: greys, and the colours of events as they lie over greys."
-    colors = [(round(g),)*3 for g in np.linspace(0, 255, 76)]
+    colors:list = [(round(g),)*3 for g in np.linspace(0, 255, 76)]
     for state in EVENTS:
         solid = np.array(getrgb(STATE_COLORS[state]))
         for a in (.12, .2, .3, .45, .6, .75, .9, 1.):
@@ -222,13 +224,13 @@ def prepare_film(movie:Movie, # the movie
     return painter, box, known
 
 # %% ../../nbs/13_video/04_video.ipynb #932f9192
-def make_video(movie, # Movie, or what `open_movie` takes: a folder, a simulated movie
-               predictions, # Predictions, table, or path of a predictions.csv
-               output='movie.mp4', # file to write, .mp4 or .gif
+def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simulated movie
+               predictions:Any, # Predictions, table, or path of a predictions.csv
+               output:str|Path='movie.mp4', # file to write, .mp4 or .gif
                preset:str='high_quality', # quick, high_quality or publication
-               truth=False, # True: show the true states beside; or a table of them
-               tree=False, # True: grow the lineage's tree below; or a table as of `assign_states`
-               frames=None, # frames to show; None: all that have image and seg
+               truth:bool|pd.DataFrame=False, # True: show the true states beside; or a table of them
+               tree:bool|pd.DataFrame=False, # True: the lineage's tree below; or a table of `assign_states`
+               frames:Sequence=None, # frames to show; None: all that have image and seg
                **settings, # of `Look` and `open_encoder`: light=True, views='z', fps=5, only='mitotic'
               ) -> dict: # what video_summary.json holds
     "Make a film of a movie, every nucleus outlined in the colour of its state."

@@ -25,7 +25,7 @@ def check_voxel_size(size:Sequence|None, # three numbers, (z,y,x), µm; None: no
     raise ValueError(f'{where}voxel_size={str(size)[:40]}: expected three positive numbers, (z,y,x) in µm')
 
 def box_edges(size_um:float, # edge of the box, µm, >0
-              voxel:tuple, # (z,y,x), µm; None: not known
+              voxel:Sequence|None, # (z,y,x), µm; None: not known
              ) -> tuple: # (z,y,x) voxels
     "Count the voxels that cover a box along each axis."
     if not isinstance(size_um, (int, float)) or not 0 < size_um < math.inf:
