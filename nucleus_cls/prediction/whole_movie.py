@@ -12,15 +12,15 @@ import hashlib
 import time
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from typing import Any
-from collections.abc import Iterable
 from ..core import atomic_path, fingerprint, list_versions, progress
 from ..workers import import_dask, read_ahead, share_work
 from ..resume import Job
@@ -140,8 +140,8 @@ def reopen_run(folder:str, device:str, key:str): # a run
     "Open a run, once in a process; `ValueError` if it is not the same."
     run = load_run(folder, device)
     if make_run_key(run) != key:
-        raise ValueError(f'a worker found another run in {folder}: save it where all workers see the same files '
-                         '(and the same package versions), or use n_workers=1')
+        raise ValueError(f'a worker found another run in {folder}: save it where all workers see the same '
+                         'files (and the same package versions), or use n_workers=1')
     return run
 
 def do_block(part:tuple): # yields the table of the block
@@ -168,16 +168,17 @@ def predict_all_blocks(run, # trained run
     done = {n: t for n in blocks if place and (t := load_block(file(n))) is not None}
     todo = [n for n in blocks if n not in done]
     if scheduler is None and n_workers == 1:
-        tables = zip(todo, predict_blocks(run, movie, [blocks[n] for n in todo]))
+        found: Iterator = enumerate(predict_blocks(run, movie, [blocks[n] for n in todo]))
     else:
         job = describe_run_folder(run), describe_movie(movie)
         parts = [(*job, blocks[n]) for n in todo]
-        found = share_work(do_block, parts, n_workers, scheduler) if todo else ()
-        tables = ((todo[n], table) for n, (table,) in found)
+        shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
+        found = ((n, table) for n, (table,) in shared)
     begun, n_nuclei = time.perf_counter(), 0
     bar = progress(None, f'{movie.name}: predicting', 'frame', len(frames), sum(len(blocks[n]) for n in done))
     with bar:
-        for n, table in tables:
+        for i, table in found:
+            n = todo[i]
             if place: save_block(table, file(n))
             done[n], n_nuclei = table, n_nuclei + len(table)
             bar.update(len(blocks[n]))

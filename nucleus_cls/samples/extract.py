@@ -9,26 +9,27 @@ __all__ = ['note_lost', 'close_store', 'write_extraction_report', 'make_extract_
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from typing import Any
 from ..core import fingerprint, list_versions, node_name, progress, write_text
 from ..workers import import_dask
-from ..resume import Job
+from ..resume import Job, copy_out, finish_job
+from ..lineage.graph import Lineage
 from ..lineage.states import assign_states, count_states
 from ..volumes.crops import place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
 from ..movies.repair import describe_movie
 from .store import STORE_FORMAT, StoreReader, finish_store
+from .folders import parse_sample_name
 from .metadata import write_folders
 from .samples import Samples, open_samples
 from .manifest import (add_fates, check_lineage, draw_samples, join_frames, join_states,
                                           touches_wedge)
 from .single_pass import SinglePass, do_pass, list_whole_windows
-from .folders import parse_sample_name
 
 # %% ../../nbs/06_samples/08_extract.ipynb #9cf42064
 def note_lost(single:SinglePass, table:pd.DataFrame, wedges:list):
@@ -42,24 +43,30 @@ def note_lost(single:SinglePass, table:pd.DataFrame, wedges:list):
         table.loc[i, 'lost'] = touches_wedge(seg, (image == 0) & ~dark, row.nucleus_id)
 
 # %% ../../nbs/06_samples/08_extract.ipynb #39018e05
-def close_store(single:SinglePass, lineage, table:pd.DataFrame):
+def close_store(single:SinglePass, # whose files are all read
+                lineage:Lineage, # for its findings
+                table:pd.DataFrame, # every nucleus, with a reason or none
+                date:str, # when the job began
+               ):
     "Complete the table, and write it with the description and the report of the store."
+    movie, settings = single.movie, single.settings
     notes = {t: single.done['image', t] for t in single.index if ('image', t) in single.done}
     wedges = [t for t, (_, wedge) in notes.items() if wedge]
     note_lost(single, table, wedges)
     table = add_fates(table, single.states)
     kept = table.index[table.reason == '']
-    boxes = place_boxes(table.loc[kept], single.settings['size'], single.settings['padding'])
+    boxes = place_boxes(table.loc[kept], settings['size'], settings['padding'])
     for c, values in zip(('cz', 'cy', 'cx', 'dz', 'dy', 'dx'), boxes.T):
         table[c] = pd.Series(values, kept, dtype='Int64')
-    table.insert(0, 'movie', single.movie.name)
-    info = {'movie': single.movie.name, 'extraction_date': single.job.date, 'settings': single.settings,
-            'voxel_size_um': single.movie.voxel_size, 'shape': single.arrays['image'].shape[1:],
-            'image_frames': list(single.index), 'wedge_frames': wedges, 'missing_frames': single.movie.missing,
-            'complete': single.settings['max_samples'] is None, 'versions': list_versions(),
-            'fingerprint': fingerprint([[[t, checksum] for t, (checksum, _) in notes.items()], single.settings])}
-    write_text(single.job.part/'report.txt', write_extraction_report(table, single.movie, lineage))
-    finish_store(single.job.part, table, info)
+    table.insert(0, 'movie', movie.name)
+    info = {'movie': movie.name, 'extraction_date': date, 'settings': settings,
+            'voxel_size_um': movie.voxel_size, 'shape': single.arrays['image'].shape[1:],
+            'image_frames': list(single.index), 'wedge_frames': wedges,
+            'missing_frames': movie.missing,
+            'complete': settings['max_samples'] is None, 'versions': list_versions(),
+            'fingerprint': fingerprint([[[t, checksum] for t, (checksum, _) in notes.items()], settings])}
+    write_text(single.store/'report.txt', write_extraction_report(table, movie, lineage))
+    finish_store(single.store, table, info)
 
 # %% ../../nbs/06_samples/08_extract.ipynb #7999aca6
 def write_extraction_report(table:pd.DataFrame, # the manifest
@@ -101,8 +108,8 @@ def refuse_mixture(out:Path, name:str, folders:bool):
     final = out/(f'{name}_manifest.csv' if folders else f'{name}.zarr')
     for other in out.glob('*') if final.exists() else ():
         if other.name != final.name and other.name.lower() == final.name.lower() and other.samefile(final):
-            raise ValueError(f'{out}: holds {other.name}, which this system does not tell from {final.name}; give '
-                             'the movie another name with --names, or choose another output_dir')
+            raise ValueError(f'{out}: holds {other.name}, which this system does not tell from {final.name}; '
+                             'give the movie another name with --names, or choose another output_dir')
     loose = [p.name for p in out.glob('*/*_frame_*_nucleus_*')]
     if folders and any(parse_sample_name(p).get('movie') == name for p in loose):
         raise ValueError(f'{out}: holds sample folders of movie {name} that were made from other data or '
@@ -152,9 +159,9 @@ def extract_movie(movie:Movie, # the movie, with a lineage
             _fill(movie, job, lineage, states, settings, n_workers, scheduler)
         if folders:
             write_folders(StoreReader(job.part), out)
-            job.copy_out('report.txt', out/f'{movie.name}_report.txt')
-            job.copy_out('manifest.csv', job.final)
-        job.finish(keep=not folders)
+            copy_out(job, 'report.txt', out/f'{movie.name}_report.txt')
+            copy_out(job, 'manifest.csv', job.final)
+        finish_job(job, keep=not folders)
     samples = open_samples(out if folders else job.final)
     return samples.select(samples.table.movie == movie.name) if folders else samples
 
@@ -168,7 +175,7 @@ def _fill(movie:Movie, job:Job, lineage, states:pd.DataFrame, settings:dict, n_w
         lots = draw_samples(join(join_frames({t: scan_nuclei(movie.seg(t)) for t in segs})),
                             settings['max_samples'], settings['seed'])
         drawn = set(lots[lots.reason == ''][['frame', 'nucleus_id']].itertuples(index=False, name=None))
-    single = SinglePass(movie, job, states, drawn, settings)
+    single = SinglePass(movie, job.part, states, drawn, settings)
     do_pass(single, n_workers, scheduler)
     nuclei = join_frames(single.nuclei)
     check_lineage(nuclei, states, movie.name)
@@ -177,4 +184,4 @@ def _fill(movie:Movie, job:Job, lineage, states:pd.DataFrame, settings:dict, n_w
     if not (table.reason == '').any():
         why = ', '.join(f'{n} with {r}' for r, n in table.reason.value_counts().items())
         raise ValueError(f'movie {movie.name}: none of its {len(table)} nuclei can become a sample ({why})')
-    close_store(single, lineage, table)
+    close_store(single, lineage, table, job.date)

@@ -9,12 +9,12 @@ __all__ = ['make_sample_name', 'name_offset', 'parse_sample_name', 'is_sample', 
 # %% ../../nbs/06_samples/02_folders.ipynb #cf257a8a
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from collections.abc import Iterator
 from ..core import STATES, UNKNOWN, check_name, fingerprint, read_json
 from ..files import explain_errors
 from ..volumes.wedge import find_imaged, find_zeros_at_faces

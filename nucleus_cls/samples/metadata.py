@@ -7,11 +7,13 @@ __all__ = ['measure_signal', 'measure_consistency', 'compose_metadata', 'find_re
            'write_folders']
 
 # %% ../../nbs/06_samples/03_metadata.ipynb #2cf94009
+import os
+import shutil
 from pathlib import Path
+
 import numpy as np
 import pandas as pd
-import shutil
-import os
+
 from ..core import check_name, node_name, parse_node_name, progress, write_json
 from ..volumes.crops import find_overlap
 from .store import Crops, StoreReader
@@ -123,7 +125,8 @@ def write_sample(output_dir:str|Path, # folder that gets {state}/{sample}
         for offset, vol in zip(range(-k, k + 1), crops.raw):
             (part/name_offset(offset)).mkdir()
             save(f'{name_offset(offset)}/raw_cropped.tif', vol)
-            write_json(part/name_offset(offset)/'metadata.json', compose_frame_metadata(crops, reader, offset))
+            about = compose_frame_metadata(crops, reader, offset)
+            write_json(part/name_offset(offset)/'metadata.json', about)
         save('t/label_cropped.tif', crops.seg)
         save('t/binary_label_cropped.tif', crops.mask.astype(np.uint8))
         write_json(part/'metadata.json', compose_metadata(crops, reader))

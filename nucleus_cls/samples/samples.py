@@ -6,13 +6,14 @@
 __all__ = ['find_cut_settings', 'note_voxel', 'Samples', 'open_samples']
 
 # %% ../../nbs/06_samples/04_samples.ipynb #b66868f6
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-import numpy as np
-from collections.abc import Iterator
 from ..core import fingerprint, progress
 from .folders import FolderReader, find_samples
 from ..volumes.voxels import box_edges, check_voxel_size
@@ -36,6 +37,9 @@ def note_voxel(crops:Crops, settings:dict) -> Crops:
 # %% ../../nbs/06_samples/04_samples.ipynb #701acda7
 class Samples:
     "Samples of one or more movies: a table, and the crops of any of its rows."
+    complete:dict      # movie → are all nuclei of its frames among the samples? (below)
+    data_hash:str      # fingerprint of pixels, settings and rows (below)
+
     def __init__(self, readers:list, # StoreReader or FolderReader objects
                  table:pd.DataFrame=None, # the rows to keep; None: all that have crops
                 ):
@@ -71,7 +75,7 @@ class Samples:
         row = self.table.loc[i].to_dict()
         return note_voxel(self.readers[row['source']].crops(row), self.settings)
 
-    def iter_crops(self, rows:pd.Index|pd.Series|np.ndarray|list|None=None, # index values or boolean per row; None: all
+    def iter_crops(self, rows:Any=None, # index values or boolean per row; None: all
                    what:str|None=None, # words before a progress bar; None: no bar
                   ) -> Iterator[tuple[int, Crops]]:
         "Yield (index, Crops) in the order that reads fastest: movie by movie, frame by frame."

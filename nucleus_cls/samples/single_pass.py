@@ -8,15 +8,16 @@ __all__ = ['STRETCH', 'STRETCH_BYTES', 'list_whole_windows', 'order_files', 'Sin
            'do_pass']
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #fecd8966
-import pandas as pd
-import numpy as np
-from functools import partial
-from types import SimpleNamespace
-from pathlib import Path
 import math
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
 from ..core import progress
 from ..workers import START, choose_processes, read_ahead, share_work
-from ..resume import Job
+from ..resume import StepLog
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.wedge import find_imaged
 from ..movies.movie import Movie, read_frame
@@ -42,13 +43,20 @@ def order_files(seg_frames:list, # frames with nuclei
 # %% ../../nbs/06_samples/07_single_pass.ipynb #153faac1
 class SinglePass:
     "One pass over a movie's files into a store that is being built."
-    def __init__(self, movie:Movie, job:Job, states:pd.DataFrame, drawn, settings:dict):
-        self.movie, self.job, self.states, self.settings = movie, job, states, settings
+    def __init__(self, movie:Movie, # whose files are read
+                 place:Path, # folder of the store, which is made if nothing is done yet
+                 states:pd.DataFrame, # of every node of the lineage: frame, nucleus_id
+                 drawn:set|None, # (frame, nucleus id) of those that may become samples; None: all
+                 settings:dict, # timeframe, size, padding
+                 done:dict|None=None, # (what, frame) → note of what is done; None: see the log
+                ):
+        self.movie, self.states, self.settings = movie, states, settings
+        self.store, self.log = place, StepLog(place)
         self.k, self.index = settings['timeframe'], {t: i for i, t in enumerate(movie.image_frames)}
         self.windows = set(list_whole_windows(movie.seg_frames, movie.image_frames, self.k))
         self.wanted = set(zip(states.frame, states.nucleus_id)) if drawn is None else drawn
         self.boxes, self.nuclei, self.first, self.held = {}, {}, {}, {}
-        self.done = job.read_log()
+        self.done = self.log.read() if done is None else done
         self.looked_at = {t + d for t in self.windows for d in range(-self.k, self.k + 1)}
         self.tracked, self.unchecked = set(states.frame), 3
         if not self.done:
@@ -57,9 +65,9 @@ class SinglePass:
             self.first = {('image', t): image, ('seg', t): seg}      # they need not be read again
             ids = np.uint16 if seg.itemsize < 3 else np.uint32
             boxes = place_boxes(scan_nuclei(seg), settings['size'], settings['padding'])
-            create_store(job.part, (len(self.index), *image.shape), choose_stored_type(image.dtype), ids,
+            create_store(place, (len(self.index), *image.shape), choose_stored_type(image.dtype), ids,
                          choose_packer(boxes, image.shape))
-        self.arrays = open_arrays(job.part)
+        self.arrays = open_arrays(place)
 
     def place(self, t:int, rows:np.ndarray):
         "Note the nuclei of a frame, and what must be kept around those that become samples."
@@ -78,7 +86,7 @@ class SinglePass:
     def note(self, what:str, t:int, values:list):
         "Remember, here and on the disk, that a file is done."
         self.done[what, t] = values
-        self.job.log_step(what, t, values)
+        self.log.write(what, t, values)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #902f411d
 def choose_stored_type(dtype) -> np.dtype:
@@ -101,8 +109,8 @@ def take_seg(single:SinglePass, t:int, seg) -> list: # measured nuclei, one row 
     "Find the nuclei of a frame; the seg is held until all who look at it are known."
     kind, rows = single.arrays['seg'].dtype, scan_nuclei(seg)
     if len(rows) and rows[-1, 0] > np.iinfo(kind).max:
-        raise ValueError(f'movie {single.movie.name}, frame {t}: nucleus id {rows[-1, 0]:.0f} is too large for '
-                         f'{kind}, the type of the first; convert the segmentations to one type')
+        raise ValueError(f'movie {single.movie.name}, frame {t}: nucleus id {rows[-1, 0]:.0f} is too large '
+                         f'for {kind}, the type of the first; convert the segmentations to one type')
     if t in single.looked_at: single.held[t] = seg
     single.place(t, rows)
     return rows.tolist()
@@ -149,18 +157,22 @@ def describe_stretch(single:SinglePass, frames:list, movie:str) -> tuple:
     near = {t + d for t in frames for d in range(-single.k, single.k + 1)}
     wanted = pd.DataFrame([w for w in single.wanted if w[0] in near], columns=['frame', 'nucleus_id'])
     done = {step: values for step, values in single.done.items() if step[1] in near}
-    return movie, str(single.job.part.resolve()), single.settings, frames, wanted, done
+    return movie, str(single.store.resolve()), single.settings, frames, wanted, done
 
 def do_stretch(stretch:tuple): # yields notes: (what, frame, values)
     "Work through a stretch, given as `describe_stretch` makes it."
     movie, place, settings, frames, wanted, done = stretch
-    job = SimpleNamespace(part=Path(place), read_log=lambda: {('begun', -1): None, **done})   # there is a store
-    single = SinglePass(open_again(movie), job, wanted, None, settings)
+    done = {('begun', -1): None, **done}                          # or it would make a new store
+    single = SinglePass(open_again(movie), Path(place), wanted, None, settings, done)
     single.recall()
     yield from do_part(single, frames)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #488a12b9
-def list_notes(single:SinglePass, todo:set, n_workers:int=None, scheduler=None): # yields (what, frame, values)
+def list_notes(single:SinglePass, # the pass
+               todo:set, # (what, frame) of the files to read
+               n_workers:int|None=None, # processes of this computer, ≥1; None: one a core
+               scheduler=None, # address or client of a Dask cluster, instead
+              ): # yields (what, frame, values)
     "Work through what is to do, here or with others."
     movie, array = single.movie, single.arrays['image']
     frames = sorted({*movie.seg_frames, *movie.image_frames})
@@ -190,4 +202,5 @@ def do_pass(single:SinglePass, # what to do
             if what == 'image': continue
             single.nuclei[t] = np.array(values).reshape(-1, len(NUCLEUS_COLUMNS))
             single.unchecked -= len(values) > 0 and t in single.tracked
-            if single.unchecked == 0 and large: check_lineage(join_frames(single.nuclei), single.states, movie.name)
+            if single.unchecked == 0 and large:
+                check_lineage(join_frames(single.nuclei), single.states, movie.name)

@@ -82,14 +82,14 @@ def create_store(path:str|Path, # folder to make, `NAME.zarr`
                 ) -> dict: # array name → zarr array
     "Make an empty store: the arrays image, seg and dark (zeros that were imaged), each (T,Z,Y,X)."
     import zarr
-    from zarr.codecs import BloscCodec, Crc32cCodec
+    from zarr.codecs import BloscCname, BloscCodec, Crc32cCodec
     parts = [-(-n // c) for n, c in zip(shape[1:], CHUNK)]
     chunks = [n if k == 1 else -(-n // (k*CELL_EDGE))*CELL_EDGE for n, k in zip(shape[1:], parts)]
     shutil.rmtree(path, ignore_errors=True)
     group = zarr.create_group(path, zarr_format=3)
     for name, kind in (('image', dtype), ('seg', seg_dtype), ('dark', bool)):
         cname, size = packer if name == 'image' else 'lz4', np.dtype(kind).itemsize
-        blosc = BloscCodec(cname=cname, clevel=LEVEL[cname], shuffle='shuffle', typesize=size)
+        blosc = BloscCodec(cname=BloscCname(cname), clevel=LEVEL[cname], shuffle='shuffle', typesize=size)
         group.create_array(name, shape=shape, chunks=(1, *chunks), dtype=kind, fill_value=0,
                            compressors=(blosc, Crc32cCodec()), dimension_names=('t', 'z', 'y', 'x'))
     return open_arrays(path)
@@ -231,7 +231,8 @@ class StoreReader:
         "Read a region of a frame, (z,y,x) from `low` to `high`."
         where = tuple(slice(int(a), int(b)) for a, b in zip(low, high))
         try: return self.arrays[name][self.index[t], *where]
-        except BROKEN as e: raise make_damage_error(self.path, f'{name} of frame {t}: {describe_error(e)}') from e
+        except BROKEN as e:
+            raise make_damage_error(self.path, f'{name} of frame {t}: {describe_error(e)}') from e
 
     def crops(self, row:dict) -> Crops:
         "Read the crops of one nucleus, its box alone."
