@@ -70,7 +70,7 @@ def read_manifest(path:str|Path) -> pd.DataFrame: # one row a nucleus, with fixe
 
 # %% ../../nbs/06_samples/01_store.ipynb #d8a37c6c
 CHUNK = (64, 160, 160)   #: the largest chunk of a frame, (Z,Y,X) voxels
-CELL_EDGE = 8                 #: how much of a chunk the boxes cover is told in cells of so many voxels a side
+CELL_EDGE = 8            #: how much of a chunk the boxes cover is told in cells of so many voxels a side
 FULL = .8                #: a chunk covered to this fraction is kept whole
 LEVEL = {'lz4': 1, 'zstd': 2}   #: of Blosc's compressors: the quickest, and a little smaller at no cost
 
@@ -103,7 +103,7 @@ def open_arrays(path:str|Path) -> dict: # array name → zarr array
 # %% ../../nbs/06_samples/01_store.ipynb #01bc730d
 def mark_covered_cells(boxes, # (n,6) start and shape, voxels
                        shape, # of the volume, (Z,Y,X)
-                      ) -> np.ndarray: # boolean, one entry a cell of CELL³ voxels
+                      ) -> np.ndarray: # boolean, one entry a cell of CELL_EDGE³ voxels
     "Mark the cells of a volume that at least one box touches."
     cells = np.zeros([-(-n // CELL_EDGE) for n in shape], bool)
     low, high = np.clip(boxes[:, :3], 0, shape), np.clip(boxes[:, :3] + boxes[:, 3:], 0, shape)
