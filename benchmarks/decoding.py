@@ -29,7 +29,7 @@ from nucleus_cls.prediction.predictions import Predictions
 from nucleus_cls.prediction.links import describe_links, link_movie, score_links
 from nucleus_cls.prediction.decode import compute_missing_prior, decode
 from nucleus_cls.prediction.conflicts import corrupt_lineage, find_conflicts, score_conflicts
-from nucleus_cls.prediction.whole_movie import predict_movie, run_key
+from nucleus_cls.prediction.whole_movie import predict_movie, make_run_key
 from nucleus_cls.evaluation.events import score_events
 
 KEY, HERE = ['frame', 'nucleus_id'], Path(__file__).with_suffix('')
@@ -40,7 +40,7 @@ SHOWN = dict(zip(['macro_f1', *F1, 'events_exact', 'events_1_frame'],
 
 def predict(run, movie, work):
     "The network's own opinion of every nucleus, computed once."
-    folder = Path(work)/f'{run_key(run)[:12]}_{movie.name}'
+    folder = Path(work)/f'{make_run_key(run)[:12]}_{movie.name}'
     if not (folder/'predictions.csv').exists(): predict_movie(run, movie, output_dir=folder, decode=False)
     table = pd.read_csv(folder/'predictions.csv', keep_default_na=False, na_values={f'p_{s}': [''] for s in run.states})
     return Predictions(table, run.states)

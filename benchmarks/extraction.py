@@ -8,6 +8,8 @@ rounds, and compared as ratios, since machines differ and drift:
 - `extract_movie` into a sample store,
 - a naive extraction, as first written by most people: for every nucleus a scan of the whole segmentation for its
   bounding box, and uncompressed sample folders (timed on a few nuclei and scaled up).
+
+With `--starts`, the ways to start processes are compared instead: the first movie, and the median of those after it.
 """
 import argparse
 import json
@@ -15,7 +17,9 @@ import resource
 import shutil
 import tempfile
 import time
+from functools import partial
 from itertools import pairwise
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +28,10 @@ import tifffile
 from nucleus_cls.core import to_plain
 from nucleus_cls.simulation.movies import simulate_movie
 from nucleus_cls.movies.open import open_movie
-from nucleus_cls.samples.store import folder_bytes
+from nucleus_cls.samples.store import measure_folder
 from nucleus_cls.samples.extract import extract_movie
+from nucleus_cls.samples import single_pass
+from nucleus_cls import workers
 
 NAMES = {'image': 'registered_images/nuclei_reg8', 'seg': 'registered_label_images/label_reg8'}
 
@@ -94,17 +100,48 @@ def timed(function, *args):
     return time.perf_counter() - begun, result
 
 
+def with_loky(task, parts, n_workers, *how):
+    "Share work as joblib does."
+    from joblib import Parallel, delayed
+    jobs = (delayed(workers.collect_results)(task, part) for part in parts)
+    return enumerate(Parallel(n_jobs=n_workers, return_as='generator_unordered')(jobs))
+
+
+def with_dask(task, parts, n_workers, *how):
+    "Share work with a Dask cluster of this computer."
+    from distributed import Client, LocalCluster
+    local = dict(threads_per_worker=1, dashboard_address=None, silence_logs=50)
+    with LocalCluster(n_workers=n_workers, **local) as cluster, Client(cluster) as client:
+        yield from workers.work_in_cluster(task, parts, client)
+
+
+def compare_starts(movie, folder, n_rounds):
+    "Extract with two processes, started in each way, and with one."
+    ways = {start: partial(workers.share_work, start=start) for start in get_all_start_methods()}
+    ways = {start: lambda task, parts, n, *how, f=f: f(task, parts, n) for start, f in ways.items()}
+    took = {name: [] for name in ('one process', *ways, 'loky', 'dask')}
+    for n in range(n_rounds):
+        for name, way in {'one process': None, **ways, 'loky': with_loky, 'dask': with_dask}.items():
+            single_pass.share_work = way
+            how = dict(n_workers=1 if way is None else 2)
+            took[name].append(timed(lambda: extract_movie(movie, folder/name/str(n), **how))[0])
+    for name, (first, *later) in took.items():
+        print(f'{name:12}  first movie {first:6.2f} s   later {np.median(later):6.2f} s')
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--frames', type=int, default=40, help='frames of the movie')
     ap.add_argument('--rounds', type=int, default=3, help='rounds; the medians are printed')
     ap.add_argument('--large', action='store_true', help='frames of 243 × 512 × 512 voxels (try --frames 12)')
+    ap.add_argument('--starts', action='store_true', help='compare the ways to start processes')
     args = ap.parse_args()
     folder = Path(tempfile.mkdtemp())
     try:
         sim = Large(args.frames) if args.large else simulate_movie('realistic', seed=0, n_frames=args.frames)
         movie = open_movie(write_compressed(sim, folder))
         extract_movie(open_movie(simulate_movie('tiny')), folder/'warm')   # imports and start-up are not counted
+        if args.starts: return compare_starts(movie, folder, args.rounds)
         rounds, n_rounds = [], args.rounds
         for n in range(n_rounds):
             took, samples = timed(extract_movie, movie, folder/f'out{n}')
@@ -113,7 +150,7 @@ def main():
         few = samples.table.iloc[::max(1, len(samples)//20)].to_dict('records')
         scale = len(samples)/len(few)
         slow = timed(naive, movie, few, folder/'naive')[0]*scale
-        loose, store = folder_bytes(folder/'naive')*scale, folder_bytes(folder/'out0')
+        loose, store = measure_folder(folder/'naive')*scale, measure_folder(folder/'out0')
         feed, n_bytes = timed(lambda: sum(c.raw.nbytes for _, c in samples.iter_crops()))
         image = movie.image(movie.frames[0])
         memory = [resource.getrusage(who).ru_maxrss/1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

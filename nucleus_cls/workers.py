@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from types import ModuleType
+from typing import Any
 
 # %% ../nbs/03_workers.ipynb #856b0beb
 HELD_FRAMES = 6      #: frames that one process holds at a time, at most
@@ -50,10 +52,11 @@ MAIN_HINT = "in a script, put the call under `if __name__ == '__main__':`"
 def check_main():
     "Raise a `RuntimeError` in a process that is just being started, and still reading the main script."
     if getattr(multiprocessing.current_process(), '_inheriting', False):
-        raise RuntimeError(f'work shared by processes must not start when the main script is imported; {MAIN_HINT}')
+        raise RuntimeError('processes were to be started by a process that is just starting, and still reads '
+                           f'the main script; {MAIN_HINT}')
 
 # %% ../nbs/03_workers.ipynb #19dea5ef
-_stop = None   # a byte in shared memory, of the worker's pool: no lock that a killed process could keep
+_stop: list = []   # in a worker, one byte of shared memory; there is no lock that a killed process could keep
 
 def _keep_memory():
     "Keep freed memory for the next frame, where the C library can: the system would have to clear it anew."
@@ -63,8 +66,7 @@ def _keep_memory():
 
 def _prepare_worker(stop):
     "Prepare a process that has just been started."
-    global _stop
-    _stop = stop
+    _stop[:] = [stop]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ['OMP_NUM_THREADS'] = '1'
@@ -80,7 +82,7 @@ def collect_results(task:Callable, # part → iterable of results
     results, parent = [], multiprocessing.parent_process()
     for result in task(part):
         results.append(result)
-        if _stop is not None and (_stop.value or not parent.is_alive()): break
+        if _stop and (_stop[0].value or not parent.is_alive()): break
     return results
 
 def work_in_processes(task:Callable, # part → iterable of results; a function of a module, not a lambda
@@ -99,14 +101,14 @@ def work_in_processes(task:Callable, # part → iterable of results; a function 
                 numbers = {pool.submit(collect_results, task, part): n for n, part in enumerate(parts)}
             for job in as_completed(list(numbers)): yield numbers.pop(job), job.result()
         except BrokenProcessPool as e:
-            raise OSError('a process was ended from outside, perhaps for lack of memory; run it again to go on, '
-                          f'with --n_workers 1; {MAIN_HINT}') from e
+            raise OSError('a process was ended from outside, perhaps for lack of memory; run it again to go '
+                          f'on, with --n_workers 1; {MAIN_HINT}') from e
         finally:
             stop.value = 1
             pool.shutdown(cancel_futures=True)
 
 # %% ../nbs/03_workers.ipynb #f8aee910
-def import_dask():
+def import_dask() -> ModuleType:
     "Import `dask.distributed`; `ImportError` that names the extra."
     try: import distributed
     except ImportError as e:
@@ -115,7 +117,7 @@ def import_dask():
     return distributed
 
 # %% ../nbs/03_workers.ipynb #c1b4a528
-def connect(scheduler, # address such as tcp://host:8786, or a `distributed.Client`
+def connect(scheduler:Any, # address such as tcp://host:8786, or a `distributed.Client`
             stack:ExitStack, # closes what is opened here
            ): # a client
     "Connect to a cluster."
@@ -140,7 +142,7 @@ def check_workers(client, # a `distributed.Client`
 # %% ../nbs/03_workers.ipynb #dfdef849
 def work_in_cluster(task:Callable, # part → iterable of results; both, and the function, can be pickled
                     parts:Iterable, # what to work on
-                    scheduler, # address or client of a cluster
+                    scheduler:Any, # address or client of a cluster
                    ) -> Iterator[tuple[int, list]]: # number of the part, its results
     "Yield the results of all parts as they are ready; an error of one ends all and is raised here."
     dask = import_dask()
@@ -160,7 +162,7 @@ def work_in_cluster(task:Callable, # part → iterable of results; both, and the
 def share_work(task:Callable, # part → iterable of results; a function of a module
                parts:Iterable, # what to work on; parts and results can be pickled
                n_workers:int=1, # processes of this computer, ≥1
-               scheduler=None, # address or client of a Dask cluster, instead
+               scheduler:Any=None, # address or client of a Dask cluster, instead
                start:str='spawn', # how a process of this computer is started
               ) -> Iterator[tuple[int, list]]: # number of the part, its results
     "Yield the results of all parts, as they are ready, from a cluster or from processes of this computer."

@@ -105,7 +105,7 @@ def nucleus_predict(
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
     register:Param('Move t-1 and t+1 onto t, where a movie drifts', str, choices=('none', 'crop'))=None,
-    n_workers:Param('Processes that share the frames of a movie (more than 1 need Dask)', int)=1,
+    n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     **kwargs
 ):

@@ -7,8 +7,10 @@ __all__ = ['CORRECTIONS', 'REJECTED', 'read_corrections', 'write_corrections', '
 
 # %% ../../nbs/06_samples/09_corrections.ipynb #34e10b81
 from pathlib import Path
-import pandas as pd
+
 import numpy as np
+import pandas as pd
+
 from ..core import STATES, UNKNOWN, atomic_path
 from ..files import open_table, describe_error
 from .samples import Samples

@@ -9,6 +9,7 @@ __all__ = ['make_sample_name', 'name_offset', 'parse_sample_name', 'is_sample', 
 # %% ../../nbs/06_samples/02_folders.ipynb #cf257a8a
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,11 @@ def parse_sample_name(name:str) -> dict: # movie, frame, nucleus_id, n_nuclei
     return {k: v if k == 'movie' else int(v) for k, v in values if v is not None}
 
 # %% ../../nbs/06_samples/02_folders.ipynb #02de5c0b
-def is_sample(path) -> bool:
+def is_sample(path:str|Path) -> bool:
     "Say whether a folder is a sample: it holds the crop of t, or of a frame beside it."
     return any((Path(path)/name_offset(o)/'raw_cropped.tif').is_file() for o in (0, -1, 1))
 
-def find_samples(path) -> list: # folders, sorted
+def find_samples(path:str|Path) -> list[Path]: # folders, sorted
     "Find the sample folders at a path: itself, or those up to three levels below that are not hidden."
     path = Path(path)
     if is_sample(path): return [path]
@@ -64,18 +65,22 @@ def _whole(value) -> int: # None where it is no whole number
     except (TypeError, ValueError, OverflowError): return None
 
 # %% ../../nbs/06_samples/02_folders.ipynb #9a929c95
-def read_sample_row(path, # a sample folder
+def read_sample_row(path:str|Path, # a sample folder
                    ) -> dict: # as a row of the manifest; `reason` says what it lacks
     "Read what a sample folder says about its nucleus."
     path = Path(path).absolute()
     meta = read_json(path/'metadata.json') if (path/'metadata.json').is_file() else {}
     about, lineage = _section(meta, 'nucleus_summary'), _section(meta, 'lineage_info')
     named = parse_sample_name(path.name)
-    number = lambda key, name: named.get(name) if _whole(about.get(key)) is None else _whole(about[key])
+    def number(key, name):
+        said = _whole(about.get(key))
+        return named.get(name) if said is None else said
     state = {'stable2': 'stable'}.get(path.parent.name, path.parent.name)
     lacking = [o for o in (0, -1, 1) if not (path/name_offset(o)/'raw_cropped.tif').is_file()]
     masks = [n for n in ('binary_label_cropped.tif', 'label_cropped.tif') if (path/'t'/n).is_file()]
-    cells = lambda key: ' '.join(map(str, v)) if isinstance(v := lineage.get(key), list) else ''
+    def cells(key):
+        names = lineage.get(key)
+        return ' '.join(map(str, names)) if isinstance(names, list) else ''
     movie = str(about.get('dataset_name') or named.get('movie') or path.parent.parent.name)
     with explain_errors(path): check_name(movie, 'movie name')
     return {'movie': movie,
@@ -88,7 +93,7 @@ def read_sample_row(path, # a sample folder
             'n_nuclei': number('total_nuclei_in_frame', 'n_nuclei'), 'path': str(path)}
 
 # %% ../../nbs/06_samples/02_folders.ipynb #04c553bd
-def read_cut(path, # a sample folder
+def read_cut(path:str|Path, # a sample folder
             ) -> dict: # voxel_size_um and, where known, size, padding, size_um
     "Read how a sample was cut; what makes no sense counts as not there."
     path = Path(path)/'metadata.json'
@@ -121,7 +126,7 @@ def _imaged(vol, # one crop, (Z,Y,X)
     return seen if wedge is None else seen & ~wedge
 
 # %% ../../nbs/06_samples/02_folders.ipynb #eeef6c36
-def read_sample(path, # a sample folder
+def read_sample(path:str|Path, # a sample folder
                 row:dict=None, # what `read_sample_row` found; None: read it
                ) -> Crops:
     "Read the crops of a sample folder; `ValueError` naming the folder and what it lacks."
@@ -175,13 +180,14 @@ def _glance(path) -> tuple: # size and a checksum
 # %% ../../nbs/06_samples/02_folders.ipynb #0fc666ec
 class FolderReader:
     "Read the crops of sample folders."
-    def __init__(self, path): # a sample folder, or a folder of them
-        self.path, self.name, self.settings = Path(path), Path(path).name, {}
+    def __init__(self, path:str|Path): # a sample folder, or a folder of them
+        self.path, self.name = Path(path), Path(path).name
+        self.settings = {}
         found = find_samples(path)
         if not found:
             raise ValueError(f'{path}: no samples in it; expected a sample store or folders with '
                              't/raw_cropped.tif')
-        whole = {c: 'Int64' for c in ('frame', 'nucleus_id', 'track', 'n_nuclei')}
+        whole = dict.fromkeys(('frame', 'nucleus_id', 'track', 'n_nuclei'), 'Int64')
         self.manifest = pd.DataFrame([read_sample_row(p) for p in found]).astype(whole)
         firsts = self.manifest.drop_duplicates('movie')
         self.cuts = {movie: read_cut(path) for movie, path in zip(firsts.movie, firsts.path)}
@@ -193,6 +199,6 @@ class FolderReader:
         "Read the crops of one sample."
         return read_sample(row['path'], row)
 
-    def iter_crops(self, rows:pd.DataFrame):
+    def iter_crops(self, rows:pd.DataFrame) -> Iterator[tuple[int, Crops]]:
         "Yield (index of the row, Crops), folder by folder."
         for i, row in zip(rows.index, rows.to_dict('records')): yield i, self.crops(row)
