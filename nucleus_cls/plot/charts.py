@@ -12,7 +12,7 @@ __all__ = ['CURVES', 'YELLOW', 'NO_STATE', 'STATE_MARKERS', 'STATE_HATCHES', 'TH
 import io
 from contextlib import contextmanager
 from pathlib import Path
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,15 +73,15 @@ def pick_color(state:str|None, # any word; None: no state
     "Give the colour of a state, grey for what is none."
     return STATE_COLORS.get(state, NO_STATE)
 
-def order_states(names, # words, some of them states
+def order_states(names:Iterable[str|None], # words, some of them states
                 ) -> list: # each once
     "Sort names as states are listed everywhere; what is no state comes last, as it came."
     return [*dict.fromkeys(s for s in (*STATES, UNKNOWN, *names) if s in set(names))]
 
 def add_state_legend(fig:Figure, # where to put it, to the right of its axes
-                     states, # those that occur
+                     states:Iterable[str|None], # those that occur
                      areas:bool=False, # show patches with the pattern; False: markers
-                    ):
+                    ) -> None:
     "Put colour and sign of states beside a figure."
     handles = []
     for s in order_states(states):
