@@ -36,13 +36,16 @@ def predict_inputs(run, # trained run
                    full:bool, # are the volumes whole frames?
                    ids:list, # nuclei wanted; None: all
                    voxel_size:tuple, # (z,y,x), µm; None: not known
+                   scale=None, # as it was told
                   ): # Predictions
     "Predict sample folders, an archive, or the volumes of a timepoint."
     from nucleus_cls.prediction.inputs import predict_arrays, predict_folders, predict_volumes
-    if folder_path: return predict_folders(run, folder_path, voxel_size)
-    if npz: return predict_arrays(run, npz, full or None, ids, voxel_size=voxel_size)
+    if folder_path: return predict_folders(run, folder_path, voxel_size, scale)
+    if npz: return predict_arrays(run, npz, full or None, ids, voxel_size=voxel_size,
+                                   scale=scale)
     volumes = [*volumes, None][:4]
-    return predict_volumes(run, *volumes, full=full, nuclei_ids=ids, voxel_size=voxel_size)
+    return predict_volumes(run, *volumes, full=full, nuclei_ids=ids, voxel_size=voxel_size,
+                           scale=scale)
 
 # %% ../../nbs/15_cli/04_predict.ipynb #0da97838
 def show_frame(found, # Predictions
@@ -71,10 +74,12 @@ def report_inputs(run, # trained run
                   folder_path:list, movie, volumes:list, # one of them: sample folders, Movie, timepoint
                   voxel_size:tuple, # (z,y,x), µm; None: not known
                   output_dir:Path, # folder for the folders
+                  scale=None, # as it was told
                  ) -> list: # the folders, one a nucleus
     "Look closely at the nuclei of sample folders, of a timepoint, or of the busiest frame of a movie."
     from nucleus_cls.movies.tiff import read_tiff
     from nucleus_cls.plot.overlays import find_busiest_frame
+    from nucleus_cls.prediction.inputs import find_seg_widths
     from nucleus_cls.report.nucleus_report import cut_timepoint, report_nuclei
     table = found.table
     if folder_path: return report_nuclei(run, folder_path, output_dir)
@@ -85,7 +90,9 @@ def report_inputs(run, # trained run
     if not volumes: raise ValueError('--save_analysis goes with --folder_path, --movie, or whole timepoints')
     *window, seg = map(read_tiff, volumes)
     where = {'movie': '', 'frame': 0}
-    crops = cut_timepoint(window, seg, run.preprocess, table['nucleus_id'].tolist(), where, voxel_size)
+    widths = find_seg_widths(seg, voxel_size, scale) if run.preprocess.width else None
+    ids = table['nucleus_id'].tolist()
+    crops = cut_timepoint(window, seg, run.preprocess, ids, where, voxel_size, widths)
     return report_nuclei(run, crops, output_dir)
 
 # %% ../../nbs/15_cli/04_predict.ipynb #cd4024f9
@@ -112,6 +119,7 @@ def nucleus_predict(
     "Predict the state of nuclei."
     from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.movies.open import open_movie
+    from nucleus_cls.movies.scale import describe_scale, measure_movie
     from nucleus_cls.prediction.labels import export_predictions
     from nucleus_cls.prediction.whole_movie import predict_movie
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
@@ -124,16 +132,19 @@ def nucleus_predict(
     if movie:
         opened = open_movie(movie, **told)
         size = opened.voxel_size
+        if loaded.preprocess.width or opened.scale: print(describe_scale(measure_movie(opened)))
         found = predict_movie(loaded, opened, None, out, not independent, n_workers, scheduler, use_lineage)
     else:
-        found = predict_inputs(loaded, folder_path, volumes, npz, full_timestamp, ids, size)
+        found = predict_inputs(loaded, folder_path, volumes, npz, full_timestamp, ids, size,
+                               told.get('scale'))
         found.to_csv(out/'predictions.csv')
     if formats: export_predictions(found, out/'export', split_list(formats), opened and {opened.name: opened})
     print(f'{found}, in {out/"predictions.csv"}')
     whole = volumes if full_timestamp or ids else None
     show_frame(found, opened, whole, size, out/'overlay.png')
     if not save_analysis: return
-    folders = report_inputs(loaded, found, folder_path, opened, whole, size, out)
+    folders = report_inputs(loaded, found, folder_path, opened, whole, size, out,
+                            told.get('scale'))
     print(f'A close look at {len(folders)} nuclei, a folder each, in {out}')
 
 # %% ../../nbs/15_cli/04_predict.ipynb #26f1c7ea

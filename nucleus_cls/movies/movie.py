@@ -9,7 +9,7 @@ __all__ = ['find_frames', 'Movie', 'check_seg', 'validate_movie', 'format_frames
 # %% ../../nbs/05_movies/02_movie.ipynb #60af5f44
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +54,8 @@ class Movie:
     stamp: str = ''                 # changes when the files change; empty for arrays
     lineage_offset: int = 0         # frames to add to those in the lineage file
     again: dict = None              # arguments of `open_movie` that open it again; None: in memory only
+    scale: Any = None               # at which it is read: 'auto', 'none' or a factor; None: not said
+    measured: dict = field(default_factory=dict, repr=False)   # scale → widths, of `measure_movie`
 
     @property
     def frames(self) -> list:
@@ -131,9 +133,9 @@ def _by_frame(volumes) -> dict:
     frames = list(volumes) if isinstance(volumes, dict) else range(len(volumes))
     return {int(t): (lambda t=t: np.asarray(volumes[t])) for t in frames}
 
-def movie_from_arrays(images, # volumes by frame: list, dict or (T,Z,Y,X); numpy, dask or zarr
-                      segs, # nucleus ids by frame, of the same shapes
-                      lineage=None, # graph as in LineageGraph.json, path to any lineage, Lineage or Points
+def movie_from_arrays(images:Any, # volumes by frame: list, dict or (T,Z,Y,X); numpy, dask or zarr
+                      segs:Any, # nucleus ids by frame, of the same shapes
+                      lineage:Any=None, # graph as in LineageGraph.json, path to a lineage, Lineage or Points
                       name:str='movie', # unique name
                       voxel_size:tuple=None, # (z,y,x), µm, >0
                      ) -> Movie:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import check_name, read_json
-from ..volumes.voxels import check_voxel_size
+from ..volumes.voxels import check_scale, check_voxel_size
 from .tiff import read_tiff
 from .movie import (Layout, Movie, find_frames, is_address, movie_from_simulation,
                                       stamp_files, validate_movie)
@@ -110,10 +110,13 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
                channel:int|str=None, # channel of the images, number from 0 or name; None: the only one
                axes:str=None, # axes of files that do not say, such as 'TZYX'; None: the last of TZYX
                lineage_offset:int=0, # frames to add to those in the lineage file
+              scale:str|float=None, # at which it is read: 'auto' (by its nuclei), 'none' or a factor
               ) -> Movie:
     "Open a movie lazily, whatever its layout; errors name what is missing."
     if hasattr(path, 'graph'):
-        return movie_from_simulation(path, name, lineage_file, voxel_size, lineage_offset)
+        movie = movie_from_simulation(path, name, lineage_file, voxel_size, lineage_offset)
+        movie.scale = check_scale(scale)
+        return movie
     here = lineage_file is not None and not is_address(lineage_file)
     if here and not Path(lineage_file).exists():
         raise FileNotFoundError(f'{lineage_file}: no such lineage file')
@@ -128,6 +131,7 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
     movie = layout.open(path, name, options)
     movie.lineage_offset = movie.lineage_offset or lineage_offset
     movie.again = {'path': str(path), 'name': name, **options}
+    movie.scale = check_scale(scale)
     return validate_movie(movie)
 
 # %% ../../nbs/05_movies/06_open.ipynb #e95b391f
@@ -136,9 +140,11 @@ def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t},
                         axes:str=None, # such as TZYX
                         voxel_size:str=None, # 'Z,Y,X' in µm
                         lineage_offset:int=None, # frames to add to those in the lineage file
+                        scale:str=None, # auto, none or a factor
                        ) -> dict: # arguments of `open_movie`; what was not given is left out
     "Turn what was typed into arguments of `open_movie`."
-    given:dict = dict(images=images, segs=segs, channel=channel, axes=axes, lineage_offset=lineage_offset)
+    given:dict = dict(images=images, segs=segs, channel=channel, axes=axes, lineage_offset=lineage_offset,
+                       scale=check_scale(scale))
     if voxel_size is not None:
         try: given['voxel_size'] = [float(v) for v in voxel_size.split(',')]
         except ValueError: given['voxel_size'] = voxel_size

@@ -180,7 +180,7 @@ class CleanMovie(Movie):
                  s:CleanSettings, # how
                 ):
         self.__dict__.update(vars(movie))
-        self.base, self.clean = movie, s
+        self.base, self.clean, self.measured = movie, s, {}
         self.box:tuple = None               # what `crop_wedge` leaves, three slices
         have = set(movie.image_frames)
         gaps = {t + 1 for t in have if t + 2 in have} - have
@@ -246,7 +246,8 @@ def describe_movie(movie:Movie, # opened from a path, and perhaps cleaned
     if not is_address(where): where = str(Path(where).resolve())
     again = movie.again | dict(path=where, lineage_file=None)
     clean = asdict(movie.clean) if hasattr(movie, 'clean') else {}
-    return json.dumps(dict(again=again, stamp=movie.stamp, clean=clean))
+    told = dict(scale=movie.scale, measured=movie.measured)
+    return json.dumps(dict(again=again, stamp=movie.stamp, clean=clean, told=told))
 
 # %% ../../nbs/05_movies/07_repair.ipynb #b7af75db
 @lru_cache(2)
@@ -255,6 +256,7 @@ def open_again(text:str, # of `describe_movie`
     "Open a movie, once in a process; `ValueError` if it is not the same."
     job = json.loads(text)
     movie = clean_movie(open_movie(**job['again']), **job['clean'])
+    movie.scale, movie.measured = job['told']['scale'], job['told']['measured']
     if movie.stamp != job['stamp']:
         raise ValueError(f'a worker found another movie in {movie.source}: put it where all workers see the '
                          'same files')

@@ -18,7 +18,7 @@ import pandas as pd
 from ..core import STATES, atomic_path
 from ..files import explain_errors, open_table
 from ..samples.samples import Samples, open_samples
-from ..transforms.preprocess import Preprocess, check_space
+from ..transforms.preprocess import Preprocess, check_space, find_voxel_step
 from ..transforms.tensors import UnusableCrop, list_segs, to_tensor
 from ..models.run import Run, pick_states
 
@@ -131,10 +131,10 @@ def try_tensor(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                imaged:np.ndarray|None, # bool, (T,Z,Y,X); None: all were imaged
                prep:Preprocess, # Preprocess
                segs:Any=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
-               voxel:Sequence=None, # voxel size of the crops, (z,y,x), µm; None: not known
+               step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
               ) -> tuple: # (tensor (C,S,S,S), ''), or (None, what is wrong)
     "Make a tensor, or tell by a flag why the crop cannot be scaled."
-    try: return to_tensor(raw, mask, imaged, prep, segs, voxel), ''
+    try: return to_tensor(raw, mask, imaged, prep, segs, step), ''
     except UnusableCrop as e: return None, e.flag
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #fd93071e
@@ -146,8 +146,9 @@ def predict_probs(run:Run, # trained run
         check_space(run.preprocess, samples.settings[movie].get('voxel_size_um'), f'movie {movie}')
     def stream():
         for i, crops in samples.iter_crops(what='predicting'):
-            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops),
-                                 crops.row.get('voxel_size_um'))
+            row = crops.row
+            step = find_voxel_step(run.preprocess, row.get('voxel_size_um'), row.get('nucleus_width'))
+            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step)
             yield dict(row=i, quality=flag), x
     if not len(samples): return np.zeros((0, len(run.states))), np.zeros(0, object)
     rows, probs = predict_stream(run, stream())

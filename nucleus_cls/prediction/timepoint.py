@@ -66,7 +66,7 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                      ids=None, # nuclei wanted; None: all
                      imaged=None, # for each volume, what `find_imaged` says of it; None: find out
                      segs=None, # seg of each frame, None where there is none; only read for seven channels
-                     voxel=None, # voxel size, (z,y,x), µm; None: not known
+                     step=None, # voxels of the frames for each voxel read, of `find_voxel_step`
                     ):
     "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the seg."
     volumes, quality = fill_window(frames)
@@ -78,11 +78,11 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
     if imaged is None: imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     segs = list(segs or [None]*len(volumes))
     segs[len(segs)//2] = seg
-    boxes = place_boxes(nuclei, find_crop_edges(prep, voxel), prep.padding)
+    boxes = place_boxes(nuclei, find_crop_edges(prep, step), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         ids = [None if s is None else cut_crop(s, box[:3], box[3:]) for s in segs]
-        x, flag = try_tensor(raw, ids[len(ids)//2] == n.nucleus_id, seen, prep, ids, voxel)
+        x, flag = try_tensor(raw, ids[len(ids)//2] == n.nucleus_id, seen, prep, ids, step)
         yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, volume=n.volume,
                    quality=join_flags(flag, quality, n.border and 'border')), x
 
@@ -91,11 +91,11 @@ def make_tensors(frames, # three volumes (Z,Y,X): t-1, t, t+1; the first and the
                  seg:np.ndarray, # nucleus ids at t, (Z,Y,X), 0 background
                  prep:Preprocess=None, # settings of the run; None: the defaults
                  ids=None, # nuclei wanted; None: all
-                 voxel=None, # voxel size, (z,y,x), µm; None: not known
+                 step=None, # voxels of the frames for each voxel read, of `find_voxel_step`
                 ) -> tuple: # table of N nuclei, float32 tensors (N,4,S,S,S); NaN: cannot be scaled
     "Make the tensors of all nuclei of a timepoint."
     prep = prep or Preprocess()
-    pairs = list(stream_timepoint(frames, seg, prep, ids, voxel=voxel))
+    pairs = list(stream_timepoint(frames, seg, prep, ids, step=step))
     tensors = np.full((len(pairs), len(prep.channels), *[prep.tensor_size]*3), np.nan, np.float32)
     for to, (_, x) in zip(tensors, pairs):
         if x is not None: to[:] = x

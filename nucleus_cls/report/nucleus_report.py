@@ -23,7 +23,8 @@ from ..plot.explain import compute_activations, grad_cam, plot_activations, plot
 from ..movies.movie import Movie
 from ..samples.store import Crops
 from ..samples.folders import find_samples, read_sample
-from ..transforms.preprocess import Preprocess, find_crop_edges
+from ..movies.scale import measure_movie
+from ..transforms.preprocess import Preprocess, find_crop_edges, find_voxel_step
 from ..transforms.tensors import list_segs
 from ..prediction.predictions import join_flags, try_tensor
 from ..prediction.timepoint import choose_nuclei, cut_window, fill_window
@@ -36,18 +37,19 @@ def cut_timepoint(frames:Sequence, # volumes (Z,Y,X) in time order, the middle o
                   ids:Sequence=None, # nuclei wanted; None: all
                   where:dict=None, # movie and frame, where known
                   voxel:Sequence=None, # voxel size, (z,y,x), µm; None: not known
+                  widths:Sequence|None=None, # of its nuclei, (z,y,x), voxels; None: read as stored
                  ) -> Iterator[Crops]: # yields Crops
     "Cut the crops of nuclei out of whole frames; `ValueError` names ids that are not there."
     prep = prep or Preprocess()
     volumes, quality = fill_window(frames)
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
-    boxes = place_boxes(nuclei, find_crop_edges(prep, voxel), prep.padding)
+    boxes = place_boxes(nuclei, find_crop_edges(prep, find_voxel_step(prep, voxel, widths)), prep.padding)
     for n, box in zip(nuclei.itertuples(), boxes):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         near = cut_crop(seg, box[:3], box[3:])
         row = dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, border=n.border, quality=quality,
-                   voxel_size_um=voxel)
+                   voxel_size_um=voxel, nucleus_width=widths)
         yield Crops(raw, near == n.nucleus_id, near, seen, {**(where or {}), **row})
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #6a14d755
@@ -149,8 +151,8 @@ def report_nucleus(run, # trained run
                   ) -> dict: # content of prediction.json
     "Write everything about one nucleus."
     folder = Path(folder)
-    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops),
-                         crops.row.get('voxel_size_um'))
+    step = find_voxel_step(run.preprocess, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
+    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step)
     probs = None if x is None else dict(zip(run.states, run.probs(x[None])[0].tolist()))
     best = max(probs, key=probs.get) if probs else ''
     said = {'state': best, 'confidence': probs and probs[best], 'probabilities': probs,
@@ -171,7 +173,8 @@ def cut_movie(movie, # Movie
     "Cut the crops of nuclei out of one frame of a movie; a missing neighbour in time is filled in."
     window = [movie.image(t) if t in movie.image_frames else None for t in (frame - 1, frame, frame + 1)]
     where = {'movie': movie.name, 'frame': frame}
-    return cut_timepoint(window, movie.seg(frame), prep, ids, where, movie.voxel_size)
+    widths = measure_movie(movie) if prep and prep.width else None
+    return cut_timepoint(window, movie.seg(frame), prep, ids, where, movie.voxel_size, widths)
 
 def find_crops(run, # trained run
                source, # as for `report_nuclei`

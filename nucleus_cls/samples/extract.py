@@ -6,6 +6,7 @@
 __all__ = ['note_lost', 'close_store', 'write_extraction_report', 'make_extract_settings', 'refuse_mixture', 'extract_movie']
 
 # %% ../../nbs/06_samples/08_extract.ipynb #2fba2aa3
+import math
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +24,14 @@ from ..volumes.crops import place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
 from ..movies.repair import describe_movie
+from ..movies.scale import describe_scale, find_step, measure_movie
 from .store import STORE_FORMAT, StoreReader, finish_store
 from .folders import parse_sample_name
 from .metadata import write_folders
 from .samples import Samples, open_samples
 from .manifest import (add_fates, check_lineage, draw_samples, join_frames, join_states,
                                           touches_wedge)
-from .single_pass import SinglePass, do_pass, list_whole_windows
+from .single_pass import SinglePass, box_shape, do_pass, list_whole_windows
 
 # %% ../../nbs/06_samples/08_extract.ipynb #9cf42064
 def note_lost(single:SinglePass, table:pd.DataFrame, wedges:list):
@@ -55,7 +57,7 @@ def close_store(single:SinglePass, # whose files are all read
     note_lost(single, table, wedges)
     table = add_fates(table, single.states)
     kept = table.index[table.reason == '']
-    boxes = place_boxes(table.loc[kept], settings['size'], settings['padding'])
+    boxes = place_boxes(table.loc[kept], box_shape(settings), settings['padding'])
     for c, values in zip(('cz', 'cy', 'cx', 'dz', 'dy', 'dx'), boxes.T):
         table[c] = pd.Series(values, kept, dtype='Int64')
     table.insert(0, 'movie', movie.name)
@@ -65,19 +67,22 @@ def close_store(single:SinglePass, # whose files are all read
             'missing_frames': movie.missing,
             'complete': settings['max_samples'] is None, 'versions': list_versions(),
             'fingerprint': fingerprint([[[t, checksum] for t, (checksum, _) in notes.items()], settings])}
-    write_text(single.store/'report.txt', write_extraction_report(table, movie, lineage))
+    report = write_extraction_report(table, movie, lineage, settings.get('nucleus_width'))
+    write_text(single.store/'report.txt', report)
     finish_store(single.store, table, info)
 
 # %% ../../nbs/06_samples/08_extract.ipynb #7999aca6
 def write_extraction_report(table:pd.DataFrame, # the manifest
                             movie:Movie, # the movie
                             lineage, # its Lineage, for the findings
+                            widths=None, # of its nuclei, (z,y,x), voxels; None: read as stored
                            ) -> str: # some lines of text
     "Say what was found, what has no sample and why, and what was mended in the lineage."
     kept = table[table.reason == '']
     frames = format_frames(movie.frames)
     lines = [f'Movie {movie.name}: frames {frames}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
+    lines.append(f'Scale: {describe_scale(widths)}')
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
     lines += ['', count_states(kept).to_string(), '']
@@ -89,7 +94,7 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
 
 # %% ../../nbs/06_samples/08_extract.ipynb #682019bd
 def make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um=None,
-                          voxel=None) -> dict:
+                          voxel=None, widths=None) -> dict:
     "Make the settings of an extraction, or raise a `ValueError` that names the wrong one."
     for name, value, least in (('timeframe', timeframe, 1), ('state_window', state_window, 0),
                                ('max_samples', max_samples, 1), ('seed', seed, 0)):
@@ -99,8 +104,15 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if size_um is not None and padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
     size = None if padding is not None else size if size_um is None else list(box_edges(size_um, voxel))
     place_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
-    return {'timeframe': int(timeframe), 'size': size, 'padding': padding, 'state_window': int(state_window),
-            'max_samples': max_samples, 'seed': int(seed)} | ({} if size_um is None else {'size_um': size_um})
+    settings = {'timeframe': int(timeframe), 'size': size, 'padding': padding,
+                'state_window': int(state_window), 'max_samples': max_samples, 'seed': int(seed)}
+    if size_um is not None: return settings | {'size_um': size_um}
+    if widths is None: return settings
+    step = find_step(widths)
+    settings['nucleus_width'] = list(widths)
+    if step is None or padding is not None: return settings
+    settings['edges'] = [max(size, math.ceil(size*s - 1e-6)) for s in step]  # older runs see no less
+    return settings
 
 # %% ../../nbs/06_samples/08_extract.ipynb #b03138cc
 def refuse_mixture(out:Path, name:str, folders:bool):
@@ -134,8 +146,9 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                   scheduler:Any=None, # address or client of a Dask cluster that shares the work
                  ) -> Samples:
     "Extract the samples of every nucleus; after an interruption it goes on, when done it does nothing."
+    widths = None if size_um is not None else measure_movie(movie)
     settings = make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um,
-                              movie.voxel_size)
+                                     movie.voxel_size, widths)
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not list_whole_windows(movie.seg_frames, movie.image_frames, timeframe):
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)

@@ -63,7 +63,8 @@ def compose_metadata(crops:Crops, # the sample
             'near_event': row['near_event'], 'lost': row['lost']},
         'extraction_config': {
             'crop_padding': settings['padding'], 'size': settings['size'],
-            'size_um': settings.get('size_um'), 'time_window': k,
+            'size_um': settings.get('size_um'), 'nucleus_width': settings.get('nucleus_width'),
+            'time_window': k,
             'state_window': settings['state_window'], 'voxel_size_um': info['voxel_size_um'],
             'min_object_size': cleaning.get('min_voxels') or None,
             'hole_filling_enabled': bool(cleaning.get('fill_holes'))},

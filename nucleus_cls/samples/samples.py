@@ -15,7 +15,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from ..core import fingerprint, progress
-from .folders import FolderReader, find_samples
+from .folders import FolderReader, find_samples, read_widths
 from ..volumes.voxels import box_edges, check_voxel_size
 from .store import Crops, StoreReader
 
@@ -27,11 +27,13 @@ def find_cut_settings(reader, # StoreReader or FolderReader
     if hasattr(reader, 'cuts'): return reader.cuts.get(movie, {})
     voxel = check_voxel_size(reader.info.get('voxel_size_um'))
     if (size_um := reader.settings.get('size_um')) is not None: box_edges(size_um, voxel)   # is it one?
-    return {**reader.settings, 'voxel_size_um': voxel}
+    widths = read_widths(reader.settings.get('nucleus_width'))
+    return {**reader.settings, 'voxel_size_um': voxel, 'nucleus_width': widths}
 
 def note_voxel(crops:Crops, settings:dict) -> Crops:
-    "Note the voxel size of its movie in the row of a sample."
-    crops.row['voxel_size_um'] = settings[crops.row['movie']].get('voxel_size_um')
+    "Note the voxel size of its movie, and the width of its nuclei, in the row of a sample."
+    own = settings[crops.row['movie']]
+    for name in ('voxel_size_um', 'nucleus_width'): crops.row[name] = own.get(name)
     return crops
 
 # %% ../../nbs/06_samples/04_samples.ipynb #701acda7

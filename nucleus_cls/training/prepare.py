@@ -14,7 +14,8 @@ import numpy as np
 
 from .. import core
 from ..samples.samples import Samples
-from ..transforms.preprocess import ALIKE, Preprocess
+from ..movies.scale import ALIKE, WIDTH
+from ..transforms.preprocess import Preprocess
 from ..transforms.cache import Cache, load_cache
 from ..models.registry import build_model, choose_channels, count_parameters
 from ..models.run import FORMAT, compute_prior_shift
@@ -56,9 +57,11 @@ def choose_preprocess(samples:Samples, # of one or more movies
         raise ValueError(f'voxel_um = {config.voxel_um:g}: goes with samples cut in µm; '
                          'extract with --size_um')
     else: voxel = find_common_voxel(samples)
+    ruler = name != 'size_um' and any(s.get('nucleus_width') for s in samples.settings.values())
     cut = dict(crop_size=None) | {'crop_size' if name == 'size' else name: v}
     return Preprocess(**cut, tensor_size=config.tensor_size, imaged_only=config.imaged_only, voxel_um=voxel,
-                      channels=choose_channels(config.model), register=config.register)
+                      channels=choose_channels(config.model), register=config.register,
+                      width=WIDTH if ruler else None)
 
 # %% ../../nbs/09_training/08_prepare.ipynb #b8f8ffe5
 def find_isotropic(samples:Samples, # of one or more movies
@@ -67,7 +70,7 @@ def find_isotropic(samples:Samples, # of one or more movies
     even = {}
     for movie, s in samples.settings.items():
         um = s.get('voxel_size_um')
-        even[movie] = not um or max(um) <= 1.1*min(um)
+        even[movie] = not um or max(um) <= 1.1*min(um) or bool(s.get('nucleus_width'))
     return np.array([even.get(movie, True) for movie in samples.table['movie']], bool)
 
 # %% ../../nbs/09_training/08_prepare.ipynb #3c700449
@@ -121,7 +124,8 @@ def describe_cache(samples:Samples, # all there are
     hashes = np.full(len(samples.table), '', object)
     hashes[cache.rows] = hash_crops(cache.raw)
     notes = find_copies(samples.table, hashes, split)
-    if prep.voxel_um is None and any(s.get('voxel_size_um') for s in samples.settings.values()):
+    sized = any(s.get('voxel_size_um') for s in samples.settings.values())
+    if sized and prep.voxel_um is None and prep.width is None:
         notes.append('the movies differ in voxel size, or not all say it: voxels are taken as they '
                      'come; extract with --size_um to show the network the same everywhere')
     if cache.skipped: notes.append(f'{len(cache.skipped)} samples left out; the first: {cache.skipped[0]}')

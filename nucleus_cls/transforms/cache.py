@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pathlib import Path
-from .preprocess import CHANNELS, Preprocess
+from .preprocess import CHANNELS, Preprocess, find_voxel_step
 from .tensors import list_segs, pick_frames, to_cache
 
 # %% ../../nbs/07_transforms/06_cache.ipynb #c9ef2d24
@@ -65,8 +65,9 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
     for i, crops in samples.iter_crops(ids, 'reading crops'):
         k, row = len(order), row_of[i]
         segs = list_segs(crops) if len(prep.channels) > 4 else None
+        step = find_voxel_step(prep, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
         try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, segs,
-                                                      crops.row.get('voxel_size_um'))
+                                                      step)
         except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row])}: {e}')
         else: order.append(row)
     n = len(order)

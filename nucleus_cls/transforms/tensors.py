@@ -15,7 +15,7 @@ import numpy as np
 
 from ..volumes.voxels import cut_box, resample_crop
 from ..volumes.registration import align
-from .preprocess import CHANNELS, Preprocess, find_crop_edges, find_voxel_step
+from .preprocess import CHANNELS, Preprocess, find_crop_edges
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #819be757
 class UnusableCrop(ValueError):
@@ -153,7 +153,7 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
              prep:Preprocess=None, # settings; None: the defaults
              size:int=40, # edge of what is kept, voxels, ≥`prep.tensor_size`
              segs:Any=None, # seg ids of each frame, as `pack_masks` takes them
-             voxel:Sequence=None, # voxel size of the crops, (z,y,x), µm; None: not known
+             step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
             ) -> tuple: # raw (T,size,size,size) in native dtype, masks uint8 (size,size,size), lo, hi
     "Keep the middle of a sample in its native dtype, with the intensity range of the whole crop."
     prep = prep or Preprocess()
@@ -163,17 +163,15 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
     mask = np.zeros(raw.shape[1:], bool) if mask is None else choose_mask(mask)
     imaged = None if imaged is None or not prep.imaged_only else np.asarray(imaged, bool)
     if imaged is not None and imaged.ndim == 4: imaged = pick_frames(imaged.view(np.uint8), prep).view(bool)
-    step = find_voxel_step(prep, voxel)
     if step is not None:
-        box = find_crop_edges(prep, voxel), prep.tensor_size
+        box = find_crop_edges(prep, step), prep.tensor_size
         raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
+        raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step)
     lo, hi = find_range(raw, imaged)
     if prep.register != 'none':
         raw, imaged, segs = align(raw, imaged, segs, prep.offsets, raw.dtype.type(lo))
-    if step is not None: kept, mask, segs = resample_crop(raw, mask, imaged, segs, step, size, lo, hi)
-    else:
-        kept = fit_shape(raw, size, raw.dtype.type(lo))
-        if imaged is not None: kept[~np.broadcast_to(fit_shape(imaged, size, False), kept.shape)] = lo
+    kept = fit_shape(raw, size, raw.dtype.type(lo))
+    if imaged is not None: kept[~np.broadcast_to(fit_shape(imaged, size, False), kept.shape)] = lo
     return kept, pack_masks(mask, segs, prep, size), lo, hi
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #d86a40b4
@@ -203,10 +201,10 @@ def to_tensor(raw:Any, # raw intensity, (T,Z,Y,X), counts
               imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
               prep:Preprocess=None, # settings; None: the defaults
               segs:Any=None, # seg ids of each frame, as `pack_masks` takes them; only read for seven channels
-              voxel:Sequence=None, # voxel size of the crops, (z,y,x), µm; None: not known
+              step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
              ) -> np.ndarray: # float32 (C,S,S,S) in [0,1], frames first; S is `prep.tensor_size`
     "Turn the crops of one nucleus into what the network reads."
     prep = prep or Preprocess()
-    cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, voxel)
+    cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, step)
     raw, bits, lo, hi = (np.asarray(a)[None] for a in cached)
     return from_cache(raw, bits, lo, hi, prep.channels)[0]
