@@ -97,7 +97,7 @@ def find_seg_widths(seg:np.ndarray|None, # nucleus ids or mask, (Z,Y,X)
                    ) -> tuple|None: # (z,y,x), voxels; None: read as stored
     "Find how wide nuclei are in one frame."
     if seg is None: return None
-    movie = movie_from_arrays([seg], [seg], voxel_size=voxel)
+    movie = movie_from_arrays([seg], [seg], voxel_size=check_voxel_size(voxel))
     movie.scale = scale
     return measure_movie(movie)
 
@@ -203,7 +203,8 @@ def predict_folders(run:Run, # trained run
             seen.add(voxel)
             widths = None if scale == 'none' else crops.row['nucleus_width']
             step = find_voxel_step(run.preprocess, voxel, widths)
-            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, step=step)
+            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, step=step,
+                                 start=crops.row.get('start'))
             if flag and len(folders) == 1: raise ValueError(f'{path}: nothing to see in these crops ({flag})')
             yield {**row, 'true_state': row['state'], 'quality': flag}, x
     rows, probs = predict_stream(run, stream())

@@ -132,9 +132,10 @@ def try_tensor(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                prep:Preprocess, # Preprocess
                segs:Any=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
                step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
+               start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
               ) -> tuple: # (tensor (C,S,S,S), ''), or (None, what is wrong)
     "Make a tensor, or tell by a flag why the crop cannot be scaled."
-    try: return to_tensor(raw, mask, imaged, prep, segs, step), ''
+    try: return to_tensor(raw, mask, imaged, prep, segs, step, start), ''
     except UnusableCrop as e: return None, e.flag
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #fd93071e
@@ -143,12 +144,14 @@ def predict_probs(run:Run, # trained run
                  ) -> tuple: # probabilities (N,K) and quality (N,), in the order of `samples.table`
     "Predict all samples of a set."
     for movie in samples.movies:
-        check_space(run.preprocess, samples.settings[movie].get('voxel_size_um'), f'movie {movie}')
+        own = samples.settings[movie]
+        check_space(run.preprocess, own.get('voxel_size_um'), f'movie {movie}', bool(own.get('step')))
     def stream():
         for i, crops in samples.iter_crops(what='predicting'):
             row = crops.row
             step = find_voxel_step(run.preprocess, row.get('voxel_size_um'), row.get('nucleus_width'))
-            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step)
+            x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step,
+                                 row.get('start'))
             yield dict(row=i, quality=flag), x
     if not len(samples): return np.zeros((0, len(run.states))), np.zeros(0, object)
     rows, probs = predict_stream(run, stream())

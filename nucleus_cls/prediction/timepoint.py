@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from ..volumes.crops import cut_crop, find_nuclei, find_overlap, place_boxes
 from ..volumes.wedge import find_imaged
+from ..volumes.voxels import Resampled, rescale_frame, rescale_nuclei
 from ..transforms.preprocess import Preprocess, find_crop_edges
 from .predictions import join_flags, try_tensor
 
@@ -70,21 +71,24 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                     ):
     "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the seg."
     volumes, quality = fill_window(frames)
-    if seg.shape != volumes[0].shape:
-        raise ValueError(
-            f'the image is {volumes[0].shape} but the seg is {seg.shape} (Z,Y,X): '
-            'are both of the same frame?')
+    stored = volumes[0].vol.shape if isinstance(volumes[0], Resampled) else volumes[0].shape
+    if seg.shape != stored:
+        raise ValueError(f'the image is {stored} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     if imaged is None: imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     segs = list(segs or [None]*len(volumes))
-    segs[len(segs)//2] = seg
-    boxes = place_boxes(nuclei, find_crop_edges(prep, step), prep.padding)
-    for n, box in zip(nuclei.itertuples(), boxes):
+    middle = len(segs)//2
+    if segs[middle] is None: segs[middle] = seg
+    if step is not None and not isinstance(volumes[0], Resampled):
+        volumes, imaged, segs = zip(*(rescale_frame(*frame, step) for frame in zip(volumes, imaged, segs)))
+    rows = nuclei if step is None else rescale_nuclei(nuclei, step, volumes[0].shape)
+    for n, box in zip(nuclei.itertuples(), place_boxes(rows, find_crop_edges(prep), prep.padding)):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
         ids = [None if s is None else cut_crop(s, box[:3], box[3:]) for s in segs]
-        x, flag = try_tensor(raw, ids[len(ids)//2] == n.nucleus_id, seen, prep, ids, step)
+        x, flag = try_tensor(raw, ids[middle] == n.nucleus_id, seen, prep, ids)
         yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, volume=n.volume,
                    quality=join_flags(flag, quality, n.border and 'border')), x
+
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #d6c5631d
 def make_tensors(frames, # three volumes (Z,Y,X): t-1, t, t+1; the first and the last may be None

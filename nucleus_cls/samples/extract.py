@@ -20,7 +20,7 @@ from ..workers import import_dask
 from ..resume import Job, copy_out, finish_job
 from ..lineage.graph import Lineage
 from ..lineage.states import assign_states, count_states
-from ..volumes.crops import place_boxes, scan_nuclei
+from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
 from ..movies.repair import describe_movie
@@ -38,8 +38,10 @@ def note_lost(single:SinglePass, table:pd.DataFrame, wedges:list):
     "Mark the deaths whose nucleus touches the volume's border or a wedge as lost, in place."
     table['lost'] |= (table.state == 'death') & table.border
     doubtful = (table.reason == '') & (table.state == 'death') & ~table.lost & table.frame.isin(wedges)
-    for i, row in table[doubtful].iterrows():
-        around = [slice(max(int(row[f'{a}0']) - 1, 0), int(row[f'{a}1']) + 1) for a in 'zyx']
+    rows = table.loc[doubtful, NUCLEUS_COLUMNS].to_numpy(float)
+    boxes = single.rescale(rows, single.arrays['image'].shape[1:])[:, 5:11].astype(int)
+    for (i, row), box in zip(table[doubtful].iterrows(), boxes):
+        around = [slice(max(a - 1, 0), b + 1) for a, b in zip(box[:3], box[3:])]
         where = single.index[row.frame], *around
         seg, image, dark = (single.arrays[name][where] for name in ('seg', 'image', 'dark'))
         table.loc[i, 'lost'] = touches_wedge(seg, (image == 0) & ~dark, row.nucleus_id)
@@ -57,7 +59,9 @@ def close_store(single:SinglePass, # whose files are all read
     note_lost(single, table, wedges)
     table = add_fates(table, single.states)
     kept = table.index[table.reason == '']
-    boxes = place_boxes(table.loc[kept], box_shape(settings), settings['padding'])
+    rows = table.loc[kept, NUCLEUS_COLUMNS].to_numpy(float)
+    rows = single.rescale(rows, single.arrays['image'].shape[1:])
+    boxes = place_boxes(rows, box_shape(settings), settings['padding'])
     for c, values in zip(('cz', 'cy', 'cx', 'dz', 'dy', 'dx'), boxes.T):
         table[c] = pd.Series(values, kept, dtype='Int64')
     table.insert(0, 'movie', movie.name)
@@ -94,7 +98,7 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
 
 # %% ../../nbs/06_samples/08_extract.ipynb #682019bd
 def make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um=None,
-                          voxel=None, widths=None) -> dict:
+                          voxel=None, widths=None, folders=False) -> dict:
     "Make the settings of an extraction, or raise a `ValueError` that names the wrong one."
     for name, value, least in (('timeframe', timeframe, 1), ('state_window', state_window, 0),
                                ('max_samples', max_samples, 1), ('seed', seed, 0)):
@@ -110,9 +114,11 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if widths is None: return settings
     step = find_step(widths)
     settings['nucleus_width'] = list(widths)
-    if step is None or padding is not None: return settings
-    settings['edges'] = [max(size, math.ceil(size*s - 1e-6)) for s in step]  # older runs see no less
-    return settings
+    if step is None: return settings
+    if not folders: return settings | {'step': list(step)}
+    if size is None: return settings                                  # folders keep voxels as stored
+    more = [2*math.ceil(max(s, 1)) for s in step]                     # what the outermost voxels read take in
+    return settings | {'edges': [max(size, math.ceil(size*s - 1e-6) + m) for s, m in zip(step, more)]}
 
 # %% ../../nbs/06_samples/08_extract.ipynb #b03138cc
 def refuse_mixture(out:Path, name:str, folders:bool):
@@ -148,7 +154,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
     "Extract the samples of every nucleus; after an interruption it goes on, when done it does nothing."
     widths = None if size_um is not None else measure_movie(movie)
     settings = make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um,
-                                     movie.voxel_size, widths)
+                                     movie.voxel_size, widths, folders)
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not list_whole_windows(movie.seg_frames, movie.image_frames, timeframe):
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['make_sample_name', 'name_offset', 'parse_sample_name', 'is_sample', 'find_samples', 'read_sample_row', 'read_widths',
-           'read_cut', 'read_sample', 'find_complete', 'FolderReader']
+           'read_cut', 'read_start', 'read_sample', 'find_complete', 'FolderReader']
 
 # %% ../../nbs/06_samples/02_folders.ipynb #cf257a8a
 import re
@@ -133,6 +133,13 @@ def _imaged(vol, # one crop, (Z,Y,X)
     return seen if wedge is None else seen & ~wedge
 
 # %% ../../nbs/06_samples/02_folders.ipynb #eeef6c36
+def read_start(metadata:Path, # of frame t
+              ) -> list: # (z,y,x), voxels; None where it is not told
+    "Read where in its frame a crop begins."
+    start = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info').get('crop_start')
+    whole = isinstance(start, list) and all(type(n) is int and abs(n) < 2**31 for n in start)
+    return start if whole and len(start) == 3 else None
+
 def read_sample(path:str|Path, # a sample folder
                 row:dict=None, # what `read_sample_row` found; None: read it
                ) -> Crops:
@@ -154,6 +161,7 @@ def read_sample(path:str|Path, # a sample folder
                        for vol, o in zip(raw, (-1, 0, 1))])
     cut = read_cut(path)
     row = row | {name: cut.get(name) for name in ('voxel_size_um', 'nucleus_width')}
+    row['start'] = read_start(path/'t'/'metadata.json') if row['nucleus_width'] else None
     return Crops(np.stack(raw), mask, seg, None if imaged.all() else imaged, row)
 
 # %% ../../nbs/06_samples/02_folders.ipynb #476b495b

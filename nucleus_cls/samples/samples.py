@@ -27,13 +27,16 @@ def find_cut_settings(reader, # StoreReader or FolderReader
     if hasattr(reader, 'cuts'): return reader.cuts.get(movie, {})
     voxel = check_voxel_size(reader.info.get('voxel_size_um'))
     if (size_um := reader.settings.get('size_um')) is not None: box_edges(size_um, voxel)   # is it one?
-    widths = read_widths(reader.settings.get('nucleus_width'))
+    widths, step = (read_widths(reader.settings.get(name)) for name in ('nucleus_width', 'step'))
+    if step and voxel: voxel = tuple(v*s for v, s in zip(voxel, step))          # of the voxels in the store
+    if step and widths: widths = [w/s for w, s in zip(widths, step)]
     return {**reader.settings, 'voxel_size_um': voxel, 'nucleus_width': widths}
 
 def note_voxel(crops:Crops, settings:dict) -> Crops:
     "Note the voxel size of its movie, and the width of its nuclei, in the row of a sample."
     own = settings[crops.row['movie']]
     for name in ('voxel_size_um', 'nucleus_width'): crops.row[name] = own.get(name)
+    if 'cz' in crops.row: crops.row['start'] = [crops.row[f'c{a}'] for a in 'zyx']
     return crops
 
 # %% ../../nbs/06_samples/04_samples.ipynb #701acda7

@@ -21,6 +21,7 @@ from ..workers import START, choose_processes, read_ahead, share_work
 from ..resume import StepLog
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.wedge import find_imaged
+from ..volumes.voxels import Resampled, rescale_frame, rescale_nuclei
 from ..movies.movie import Movie, read_frame
 from ..movies.repair import describe_movie, open_again
 from .store import choose_packer, create_store, open_arrays, write_frame
@@ -62,6 +63,7 @@ class SinglePass:
         self.windows = set(list_whole_windows(movie.seg_frames, movie.image_frames, self.k))
         self.wanted = set(zip(states.frame, states.nucleus_id)) if drawn is None else drawn
         self.boxes, self.nuclei, self.first, self.held = {}, {}, {}, {}
+        self.step, self.stored = settings.get('step'), None      # of the store's voxels; the movie's shape
         self.done = self.log.read() if done is None else done
         self.looked_at = {t + d for t in self.windows for d in range(-self.k, self.k + 1)}
         self.tracked, self.unchecked = set(states.frame), 3
@@ -70,15 +72,21 @@ class SinglePass:
             image, seg = read_frame(movie, t)
             self.first = {('image', t): image, ('seg', t): seg}      # they need not be read again
             ids = np.uint16 if seg.itemsize < 3 else np.uint32
-            boxes = place_boxes(scan_nuclei(seg), box_shape(settings), settings['padding'])
-            create_store(place, (len(self.index), *image.shape), choose_stored_type(image.dtype), ids,
-                         choose_packer(boxes, image.shape))
+            shape = image.shape if self.step is None else Resampled(image, self.step).shape
+            boxes = place_boxes(self.rescale(scan_nuclei(seg), shape), box_shape(settings), settings['padding'])
+            create_store(place, (len(self.index), *shape), choose_stored_type(image.dtype), ids,
+                         choose_packer(boxes, shape))
         self.arrays = open_arrays(place)
+
+    def rescale(self, rows:np.ndarray, shape:tuple) -> np.ndarray: # as of `scan_nuclei`
+        "Bring the boxes of nuclei to the voxels of the store."
+        return rows if self.step is None else rescale_nuclei(rows, self.step, shape)
 
     def place(self, t:int, rows:np.ndarray):
         "Note the nuclei of a frame, and what must be kept around those that become samples."
         self.nuclei[t] = rows
         rows = rows[[t in self.windows and (t, int(n)) in self.wanted for n in rows[:, 0]]]
+        rows = self.rescale(rows, self.arrays['image'].shape[1:])
         boxes = place_boxes(rows, box_shape(self.settings), self.settings['padding'])
         low = np.minimum(boxes[:, :3], rows[:, 5:8] - 1)            # at least the nucleus and what it touches
         high = np.maximum(boxes[:, :3] + boxes[:, 3:], rows[:, 8:11] + 1)
@@ -103,8 +111,9 @@ def read_checked(single:SinglePass, what:str, t:int) -> np.ndarray: # (Z,Y,X)
     "Read a file of the movie, and refuse a volume that does not fit the others."
     vol = single.first.pop((what, t)) if (what, t) in single.first else getattr(single.movie, what)(t)
     array, where = single.arrays[what], f'movie {single.movie.name}, frame {t}: the {what}'
-    if vol.shape != array.shape[1:]:
-        raise ValueError(f'{where} has shape {vol.shape}, others have {array.shape[1:]} (Z,Y,X); image and '
+    single.stored = single.stored or vol.shape
+    if vol.shape != single.stored:
+        raise ValueError(f'{where} has shape {vol.shape}, others have {single.stored} (Z,Y,X); image and '
                          'segmentation of all frames must have the same shape')
     if what == 'image' and not np.can_cast(choose_stored_type(vol.dtype), array.dtype):
         raise ValueError(f'{where} is {vol.dtype}, others are {array.dtype}; convert the frames to one type')
@@ -128,11 +137,16 @@ def take_image(single:SinglePass, t:int, image) -> list: # checksum, and whether
     near, seg = np.concatenate(near) if near else np.empty((0, 6), int), single.held.pop(t, None)
     if not len(near): return [0, False]
     imaged = find_imaged(image)
+    if t in single.movie.seg_frames and seg is None:            # an earlier run has scanned it
+        seg = read_checked(single, 'seg', t)
+    wedge = imaged is not None
+    if single.step is not None: image, imaged, seg = rescale_frame(image, imaged, seg, single.step)
+    if wedge: image, imaged = np.array(image), np.asarray(imaged)
+    if wedge and single.step is not None: image[~imaged] = 0
     def write(name, vol): return write_frame(single.arrays[name], single.index[t], vol, near)
-    if imaged is not None and (dark := imaged & (image == 0)).any(): write('dark', dark)
-    if t in single.movie.seg_frames:                            # not held: an earlier run has scanned it
-        write('seg', read_checked(single, 'seg', t) if seg is None else seg)
-    return [write('image', image), imaged is not None]
+    if wedge and (dark := imaged & (image == 0)).any(): write('dark', dark)
+    if seg is not None: write('seg', seg)
+    return [write('image', image), wedge]
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #bd3dc8bc
 def do_part(single:SinglePass, frames, alone:bool=False):

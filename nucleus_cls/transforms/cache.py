@@ -67,7 +67,7 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
         segs = list_segs(crops) if len(prep.channels) > 4 else None
         step = find_voxel_step(prep, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
         try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, segs,
-                                                      step)
+                                                      step, crops.row.get('start'))
         except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row])}: {e}')
         else: order.append(row)
     n = len(order)

@@ -99,8 +99,12 @@ def find_crop_edges(prep:Preprocess, # settings of the run
 def check_space(prep:Preprocess, # settings of the run
                 voxel:Sequence|None, # voxel size, (z,y,x), µm; None: not known
                 what:str='the input', # whose it is, for the message
+                rescaled:bool=False, # was it stored at the scale of its nuclei?
                ) -> None:
     "Refuse voxels the network cannot be shown, and warn of those that nobody knows."
+    if rescaled and prep.width is None and (voxel is None or prep.voxel_um is None):
+        raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as they '
+                         'are stored: extract it with --scale none, or train again')
     try: find_voxel_step(prep, voxel)
     except ValueError as e: raise ValueError(f'{what}: {e}') from None
     if voxel is not None or prep.voxel_um is None or prep.width is not None: return

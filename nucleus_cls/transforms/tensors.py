@@ -154,6 +154,7 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
              size:int=40, # edge of what is kept, voxels, ≥`prep.tensor_size`
              segs:Any=None, # seg ids of each frame, as `pack_masks` takes them
              step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
+             start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
             ) -> tuple: # raw (T,size,size,size) in native dtype, masks uint8 (size,size,size), lo, hi
     "Keep the middle of a sample in its native dtype, with the intensity range of the whole crop."
     prep = prep or Preprocess()
@@ -165,8 +166,11 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
     if imaged is not None and imaged.ndim == 4: imaged = pick_frames(imaged.view(np.uint8), prep).view(bool)
     if step is not None:
         box = find_crop_edges(prep, step), prep.tensor_size
+        before = mask.shape
         raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
-        raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step)
+        if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
+        most = 1024 if prep.padding else find_crop_edges(prep)[0]
+        raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step, start, most)
     lo, hi = find_range(raw, imaged)
     if prep.register != 'none':
         raw, imaged, segs = align(raw, imaged, segs, prep.offsets, raw.dtype.type(lo))
@@ -202,9 +206,10 @@ def to_tensor(raw:Any, # raw intensity, (T,Z,Y,X), counts
               prep:Preprocess=None, # settings; None: the defaults
               segs:Any=None, # seg ids of each frame, as `pack_masks` takes them; only read for seven channels
               step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
+              start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
              ) -> np.ndarray: # float32 (C,S,S,S) in [0,1], frames first; S is `prep.tensor_size`
     "Turn the crops of one nucleus into what the network reads."
     prep = prep or Preprocess()
-    cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, step)
+    cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, step, start)
     raw, bits, lo, hi = (np.asarray(a)[None] for a in cached)
     return from_cache(raw, bits, lo, hi, prep.channels)[0]
