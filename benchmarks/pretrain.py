@@ -14,6 +14,7 @@ from pathlib import Path
 
 TRAIN_SEED, HELD_SEED = 100, 200   # seeds of the movies to train on, and of those held out
 PRESETS = ('realistic', 'hard')    # the network is judged by these too, two movies each
+FLAT = 5                          # every fifth world is seen in one plane
 STATES = ('mitotic', 'new_daughter', 'stable', 'death')
 
 
@@ -26,10 +27,28 @@ def make_store(job):
     world, seed, k, folder = job
     name = f'{world}_s{seed}_{k:03d}'
     if not (Path(folder)/f'{name}.zarr'/'store.json').is_file():
-        movie = (simulate_world((seed, k), name) if world == 'random' else
-                 simulate_movie(world, (seed, k), name, n_frames=30))
-        extract_movie(open_movie(movie), folder)
+        movie = open_movie(simulate_world((seed, k), name) if world == 'random' else
+                           simulate_movie(world, (seed, k), name, n_frames=30))
+        if world == 'random' and k % FLAT == 0: movie = flatten(movie, k)
+        extract_movie(movie, folder, register='auto', n_workers=1)
     return name
+
+
+def flatten(movie, seed):
+    "Project a movie, or a slab of it, to one plane: the brightest voxel of each pixel, or the mean; ids likewise."
+    import numpy as np
+    from nucleus_cls.movies.movie import movie_from_arrays
+    rng, images, segs = np.random.default_rng(seed), {}, {}
+    brightest, slab = rng.random() < .5, rng.random() < .5
+    for t in movie.frames:
+        image, seg = movie.image(t), movie.seg(t)
+        n = len(image)
+        part = slice(n//3, 2*n//3 + 1) if slab else slice(None)
+        image, seg = image[part], seg[part]
+        nearest = np.where(seg > 0, image, 0).argmax(0)[None]
+        images[t] = image.max(0, keepdims=True) if brightest else image.mean(0, keepdims=True).astype(image.dtype)
+        segs[t] = np.take_along_axis(seg, nearest, 0)
+    return movie_from_arrays(images, segs, movie.lineage(), movie.name, movie.voxel_size)
 
 
 def make_samples(work, n_movies, n_held, n_workers):
@@ -128,6 +147,7 @@ def main():
     ap.add_argument('--n_movies', type=int, default=64, help='movies to train on')
     ap.add_argument('--n_held', type=int, default=12, help='movies to judge by')
     ap.add_argument('--num_epochs', type=int, default=24, help='epochs of 1024 draws')
+    ap.add_argument('--init', default='', help='run folder, or pretrained: the weights to go on from')
     ap.add_argument('--n_workers', type=int, default=2, help='processes that simulate')
     args = ap.parse_args()
     work = Path(args.work)
@@ -138,7 +158,7 @@ def main():
     from nucleus_cls.evaluation.train import train
     samples = open_samples(work/'samples')
     samples = samples.select(samples.table['movie'].isin([*trained, *held]).to_numpy())
-    config = TrainConfig(model=args.model, val=tuple(held), max_per_state=4000, num_epochs=args.num_epochs,
+    config = TrainConfig(model=args.model, init=args.init, val=tuple(held), max_per_state=4000, num_epochs=args.num_epochs,
                          patience=args.num_epochs, zoom=.25, noise=.03, gamma=.4, cube=True, drop_frame=.05, dropout=.2,
                          hard_negatives=3., ema=.99, margin=6, cache_gib=6.)
     folder = work/f'run_{args.model}'

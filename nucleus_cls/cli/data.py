@@ -121,6 +121,8 @@ def nucleus_extract(
     folders:Param('Write sample folders instead of a compact store', bool)=False,
     names:Param('Names of the movies, A,B,…, instead of their folders\'', str)=None,
     seed:Param('Seed of --max_samples', int)=0,
+    register:Param('How windows move with the movie: with each nucleus, with the field, or not', str,
+                   choices=('auto', 'field', 'none'))='field',
     clean:Param('Repairs while reading, such as fill_holes,min_voxels=50 (chapter on cleaning)', str)=None,
     n_workers:Param('Processes to share the work (one a core)', int)=None,
     scheduler:Param('Address of a Dask cluster that shares the work instead', str)=None,
@@ -138,7 +140,7 @@ def nucleus_extract(
     for name, path in movies.items():
         opened = clean_movie(open_movie(path, name, lineage_file, **told), **parse_repairs(clean))
         extract_movie(opened, output_dir, timeframe, 64 if size is None else size, padding, state_window,
-                      max_samples, folders, seed, n_workers, size_um, scheduler)
+                      max_samples, folders, seed, n_workers, size_um, scheduler, register)
         report = f'{name}_report.txt' if folders else f'{name}.zarr/report.txt'
         print(Path(output_dir, report).read_text(encoding='utf-8'))
     show_samples(output_dir)

@@ -36,15 +36,18 @@ def cut_window(volumes:Sequence, # (Z,Y,X), in time order
                imaged:Sequence, # for each volume: boolean (Z,Y,X), or None where every voxel was imaged
                start:Sequence, # first voxel of the box, (z,y,x); may be negative
                shape:Sequence, # shape of the box, voxels
+               moves:Sequence|None=None, # for each volume, voxels the box is moved by, (z,y,x); None: nowhere
               ) -> tuple: # raw (T,z,y,x), imaged boolean (T,z,y,x) or None: all
     "Cut one box out of all frames of a window."
-    inside, into = find_overlap(start, shape, volumes[0].shape)
     raw = np.zeros((len(volumes), *shape), np.result_type(*(v.dtype for v in volumes)))
-    for n, vol in enumerate(volumes): raw[n][into] = vol[inside]
-    if all(m is None for m in imaged) and raw[0][into].shape == raw[0].shape: return raw, None
     seen = np.zeros(raw.shape, bool)
-    for n, m in enumerate(imaged): seen[n][into] = True if m is None else m[inside]
-    return raw, seen
+    for n, (vol, m) in enumerate(zip(volumes, imaged)):
+        at = start if moves is None else np.add(start, moves[n])
+        inside, into = find_overlap(at, shape, vol.shape)
+        raw[n][into] = vol[inside]
+        seen[n][into] = True if m is None else m[inside]
+    return raw, None if seen.all() else seen
+
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #6c0e2b1a
 def choose_nuclei(nuclei:pd.DataFrame, # table of `find_nuclei`
@@ -68,13 +71,18 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                      imaged=None, # for each volume, what `find_imaged` says of it; None: find out
                      segs=None, # seg of each frame, None where there is none; only read for seven channels
                      step=None, # voxels of the frames for each voxel read, of `find_voxel_step`
+                     nuclei=None, # table of `find_nuclei` of the seg; None: find them
+                     moves=None, # (nuclei,T,3), voxels as read by which boxes move; None: they stay
                     ):
     "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the seg."
     volumes, quality = fill_window(frames)
     stored = volumes[0].vol.shape if isinstance(volumes[0], Resampled) else volumes[0].shape
     if seg.shape != stored:
         raise ValueError(f'the image is {stored} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
-    nuclei = choose_nuclei(find_nuclei(seg), ids)
+    nuclei = find_nuclei(seg) if nuclei is None else nuclei
+    chosen = choose_nuclei(nuclei, ids)
+    if moves is not None: moves = moves[nuclei['nucleus_id'].isin(chosen['nucleus_id'])]
+    nuclei = chosen
     if imaged is None: imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     segs = list(segs or [None]*len(volumes))
     middle = len(segs)//2
@@ -82,9 +90,11 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
     if step is not None and not isinstance(volumes[0], Resampled):
         volumes, imaged, segs = zip(*(rescale_frame(*frame, step) for frame in zip(volumes, imaged, segs)))
     rows = nuclei if step is None else rescale_nuclei(nuclei, step, volumes[0].shape)
-    for n, box in zip(nuclei.itertuples(), place_boxes(rows, find_crop_edges(prep), prep.padding)):
-        raw, seen = cut_window(volumes, imaged, box[:3], box[3:])
-        ids = [None if s is None else cut_crop(s, box[:3], box[3:]) for s in segs]
+    if moves is None: moves = np.zeros((len(nuclei), len(volumes), 3), int)
+    boxes = place_boxes(rows, find_crop_edges(prep), prep.padding)
+    for n, box, by in zip(nuclei.itertuples(), boxes, moves):
+        raw, seen = cut_window(volumes, imaged, box[:3], box[3:], by)
+        ids = [None if s is None else cut_crop(s, box[:3] + move, box[3:]) for s, move in zip(segs, by)]
         x, flag = try_tensor(raw, ids[middle] == n.nucleus_id, seen, prep, ids)
         yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, volume=n.volume,
                    quality=join_flags(flag, quality, n.border and 'border')), x

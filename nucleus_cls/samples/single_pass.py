@@ -19,10 +19,11 @@ import pandas as pd
 from ..core import progress
 from ..workers import START, choose_processes, read_ahead, share_work
 from ..resume import StepLog
-from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
+from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei, tabulate_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import Resampled, rescale_frame, rescale_nuclei
 from ..movies.movie import Movie, read_frame
+from ..movies.links import find_link_size, find_moves
 from ..movies.repair import describe_movie, open_again
 from .store import choose_packer, create_store, open_arrays, write_frame
 from .manifest import check_lineage, join_frames
@@ -62,7 +63,8 @@ class SinglePass:
         self.k, self.index = settings['timeframe'], {t: i for i, t in enumerate(movie.image_frames)}
         self.windows = set(list_whole_windows(movie.seg_frames, movie.image_frames, self.k))
         self.wanted = set(zip(states.frame, states.nucleus_id)) if drawn is None else drawn
-        self.boxes, self.nuclei, self.first, self.held = {}, {}, {}, {}
+        self.boxes, self.nuclei, self.kept, self.first, self.held = {}, {}, {}, {}, {}
+        self.size = find_link_size(movie) if settings.get('register', 'none') != 'none' else None
         self.step, self.stored = settings.get('step'), None      # of the store's voxels; the movie's shape
         self.done = self.log.read() if done is None else done
         self.looked_at = {t + d for t in self.windows for d in range(-self.k, self.k + 1)}
@@ -91,6 +93,18 @@ class SinglePass:
         low = np.minimum(boxes[:, :3], rows[:, 5:8] - 1)            # at least the nucleus and what it touches
         high = np.maximum(boxes[:, :3] + boxes[:, 3:], rows[:, 8:11] + 1)
         self.boxes[t] = np.hstack([low, high - low]).astype(int)
+        self.kept[t] = rows[:, 0].astype(int)
+
+    def find_moves(self, t:int, offset:int) -> np.ndarray: # (nuclei of t, 3), whole voxels of the store
+        "Find by how much the boxes of frame `t` move in a neighbouring frame."
+        other = tabulate_nuclei(self.nuclei[t + offset]) if t + offset in self.nuclei else None
+        how = self.settings.get('register', 'none')
+        return find_moves(tabulate_nuclei(self.nuclei[t]), other, offset, self.size, how, self.step)
+
+    def boxes_in(self, t:int, offset:int) -> np.ndarray: # (n,6)
+        "Place the boxes of frame `t` in a neighbouring frame."
+        moves = self.find_moves(t, offset)[np.isin(self.nuclei[t][:, 0].astype(int), self.kept[t])]
+        return self.boxes[t] + np.hstack([moves, 0*moves])
 
     def recall(self):
         "Place the nuclei of the files that were done before."
@@ -133,7 +147,7 @@ def take_seg(single:SinglePass, t:int, seg) -> list: # measured nuclei, one row 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #0239495d
 def take_image(single:SinglePass, t:int, image) -> list: # checksum, and whether there is a wedge
     "Store image, ids and imaged zeros of a frame where boxes see them."
-    near = [single.boxes[t + d] for d in range(-single.k, single.k + 1) if t + d in single.boxes]
+    near = [single.boxes_in(t + d, -d) for d in range(-single.k, single.k + 1) if t + d in single.boxes]
     near, seg = np.concatenate(near) if near else np.empty((0, 6), int), single.held.pop(t, None)
     if not len(near): return [0, False]
     imaged = find_imaged(image)

@@ -108,13 +108,13 @@ def resample(vol:np.ndarray, # (…,Z,Y,X), numbers
 
 def resample_seen(vol:np.ndarray, # (…,Z,Y,X), numbers
                   seen:np.ndarray|None, # bool, which of them were imaged, as `vol` or (Z,Y,X); None: all
-                  *where, # at, step and size, as for `resample`
+                  at:tuple, step:tuple, size:int|Sequence, # as for `resample`
                  ) -> np.ndarray: # float32 (…,size,size,size); NaN where nothing was imaged
     "Resample, and count what was not imaged, or lies beyond the volume, for nothing."
-    if seen is None: return resample(vol, *where, fill=None)
-    weight = resample(seen, *where)
+    if seen is None: return resample(vol, at, step, size, None)
+    weight = resample(seen, at, step, size)
     with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(weight > .01, resample(np.where(seen, vol, 0), *where)/weight, np.nan)
+        return np.where(weight > .01, resample(np.where(seen, vol, 0), at, step, size)/weight, np.nan)
 
 def _is_identity(w) -> bool:
     "Say whether weights leave every voxel as it is."
