@@ -111,8 +111,7 @@ def nucleus_predict(
     save_analysis:Param('Write a folder with pictures and numbers of every nucleus, too', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
-    register:Param('How t-1 and t+1 come to lie on t: with each nucleus, with the field, crop by crop, or not',
-                   str, choices=('auto', 'field', 'crop', 'none'))=None,
+    register:Param('How t-1 and t+1 are moved onto t', str, choices=('auto', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     **kwargs

@@ -183,7 +183,7 @@ def find_moves(nuclei:pd.DataFrame, # of t, from `find_nuclei`
 
 # %% ../../nbs/05_movies/09_links.ipynb #c8151629
 def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y, x, volume
-                size=None, # of a voxel, (z,y,x), µm; None: not known
+                size:Any=None, # of a voxel, (z,y,x), µm; None: not known
                ) -> pd.DataFrame: # frame (of the source), source, target, distance, cost, second
     "Link the nuclei of all neighbouring frames."
     of = dict(list(nuclei.groupby('frame')))
@@ -222,7 +222,7 @@ def classify_unlinked(alone, # rows of nuclei of one frame that have no partner 
 # %% ../../nbs/05_movies/09_links.ipynb #89f1f234
 def describe_links(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y, x, volume
                    links:pd.DataFrame, # from `link_nuclei`
-                   size=None, # of a voxel, (z,y,x), µm; None: not known
+                   size:Any=None, # of a voxel, (z,y,x), µm; None: not known
                   ) -> pd.DataFrame: # frame, nucleus_id, before, after; '' where there is no such frame
     "Say what came before each nucleus (linked, back, covered, new) and after it (one, touching, apart, …)."
     size, frame = np.asarray(size or (1., 1., 1.)), nuclei['frame'].to_numpy(int)

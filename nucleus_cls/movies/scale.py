@@ -104,6 +104,7 @@ def _measure(movie:Movie, scale:str|float|None) -> tuple|None:
     segs = [movie.seg(frames[i]) for i in chosen]
     found, movie.measured['n_planes'] = find_widths(segs), len(segs[0])
     if found is None: return None
+    movie.measured['found'] = found
     widths = settle_widths(found, voxel)
     if not isinstance(scale, float): return widths
     return tuple(w/widths[2]*WIDTH/scale for w in widths)

@@ -78,7 +78,8 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
     volumes, quality = fill_window(frames)
     stored = volumes[0].vol.shape if isinstance(volumes[0], Resampled) else volumes[0].shape
     if seg.shape != stored:
-        raise ValueError(f'the image is {stored} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
+        raise ValueError(
+            f'the image is {stored} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
     nuclei = find_nuclei(seg) if nuclei is None else nuclei
     chosen = choose_nuclei(nuclei, ids)
     if moves is not None: moves = moves[nuclei['nucleus_id'].isin(chosen['nucleus_id'])]

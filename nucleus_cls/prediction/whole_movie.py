@@ -39,23 +39,23 @@ from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_v
 from ..models.run import Run, load_run
 from .predictions import Predictions, join_flags, predict_stream, tabulate
 from .timepoint import stream_timepoint
-from .decode import compute_missing_prior, decode as decode_states, list_divisions
+from .decode import compute_missing_prior, decode as decode_states
+from .divisions import settle_divisions
 from .conflicts import find_conflicts
 
-# %% ../../nbs/10_prediction/06_whole_movie.ipynb #efb98a21
+# %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def find_movie_step(movie:Movie, # the movie
                     prep:Preprocess, # settings of the run
                    ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: as stored
     "Find at what scale a run reads a movie."
     return find_voxel_step(prep, movie.voxel_size, measure_movie(movie) if prep.width else None)
 
-# %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
 def read_frame_for(movie:Movie, # the movie
                    t:int, # the frame
                    prep:Preprocess, # settings of the run
                    with_seg:bool, # read the seg too
                    step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
-                  ) -> tuple: # image, imaged voxels (None: all, or nobody asks), seg and nuclei (None: not read)
+                  ) -> tuple: # image, imaged voxels (None: all, or nobody asks), seg, nuclei (None: not read)
     "Read a frame, as far as it is there, and find out which of its voxels were imaged."
     image, seg = movie.image(t), movie.seg(t) if with_seg else None
     nuclei = find_nuclei(seg) if with_seg else None
@@ -91,7 +91,6 @@ def check_frames(movie:Movie, # the movie
         raise ValueError(f'movie {movie.name}: frames {gone} lack image or seg; there are {movie.frames}')
     return frames
 
-# %% ../../nbs/10_prediction/06_whole_movie.ipynb #ec627d6b
 def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the window; None: not there
                   size:tuple|None, # of a voxel, (z,y,x); None: equal sides
                   prep:Preprocess, # settings of the run
@@ -100,7 +99,8 @@ def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the wi
     "Say by how much the box of each nucleus of t moves in the other frames of its window."
     if prep.register not in FOLLOW[1:]: return None
     middle = len(nuclei)//2
-    moves = [find_moves(nuclei[middle], other, u - middle, size, prep.register, step) for u, other in enumerate(nuclei)]
+    moves = [find_moves(nuclei[middle], other, u - middle, size, prep.register, step)
+             for u, other in enumerate(nuclei)]
     return np.stack(moves, 1)
 
 
@@ -244,7 +244,9 @@ def decide_states(run, # trained run
     if lineage: suspects = find_conflicts(found, links, known)
     if decode: found = decode_states(found, links, describe_links(table, links, size),
                                      adjust=compute_missing_prior(run))
-    return found, list_divisions(found) if decode else None, suspects
+    divisions = None
+    if decode: found, divisions = settle_divisions(found, table, size)
+    return found, divisions, suspects
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #d76c730c
 def write_table(table, path):

@@ -23,10 +23,12 @@ from ..plot.views import draw_picture, plot_three_views, trace_outlines
 from ..plot.overlays import find_nuclei_box
 from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
+from ..movies.scale import describe_scale
 from ..report.page import embed_figure, make_text, make_tiles, write_report
 from .scan import Scan, plot_course, scan_movie, try_read, usual_width
 from .findings import (FRAME_KINDS, describe_finding, find_frame_faults, find_light_faults,
-                                         find_movement_faults, find_nucleus_faults)
+                                         find_movement_faults, find_nucleus_faults, find_scale_faults,
+                                         try_measure)
 from .lineage_findings import (LINEAGE_KINDS, LineageLook, find_id_faults, find_lost_tracks,
                                                  find_point_faults, find_track_faults, forecast_samples,
                                                  measure_steps, try_lineage)
@@ -94,6 +96,7 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
         dark = f'background {format_range(lit["background"])} ± {lit["noise"].median():.0f}'
         out['light'] = f'{dark}, nuclei {format_range(lit["contrast"])} above it'
     if not len(n): return out
+    out['scale'] = describe_scale(try_measure(movie))
     counts, widths = format_range(f['n_nuclei'].dropna()), [f'{w:.0f}' for w in usual_width(n)]
     out['nuclei'] = f'{len(n):,}, {counts} a frame, {n["touches"].mean():.0%} touch another'
     out['a nucleus'] = f'{n["volume"].median():,.0f} voxels, {cross(widths)} (z, y, x)'
@@ -223,7 +226,7 @@ def check_movie(movie:Movie|str|Path, # Movie, or a path that `open_movie` takes
     scan = scan_movie(movie, look)
     numbers = summarise_movie(movie, scan)
     for look_for in (find_light_faults, find_movement_faults, find_nucleus_faults): found += look_for(scan)
-    found += find_frame_faults(movie, scan)
+    found += find_frame_faults(movie, scan) + find_scale_faults(movie)
     if lineage is not None:
         table = forecast_samples(scan, states, look, timeframe)
         numbers |= summarise_states(lineage, table)

@@ -32,7 +32,7 @@ from .metadata import write_folders
 from .samples import Samples, open_samples
 from .manifest import (add_fates, check_lineage, draw_samples, join_frames, join_states,
                                           touches_wedge)
-from .single_pass import SinglePass, box_shape, do_pass, list_whole_windows
+from .single_pass import SinglePass, box_shape, do_pass, find_box_moves, list_whole_windows
 
 # %% ../../nbs/06_samples/08_extract.ipynb #9cf42064
 def note_lost(single:SinglePass, table:pd.DataFrame, wedges:list):
@@ -53,7 +53,7 @@ def add_moves(single:SinglePass, table:pd.DataFrame):
     for name in MOVES: table[name] = pd.Series(pd.NA, table.index, dtype='Int64')
     for t, rows in table[table.reason == ''].groupby('frame'):
         at = pd.Index(single.nuclei[t][:, 0].astype(int)).get_indexer(rows.nucleus_id.astype(int))
-        moves = np.hstack([single.find_moves(t, d)[at] for d in (-1, 1)])
+        moves = np.hstack([find_box_moves(single, t, d)[at] for d in (-1, 1)])
         table.loc[rows.index, list(MOVES)] = moves
 
 def close_store(single:SinglePass, # whose files are all read
@@ -161,7 +161,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                   n_workers:int|None=None, # processes to share the work, ≥1; None: one a core
                   size_um:float|None=None, # edge of the crops in µm instead, along every axis
                   scheduler:Any=None, # address or client of a Dask cluster that shares the work
-                  register:str='field', # how windows move in a store: none, field, or auto (with each nucleus)
+                  register:str='field', # how windows move in a store: none, field, auto (with each nucleus)
                  ) -> Samples:
     "Extract the samples of every nucleus; after an interruption it goes on, when done it does nothing."
     widths = None if size_um is not None else measure_movie(movie)

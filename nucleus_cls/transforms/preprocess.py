@@ -103,8 +103,8 @@ def check_space(prep:Preprocess, # settings of the run
                ) -> None:
     "Refuse voxels the network cannot be shown, and warn of those that nobody knows."
     if rescaled and prep.width is None and (voxel is None or prep.voxel_um is None):
-        raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as they '
-                         'are stored: extract it with --scale none, or train again')
+        raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as '
+                         'they are stored: extract it with --scale none, or train again')
     try: find_voxel_step(prep, voxel)
     except ValueError as e: raise ValueError(f'{what}: {e}') from None
     if voxel is not None or prep.voxel_um is None or prep.width is not None: return

@@ -153,7 +153,7 @@ def make_lenses(raw:np.ndarray, # counts, (T,Z,Y,X), one plane of them imaged
                 mask:np.ndarray, # the nucleus, bool (Z,Y,X)
                 imaged:np.ndarray, # bool, (T,Z,Y,X) or (Z,Y,X)
                 segs:list|None, # seg ids of each frame, (Z,Y,X), or None
-                plane:int, # the one that was imaged
+                plane:int, # that one
                 offsets:tuple, # frames of `raw`, relative to t
                ) -> tuple: # raw, mask, imaged, segs of volumes
     "Make a volume of one plane: every nucleus a lens, background above and below."
@@ -161,8 +161,9 @@ def make_lenses(raw:np.ndarray, # counts, (T,Z,Y,X), one plane of them imaged
     flat = np.broadcast_to(imaged, raw.shape)[:, plane]
     def thicken(vol):
         "Turn the ids of the plane into lenses."
-        return None if vol is None else np.where(depth <= measure_height(vol[plane]), vol[plane], 0).astype(vol.dtype)
-    lenses = None if segs is None else [thicken(np.asarray(s)) if s is not None else None for s in segs]
+        if vol is None: return None
+        return np.where(depth <= measure_height(vol[plane]), vol[plane], 0).astype(vol.dtype)
+    lenses = None if segs is None else [thicken(s) for s in segs]
     volumes = np.repeat(raw[:, plane:plane + 1], raw.shape[1], 1)
     for k, offset in enumerate(offsets):
         ids = None if segs is None else segs[len(segs)//2 + offset]

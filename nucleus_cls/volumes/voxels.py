@@ -276,6 +276,6 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
     dark = raw.min() if imaged is None or not imaged.any() else raw[imaged].min()
     new = resample_seen(raw, imaged, at, step, size)
     new = round_counts(np.where(np.isnan(new), dark, new), raw.dtype)
-    segs = segs and [near(seg) for seg in segs]
+    segs = None if segs is None else [near(seg) for seg in segs]
     return new, near(mask), None if whole.all() else whole, segs
 
