@@ -111,7 +111,8 @@ def nucleus_predict(
     save_analysis:Param('Write a folder with pictures and numbers of every nucleus, too', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
-    register:Param('How t-1 and t+1 are moved onto t', str, choices=('auto', 'field', 'crop', 'none'))=None,
+    register:Param('How t-1 and t+1 come onto t', str,
+                   choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     **kwargs
@@ -128,9 +129,8 @@ def nucleus_predict(
     ids = split_list(nuclei_ids, int, 'nuclei_ids')
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
     told = read_movie_flags(**kwargs)
-    opened, size = None, told.get('voxel_size')
-    if movie:
-        opened = open_movie(movie, **told)
+    opened, size = open_movie(movie, **told) if movie else None, told.get('voxel_size')
+    if opened:
         size = opened.voxel_size
         if loaded.preprocess.width or opened.scale: print(describe_scale(measure_movie(opened)))
         found = predict_movie(loaded, opened, None, out, not independent, n_workers, scheduler, use_lineage)

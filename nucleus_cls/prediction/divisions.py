@@ -31,7 +31,7 @@ def score_division(*probs:Any, # of the mother to be mitotic, of each daughter t
 LEAST = .05      #: probability from which a nucleus is asked
 FARTHEST = 3.       #: farthest daughter, typical radii from the mother
 MIDWAY = 1.3     #: farthest that the middle between daughters may lie from the mother, typical radii
-LARGE = 1.1      #: a daughter with more of the mother's volume is hardly one
+LARGE = 1.5      #: a daughter with more of the mother's volume is none; masks of mothers are tight
 
 def propose_divisions(mothers:pd.DataFrame, # of a frame: place z y x, volume, p
                       daughters:pd.DataFrame, # of a later one, likewise
@@ -54,7 +54,7 @@ def propose_divisions(mothers:pd.DataFrame, # of a frame: place z y x, volume, p
     return pd.DataFrame(found, columns=['mother', 'daughter_1', 'daughter_2', 'score'])
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #402e05d7
-ENOUGH = .5      #: score from which a division is called
+ENOUGH = .4      #: score from which a division is called
 GAP = 4          #: frames in which daughters may have no mask
 
 def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all frames
@@ -111,6 +111,7 @@ def settle_states(decoded:Predictions, # of one movie
                   divisions:pd.DataFrame, # of `find_divisions`
                  ) -> Predictions: # the same with states that agree
     "Call states so that they agree with the divisions that are called."
+    if not len(decoded): return decoded
     table, states = decoded.table.reset_index(drop=True), decoded.states
     called = divisions[divisions.score >= ENOUGH]
     daughters = np.r_[called.daughter_1, called.daughter_2].astype(int)

@@ -33,7 +33,8 @@ from ..volumes.voxels import rescale_frame
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
-from ..movies.links import FOLLOW, describe_links, find_link_size, find_moves, link_nuclei
+from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
+                                     link_nuclei)
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
 from ..models.run import Run, load_run
@@ -111,6 +112,7 @@ def stream_movie(movie:Movie, # the movie
                  windows=None, # of `read_windows`, where some are to be shared out; None: those of `frames`
                 ):
     "Yield (row, tensor) of every nucleus, frame by frame; `ValueError` naming a frame that does not fit."
+    prep = replace(prep, register=choose_register(movie, prep.register))
     step = find_movie_step(movie, prep)
     if windows is None: windows = read_windows(movie, prep, check_frames(movie, frames), step)
     size = find_link_size(movie)
@@ -134,7 +136,8 @@ def predict_blocks(run, # trained run
                   ): # yields a table for each block: PLACE and p_<state>
     "Predict blocks of frames one after the other, each file read once."
     step = find_movie_step(movie, run.preprocess)
-    windows = read_windows(movie, run.preprocess, [t for block in blocks for t in block], step)
+    prep = replace(run.preprocess, register=choose_register(movie, run.preprocess.register))
+    windows = read_windows(movie, prep, [t for block in blocks for t in block], step)
     for block in blocks:
         stream = stream_movie(movie, run.preprocess, windows=islice(windows, len(block)))
         rows, probs = predict_stream(run, stream)
@@ -170,10 +173,10 @@ def load_block(path):
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #921368d5
 @lru_cache(2)
-def reopen_run(folder:str, device:str, width:float|None, key:str): # a run
+def reopen_run(folder:str, device:str, prep:Preprocess, key:str): # a run
     "Open a run, once in a process; `ValueError` if it is not the same."
     run = load_run(folder, device)
-    run.preprocess = replace(run.preprocess, width=width)
+    run.preprocess = prep
     if make_run_key(run) != key:
         raise ValueError(f'a worker found another run in {folder}: save it where all workers see the same '
                          'files (and the same package versions), or use n_workers=1')
@@ -187,7 +190,7 @@ def do_block(part:tuple): # yields the table of the block
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #5543eda9
 def describe_run_folder(run) -> tuple: # arguments of `reopen_run`
     "Say how to open a run elsewhere."
-    return str(Path(run.folder).resolve()), str(run.device), run.preprocess.width, make_run_key(run)
+    return str(Path(run.folder).resolve()), str(run.device), run.preprocess, make_run_key(run)
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #39df1a7d
 def predict_all_blocks(run, # trained run
@@ -270,7 +273,8 @@ def predict_movie(run:Run, # trained run
     if scheduler is not None: import_dask()
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
     frames = check_frames(movie, frames)
-    run = replace(run, preprocess=apply_scale(run.preprocess, movie.scale))
+    prep = apply_scale(run.preprocess, movie.scale)
+    run = replace(run, preprocess=replace(prep, register=choose_register(movie, prep.register)))
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     widths = measure_movie(movie) if run.preprocess.width else None
     coarse = widths is not None and warn_coarse(movie)

@@ -24,6 +24,7 @@ from ..lineage.states import assign_states, count_states
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
+from ..movies.links import choose_register
 from ..movies.repair import describe_movie
 from ..movies.scale import describe_scale, find_step, measure_movie
 from .store import MOVES, STORE_FORMAT, StoreReader, finish_store
@@ -161,12 +162,13 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                   n_workers:int|None=None, # processes to share the work, ≥1; None: one a core
                   size_um:float|None=None, # edge of the crops in µm instead, along every axis
                   scheduler:Any=None, # address or client of a Dask cluster that shares the work
-                  register:str='field', # how windows move in a store: none, field, auto (with each nucleus)
+                  register:str='auto', # how windows move in a store: none, field, nucleus, auto
                  ) -> Samples:
     "Extract the samples of every nucleus; after an interruption it goes on, when done it does nothing."
     widths = None if size_um is not None else measure_movie(movie)
     settings = make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um,
-                                     movie.voxel_size, widths, folders, register)
+                                     movie.voxel_size, widths, folders,
+                                     choose_register(movie, 'none' if folders else register))
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if not list_whole_windows(movie.seg_frames, movie.image_frames, timeframe):
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)

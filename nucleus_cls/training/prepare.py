@@ -47,10 +47,9 @@ def find_cut(samples:Samples, # of one or more movies
                          '--padding or --size_um')
     return next(iter(found), ('size', 64))
 
-def find_register(samples:Samples) -> str: # none, field or auto
-    "Find how the windows of the samples move; the most that any movie asks for."
-    ways = {s.get('register', 'none') for s in samples.settings.values()}
-    return next((way for way in ('auto', 'field') if way in ways), 'none')
+def find_register(samples:Samples) -> str: # none or auto
+    "Find whether the windows of the samples move, each movie in its way."
+    return 'auto' if any(s.get('register', 'none') != 'none' for s in samples.settings.values()) else 'none'
 
 def choose_preprocess(samples:Samples, # of one or more movies
                       config:TrainConfig, # tensor_size, imaged_only, model

@@ -32,7 +32,7 @@ class Preprocess(Settings):
     channels:tuple=CHANNELS[:4] # of the tensor: the first four of CHANNELS, or all seven
     size_um:float=None # edge of the cube that was cut, µm, >0; None where another decides
     voxel_um:Any=None # voxels of the tensor, (z,y,x) or one edge, µm; None: as they come, size not known
-    register:str='none' # how t-1 and t+1 come to lie on t: none, crop, field or auto (follow each nucleus)
+    register:str='none' # how t-1 and t+1 come to lie on t: none, crop, field, nucleus, or auto (by the movie)
     width:float=None # voxels that nuclei are wide where they are read, >0; None: voxels as they are stored
 
     def __post_init__(self):

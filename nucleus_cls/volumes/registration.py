@@ -11,7 +11,7 @@ import numpy as np
 from .crops import cut_crop
 
 # %% ../../nbs/03_volumes/05_registration.ipynb #03813e15
-REGISTER = ('none', 'crop', 'field', 'auto')   #: what the setting `register` may be
+REGISTER = ('auto', 'nucleus', 'field', 'crop', 'none')   #: what the setting `register` may be
 MAX_SHIFT = .25   #: of an edge of the crop; beyond, too little is left to compare
 
 def estimate_shift(fixed:np.ndarray, # crop of frame t, (Z,Y,X)
