@@ -90,7 +90,7 @@ def report_inputs(run, # trained run
     if not volumes: raise ValueError('--save_analysis goes with --folder_path, --movie, or whole timepoints')
     *window, seg = map(read_tiff, volumes)
     where = {'movie': '', 'frame': 0}
-    widths = find_seg_widths(seg, voxel_size, scale) if run.preprocess.width else None
+    widths = find_seg_widths([seg] if run.preprocess.width else [], voxel_size, scale)
     ids = table['nucleus_id'].tolist()
     crops = cut_timepoint(window, seg, run.preprocess, ids, where, voxel_size, widths)
     return report_nuclei(run, crops, output_dir)

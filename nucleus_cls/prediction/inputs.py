@@ -91,13 +91,13 @@ def _predict_one(run, frames, seg, where, step) -> Predictions:
     return tabulate(rows, probs, run.states)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c03b30a6
-def find_seg_widths(seg:np.ndarray|None, # nucleus ids or mask, (Z,Y,X)
+def find_seg_widths(segs:Sequence, # nucleus ids or masks, (Z,Y,X) each; none: not known
                     voxel:Sequence|None, # voxel size, (z,y,x), µm; None: not known
                     scale:str|float|None, # 'auto', 'none' or a factor; None: auto
                    ) -> tuple|None: # (z,y,x), voxels; None: read as stored
-    "Find how wide nuclei are in one frame."
-    if seg is None: return None
-    movie = movie_from_arrays([seg], [seg], voxel_size=check_voxel_size(voxel))
+    "Find how wide nuclei are in some frames or crops."
+    if not len(segs): return None
+    movie = movie_from_arrays(segs, segs, voxel_size=check_voxel_size(voxel))
     movie.scale = scale
     return measure_movie(movie)
 
@@ -118,7 +118,8 @@ def predict_volumes(run:Run, # trained run
     seg = None if seg is None else check_seg(load_volume(seg, 'seg'), 'seg')
     run = replace(run, preprocess=apply_scale(run.preprocess, scale))
     whole = full or nuclei_ids is not None
-    widths = find_seg_widths(seg, voxel_size, scale) if run.preprocess.width and (whole or scale) else None
+    segs = [seg] if seg is not None and run.preprocess.width and (whole or scale) else []
+    widths = find_seg_widths(segs, voxel_size, scale)
     step = find_voxel_step(run.preprocess, voxel_size, widths)
     if whole: found = _predict_timepoint(run, frames, seg, nuclei_ids, where, step)
     elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, step):
@@ -188,12 +189,16 @@ def predict_arrays(run:Run, # trained run
 def predict_folders(run:Run, # trained run
                     paths:Any, # sample folders, or folders of them; one path or several
                     voxel_size:Sequence=None, # (z,y,x), µm, of folders that do not say it
-                    scale:str|float=None, # 'none': as stored; 'auto' or None: by the width they note
+                    scale:str|float=None, # 'none': as stored; None: by the width they note; else measured
                    ) -> Predictions:
     "Predict sample folders; one that lacks a frame is a `ValueError` that names it."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     folders, seen = [f for p in paths for f in _find_folders(Path(p))], set()
     voxel_size = check_voxel_size(voxel_size)
+    run = replace(run, preprocess=apply_scale(run.preprocess, scale))
+    measured = scale not in (None, 'none') and run.preprocess.width
+    some = folders[::-(-len(folders)//10)] if measured else []
+    own = find_seg_widths([read_sample(p).mask.astype(np.uint8) for p in some], voxel_size, scale)
     def stream():
         for path in progress(folders, 'predicting', 'nucleus'):
             row = read_sample_row(path)
@@ -201,7 +206,7 @@ def predict_folders(run:Run, # trained run
             voxel = crops.row['voxel_size_um'] or voxel_size
             if voxel not in seen: check_space(run.preprocess, voxel, f'sample {path.name}')
             seen.add(voxel)
-            widths = None if scale == 'none' else crops.row['nucleus_width']
+            widths = None if scale == 'none' else crops.row['nucleus_width'] or own
             step = find_voxel_step(run.preprocess, voxel, widths)
             x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, step=step,
                                  start=crops.row.get('start'))
