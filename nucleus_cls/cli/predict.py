@@ -129,10 +129,11 @@ def nucleus_predict(
     ids = split_list(nuclei_ids, int, 'nuclei_ids')
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
     told = read_movie_flags(**kwargs)
-    opened, size = open_movie(movie, **told) if movie else None, told.get('voxel_size')
+    opened = open_movie(movie, **told) if movie else None
+    size = opened.voxel_size if opened else told.get('voxel_size')
     if opened:
-        size = opened.voxel_size
-        if loaded.preprocess.width or opened.scale: print(describe_scale(measure_movie(opened)))
+        widths = measure_movie(opened) if loaded.preprocess.width or opened.scale else None
+        print(describe_scale(widths, scale=opened.scale))
         found = predict_movie(loaded, opened, None, out, not independent, n_workers, scheduler, use_lineage)
     else:
         found = predict_inputs(loaded, folder_path, volumes, npz, full_timestamp, ids, size,
@@ -143,8 +144,7 @@ def nucleus_predict(
     whole = volumes if full_timestamp or ids else None
     show_frame(found, opened, whole, size, out/'overlay.png')
     if not save_analysis: return
-    folders = report_inputs(loaded, found, folder_path, opened, whole, size, out,
-                            told.get('scale'))
+    folders = report_inputs(loaded, found, folder_path, opened, whole, size, out, told.get('scale'))
     print(f'A close look at {len(folders)} nuclei, a folder each, in {out}')
 
 # %% ../../nbs/15_cli/04_predict.ipynb #26f1c7ea

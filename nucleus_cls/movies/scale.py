@@ -46,14 +46,17 @@ FEW = 3           #: with fewer whole nuclei, those at the faces count too
 def find_widths(segs:Iterable, # of some frames, nucleus ids, (Z,Y,X)
                ) -> tuple|None: # (z,y,x), voxels; None where there is no nucleus
     "Find the usual width of nuclei along each axis; NaN along an axis of one plane."
-    segs = list(segs)
-    rows = np.concatenate([measure_spread(seg) for seg in segs])
+    parts:list = []
+    for seg in segs:                               # one in memory at a time
+        parts.append(measure_spread(seg))
+        shape = seg.shape
+    rows = np.concatenate(parts)
     if not len(rows): return None
     order = np.argsort(rows[:, 0])
     usual = rows[order, 0][np.searchsorted(rows[order, 0].cumsum(), rows[:, 0].sum()/2)]
     rows = rows[rows[:, 0] >= CRUMB*usual]
     widths = []
-    for axis, n in enumerate(segs[0].shape):
+    for axis, n in enumerate(shape):
         whole = rows[rows[:, 4 + axis] == 0]
         chosen = whole if len(whole) >= FEW else rows
         widths.append(float(np.median(chosen[:, 1 + axis])) if n > 1 else math.nan)
@@ -68,10 +71,9 @@ def settle_widths(measured:Sequence, # (z,y,x) of `find_widths`, voxels
                  ) -> tuple: # (z,y,x), voxels
     "Say how many voxels a nucleus is wide along each axis, from its measured widths and the voxel size."
     z, y, x = measured
-    high = z >= LEAST_Z
-    if voxel is None:
-        flat = math.sqrt(y*x)
-        return (z if high else flat), flat, flat
+    high, flat = z >= LEAST_Z, math.sqrt(y*x)
+    if math.isnan(z): return 1., flat, flat               # one plane: there is nothing to resample along z
+    if voxel is None: return (z if high else flat), flat, flat
     um = [w*v for w, v in zip((z, y, x), voxel)][0 if high else 1:]
     width = math.exp(sum(map(math.log, um))/len(um))
     return tuple(width/v for v in voxel)
@@ -84,7 +86,7 @@ def find_step(widths:Sequence|None, # (z,y,x), voxels; None: not known
              ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: read as stored
     "Find how far apart voxels are read, so that nuclei come out at the width wanted."
     if widths is None: return None
-    step = tuple(float(w)/width for w in widths)
+    step = tuple(1. if w == 1 else float(w)/width for w in widths)   # nuclei one plane high: a single slice
     return None if all(1/ALIKE < s < ALIKE for s in step) else step
 
 # %% ../../nbs/05_movies/08_scale.ipynb #adbfdc59
@@ -101,13 +103,12 @@ def _measure(movie:Movie, scale:str|float|None) -> tuple|None:
     "Measure a movie, frames evenly spaced."
     frames, voxel = movie.seg_frames, check_voxel_size(movie.voxel_size)
     chosen = np.unique(np.linspace(0, len(frames) - 1, MEASURED).round().astype(int))
-    segs = [movie.seg(frames[i]) for i in chosen]
-    found, movie.measured['n_planes'] = find_widths(segs), len(segs[0])
+    found = find_widths(movie.seg(frames[i]) for i in chosen)
     if found is None: return None
-    movie.measured['found'] = found
     widths = settle_widths(found, voxel)
+    movie.measured |= {'found': found, 'widths': widths}
     if not isinstance(scale, float): return widths
-    return tuple(w/widths[2]*WIDTH/scale for w in widths)
+    return tuple(1. if w == 1 else w/widths[2]*WIDTH/scale for w in widths)
 
 # %% ../../nbs/05_movies/08_scale.ipynb #265b95d1
 MIN_WIDTH = 8.   #: voxels across (y, x) below which a nucleus shows too little
@@ -121,34 +122,37 @@ def name_factor(step:float) -> str:
 
 def describe_scale(widths:Sequence|None, # (z,y,x), voxels as stored; None: read as stored
                    width:float=WIDTH, # that nuclei have where they are read, voxels
+                   scale:str|float|None=None, # what was told
                   ) -> str: # one line
     "Say how wide nuclei are and how a movie is read."
     if widths is None: return 'voxels are read as they are stored'
+    if isinstance(scale, float): return f'read {name_factor(1/scale)}, as told'
     step, (z, y, x) = find_step(widths, width), widths
     flat = math.sqrt(y*x)
     text = f'nuclei are {flat:.0f} voxels wide here'
-    if not .8 < z/flat < 1.25: text += f' and {z:.0f} high'
+    if z == 1: text += ', in one slice'
+    elif not .8 < z/flat < 1.25: text += f' and {z:.0f} high'
     if step is None: return f'{text}, {width:.0f} in training: read as stored'
     how = name_factor(math.sqrt(step[1]*step[2]))
-    if not .8 < step[0]/step[1] < 1.25: how += f', along z {name_factor(step[0])}'
+    if z > 1 and not .8 < step[0]/step[1] < 1.25: how += f', along z {name_factor(step[0])}'
     return f'{text}, {width:.0f} in training: read {how}'
 
 # %% ../../nbs/05_movies/08_scale.ipynb #15aa290f
 def is_coarse(widths:Sequence|None, # (z,y,x), voxels as stored; None: not known
-              n_planes:int, # of the movie
              ) -> bool:
     "Say whether nuclei have too few voxels to be judged."
     if widths is None: return False
     z, y, x = widths
-    return min(y, x) < MIN_WIDTH or (n_planes > 1 and z < LEAST_Z)
+    return min(y, x) < MIN_WIDTH or 1 < z < LEAST_Z
 
 def warn_coarse(movie:Movie, # the movie
                ) -> bool: # was there reason to?
     "Warn that nuclei have too few voxels to be judged."
-    widths, n_planes = measure_movie(movie), movie.measured.get('n_planes', 0)
-    if widths is None or not is_coarse(widths, n_planes): return False
+    if measure_movie(movie) is None: return False
+    widths = movie.measured['widths']
+    if not is_coarse(widths): return False
     z, y, _ = widths
-    size = f'{y:.0f} voxels wide' + (f' and {z:.1f} planes high' if n_planes > 1 else '')
+    size = f'{y:.0f} voxels wide' + (f' and {z:.1f} planes high' if z > 1 else '')
     warnings.warn(f'movie {movie.name}: nuclei are only {size}; below {MIN_WIDTH:.0f} voxels and '
                   f'{LEAST_Z:.0f} planes states are guesses (coarse in the column quality)', stacklevel=3)
     return True

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from ..movies.links import find_drift
+from ..movies.links import find_drift, find_radii
 from .predictions import Predictions
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #437eeefa
@@ -83,7 +83,7 @@ def find_divisions(decoded:Predictions, # of one movie
     edges = np.asarray(size or (1., 1., 1.), float)
     places = table[['z', 'y', 'x']]*edges
     all_ = places.assign(volume=volume, frame=table['frame'].to_numpy(int))
-    radius = float(np.cbrt(np.nanmedian(volume)*edges.prod()*3/4/np.pi)) if len(table) else 1.
+    radius = float(np.nanmedian(find_radii(table[['z']].assign(volume=volume), edges))) if len(table) else 1.
     rows, parts = dict(list(all_.groupby('frame'))), []
     p_m, p_d = (table[f'p_{s}'].to_numpy(float) for s in ('mitotic', 'new_daughter'))
     left = ~table.index.isin(_find_sources(table)) & (p_m >= ENOUGH)      # mothers whom no link leaves

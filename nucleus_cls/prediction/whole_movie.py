@@ -115,7 +115,7 @@ def stream_movie(movie:Movie, # the movie
     prep = replace(prep, register=choose_register(movie, prep.register))
     step = find_movie_step(movie, prep)
     if windows is None: windows = read_windows(movie, prep, check_frames(movie, frames), step)
-    size = find_link_size(movie)
+    size = find_link_size(movie) if prep.register in FOLLOW[1:] else None
     for t, images, imaged, segs, nuclei in windows:
         middle = len(segs)//2
         try:
@@ -236,7 +236,7 @@ def decide_states(run, # trained run
                   lineage:bool=False, # read the movie's lineage
                  ) -> tuple: # Predictions, divisions (empty if not decoded), suspects (None without lineage)
     "Turn the network's numbers into states."
-    size = find_link_size(movie)
+    size = find_link_size(movie) if decode or lineage else None
     links, suspects = link_nuclei(table, size) if decode or lineage else None, None
     rows = table.assign(movie=movie.name)
     if lineage:

@@ -96,7 +96,7 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
         dark = f'background {format_range(lit["background"])} ± {lit["noise"].median():.0f}'
         out['light'] = f'{dark}, nuclei {format_range(lit["contrast"])} above it'
     if not len(n): return out
-    out['scale'] = describe_scale(try_measure(movie))
+    out['scale'] = describe_scale(try_measure(movie), scale=movie.scale)
     counts, widths = format_range(f['n_nuclei'].dropna()), [f'{w:.0f}' for w in usual_width(n)]
     out['nuclei'] = f'{len(n):,}, {counts} a frame, {n["touches"].mean():.0%} touch another'
     out['a nucleus'] = f'{n["volume"].median():,.0f} voxels, {cross(widths)} (z, y, x)'

@@ -191,9 +191,9 @@ def try_measure(movie:Movie) -> tuple|None: # (z,y,x), voxels; None: read as sto
 
 def find_scale_faults(movie:Movie) -> list: # of `Finding`
     "Say whether nuclei and voxel size contradict each other, and whether nuclei have too few voxels."
-    widths = try_measure(movie)
-    if widths is None or 'found' not in movie.measured: return []
-    (z, y, x), size = movie.measured['found'], movie.voxel_size
+    if try_measure(movie) is None: return []
+    (z, y, x), widths = movie.measured['found'], movie.measured['widths']
+    size = movie.voxel_size
     odd, coarse = [], []
     if size is not None and z >= LEAST_Z:
         across = np.sqrt(y*size[1]*x*size[2])
@@ -201,7 +201,7 @@ def find_scale_faults(movie:Movie) -> list: # of `Finding`
         fit = f'planes {size[0]/ratio:.2g} µm apart would fit'
         believed = 1/TOO_LONG < ratio < TOO_LONG
         if not believed: odd = [f'{z*size[0]:.1f} µm along z, {across:.1f} across; {fit}']
-    if is_coarse(widths, movie.measured.get('n_planes', 0)):
+    if is_coarse(widths):
         coarse = [f'{widths[1]:.0f} voxels across, {widths[0]:.1f} along z']
     return note_cases('voxel size that nuclei contradict', odd) + note_cases('nuclei of few voxels', coarse)
 

@@ -33,7 +33,7 @@ from .metadata import write_folders
 from .samples import Samples, open_samples
 from .manifest import (add_fates, check_lineage, draw_samples, join_frames, join_states,
                                           touches_wedge)
-from .single_pass import SinglePass, box_shape, do_pass, find_box_moves, list_whole_windows
+from .single_pass import SinglePass, do_pass, find_box_moves, list_whole_windows
 
 # %% ../../nbs/06_samples/08_extract.ipynb #9cf42064
 def note_lost(single:SinglePass, table:pd.DataFrame, wedges:list):
@@ -71,7 +71,7 @@ def close_store(single:SinglePass, # whose files are all read
     kept = table.index[table.reason == '']
     rows = table.loc[kept, NUCLEUS_COLUMNS].to_numpy(float)
     rows = single.rescale(rows, single.arrays['image'].shape[1:])
-    boxes = place_boxes(rows, box_shape(settings), settings['padding'])
+    boxes = single.box(rows)
     for c, values in zip(('cz', 'cy', 'cx', 'dz', 'dy', 'dx'), boxes.T):
         table[c] = pd.Series(values, kept, dtype='Int64')
     if settings.get('register', 'none') != 'none': add_moves(single, table)
@@ -97,7 +97,7 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
     frames = format_frames(movie.frames)
     lines = [f'Movie {movie.name}: frames {frames}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
-    lines.append(f'Scale: {describe_scale(widths)}')
+    lines.append(f'Scale: {describe_scale(widths, scale=movie.scale)}')
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
     lines += ['', count_states(kept).to_string(), '']

@@ -71,7 +71,6 @@ N_MIXED = 8   #: new voxels computed at once: few enough that hardly a weight is
 
 def mix_axis(vol:np.ndarray, # (…,Z,Y,X), numbers
              axis:int, # −3, −2 or −1
-             first:int, # voxel of the first weight
              w:np.ndarray, # float32 (size, n), of `weigh_axis`
             ) -> np.ndarray: # float32, `size` voxels along the axis
     "Mix the voxels of one axis into new ones."
@@ -79,7 +78,7 @@ def mix_axis(vol:np.ndarray, # (…,Z,Y,X), numbers
     for i in range(0, len(w), N_MIXED):
         used = np.flatnonzero(w[i:i + N_MIXED].any(0))
         low, high = (used[0], used[-1] + 1) if len(used) else (0, 1)
-        part, where = w[i:i + N_MIXED, low:high], slice(first + low, first + high)
+        part, where = w[i:i + N_MIXED, low:high], slice(low, high)
         some = vol[(..., where, *[slice(None)]*(-1 - axis))].astype(np.float32)
         if axis == -1: parts.append(some @ part.T)
         elif axis == -2: parts.append(part @ some)
@@ -99,7 +98,7 @@ def resample(vol:np.ndarray, # (…,Z,Y,X), numbers
     axes = [weigh_axis(n, k, a, s) for n, k, a, s in zip(vol.shape[-3:], sizes, at, step)]
     out = vol[(..., *(slice(first, end) for first, end, _ in axes))]
     for axis, (_, _, w) in zip((-3, -2, -1), axes):
-        if not _is_identity(w): out = mix_axis(out, axis, 0, w)
+        if not _is_identity(w): out = mix_axis(out, axis, w)
     z, y, x = (w for _, _, w in axes)
     inside = z.sum(1)[:, None, None]*y.sum(1)[:, None]*x.sum(1)
     if fill is None:
@@ -114,7 +113,7 @@ def resample_seen(vol:np.ndarray, # (…,Z,Y,X), numbers
     if seen is None: return resample(vol, at, step, size, None)
     weight = resample(seen, at, step, size)
     with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(weight > .01, resample(np.where(seen, vol, 0), at, step, size)/weight, np.nan)
+        return np.where(weight > 1e-6, resample(np.where(seen, vol, 0), at, step, size)/weight, np.nan)
 
 def _is_identity(w) -> bool:
     "Say whether weights leave every voxel as it is."
@@ -266,7 +265,8 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
                   most:int=1024, # edge that is kept, new voxels
                  ) -> tuple: # raw (T,Z,Y,X), mask (Z,Y,X), imaged and segs, all in new voxels
     "Resample a crop around its nucleus: counts by interpolation, ids by the nearest."
-    at = find_middle(mask, step) if start is None else find_grid_middle(mask, step, start)
+    on_grid = start is not None and mask.any()
+    at = find_grid_middle(mask, step, start) if on_grid else find_middle(mask, step)
     size = [min(most, max(1, int(n/s + 1e-6))) for n, s in zip(mask.shape, step)]
     def near(vol):
         "Resample ids or a mask."
