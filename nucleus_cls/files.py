@@ -118,7 +118,8 @@ def check_inside(name:object, # what a file names
 #: how files write a unit of length → µm
 MICROMETER = 'micrometer', 'micrometre', 'micron', 'microns', 'um', 'µm', 'μm', '\\u00b5m'
 UNITS_UM = {**dict.fromkeys(MICROMETER, 1), 'nanometer': 1e-3, 'nm': 1e-3, 'millimeter': 1e3, 'mm': 1e3,
-            'centimeter': 1e4, 'cm': 1e4, 'meter': 1e6, 'angstrom': 1e-4}
+            'centimeter': 1e4, 'cm': 1e4, 'meter': 1e6, 'm': 1e6, 'angstrom': 1e-4, 'inch': 25_400., 'micrometers': 1,
+            'micrometres': 1, 'nanometre': 1e-3, 'millimetre': 1e3, 'metre': 1e6}
 
 def read_unit(unit:object, # as a file writes it; None or pixel: no length
               source:str|Path='file', # for messages
@@ -133,21 +134,27 @@ def read_unit(unit:object, # as a file writes it; None or pixel: no length
 # %% ../nbs/02_files.ipynb #3991cc06
 def read_text(path:str|Path, # a text file
               most:int=2**31, # refuse a longer file, bytes
+              encodings:tuple=('utf-8-sig',), # tried in this order; UTF-16 only where its mark is, cp1252 as the last
              ) -> str:
     "Read a text file; a missing, binary or monstrous one is an error that names it."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     n = path.stat().st_size
     if n > most: raise ValueError(f'{path}: {n:,} bytes are too many')
-    try: return path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as e:
-        raise ValueError(f'{path}: not a text file ({describe_error(e)})') from e
+    held, failed = path.read_bytes(), None
+    for encoding in encodings:
+        marked = held[:2] in (b'\xff\xfe', b'\xfe\xff')
+        if (encoding == 'utf-16') != marked and encoding in ('utf-16', 'cp1252'): continue
+        if encoding == 'cp1252' and re.search(rb'[\x00-\x08\x0e-\x1f]', held[:4096]): continue       # no text at all
+        try: return io.StringIO(held.decode(encoding), newline=None).read()
+        except UnicodeDecodeError as e: failed = failed or e
+    raise ValueError(f'{path}: not a text file ({describe_error(failed)})') from failed
 
 # %% ../nbs/02_files.ipynb #1d0d9573
 def open_table(path:str|Path # CSV file
               ) -> io.StringIO: # its text, for pandas to read from
     "Read a table as text; refuse one that is no text, or a line that would be millions of columns."
-    text = read_text(path)
+    text = read_text(path, encodings=('utf-8-sig', 'utf-16', 'cp1252'))
     longest = max(map(len, text.splitlines()), default=0)
     check_count(longest, f'{path}, characters of one line', MAX_LINE)
     return io.StringIO(text)

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import contents
 import docs
@@ -152,32 +152,46 @@ def repository():
 
 # -- the notebooks run
 
-def run_notebook(path, flags, threads):
-    "Run one notebook as nbdev_test does, in a process of its own; (seconds, findings)."
-    env = os.environ | {'OMP_NUM_THREADS': str(threads)}
-    start = time.monotonic()
-    try:
-        done = run(BIN/'nbdev_test', '--path', path, '--n_workers', '0', '--flags', flags, env=env, timeout=TIMEOUT)
-        error = re.sub(r' *File "[^"]*site-packages.*\n(?: {4,}.*\n)*', '', done.stderr)   # other people's frames
-        error = error[error.find('While Executing'):].split('nbdev Tests Failed')[0].strip()[-3000:]
-        ended = done.stdout.endswith('Success.\n')
-        findings = [] if ended else [error or f'ended in the middle, with status {done.returncode}']
-    except subprocess.TimeoutExpired: findings = [f'still running after {TIMEOUT} s']
-    return time.monotonic() - start, findings
+def complaints(text):
+    "What nbdev's test says of failed notebooks: path → error, without other people's frames."
+    parts = re.split(r'^\w+ in (/.*\.ipynb):\n=+\n', text, flags=re.M)
+    error = [re.sub(r' *File "[^"]*site-packages.*\n(?: {4,}.*\n)*', '', part) for part in parts[2::2]]
+    return {Path(path): e.split('nbdev Tests Failed')[0].strip()[-3000:] for path, e in zip(parts[1::2], error)}
+
+
+def run_nbdev_test(report, flags, n_workers):
+    "The plain command of nbdev over all notebooks, a line for each as it ends."
+    env = os.environ | {'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1)//n_workers)), 'PYTHONUNBUFFERED': '1'}
+    command = [BIN/'nbdev_test', '--do_print', '--n_workers', str(n_workers), '--flags', flags]
+    started, status = {}, 1
+    with tempfile.TemporaryFile('w+', encoding='utf-8') as errors:
+        def said(): errors.seek(0); return errors.read()
+        with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+            watch = Timer(TIMEOUT*len(NOTEBOOKS)/n_workers, process.kill)
+            watch.start()
+            for row in process.stdout:
+                verb, _, path = row.strip().removeprefix('- ').partition(' ')
+                path = Path(path)
+                if verb == 'Starting': started[path] = time.monotonic()
+                elif verb == 'Completed' and path in started:
+                    seconds, error = time.monotonic() - started.pop(path), complaints(said()).get(path)
+                    slow = ' (over the 20 s of the norm)' if seconds > 20 and not flags else ''
+                    report.line(f'{path.relative_to(ROOT)}{slow}', seconds, [error] if error else [])
+                    yield path
+            status = process.wait()
+            watch.cancel()
+        findings = [f'{p.relative_to(ROOT)} never ended' for p in started]
+        report.line('nbdev_test', 0, findings or ([said()[-3000:]] if status else []))
 
 
 def run_notebooks(report, flags, n_workers):
-    "Run every notebook, a line each in their order; none may leave a file in the project."
+    "Run every notebook; none may be left out, or leave a file in the project."
     def files(): return {p for folder in (ROOT, NBS, *{p.parent for p in NOTEBOOKS}) for p in folder.iterdir()}
-    before, threads = files(), max(1, (os.cpu_count() or 1)//n_workers)
-    with ThreadPoolExecutor(n_workers) as pool:
-        jobs = [pool.submit(run_notebook, path, flags, threads) for path in NOTEBOOKS]
-        for path, job in zip(NOTEBOOKS, jobs):
-            seconds, findings = job.result()
-            slow = ' (over the 20 s of the norm)' if seconds > 20 and not flags else ''
-            report.line(f'{path.relative_to(ROOT)}{slow}', seconds, findings)
-    left = [f'{p.relative_to(ROOT)} was written into the project' for p in sorted(files() - before)]
-    report.line('notebooks leave nothing behind', 0, left)
+    before = files()
+    done = set(run_nbdev_test(report, flags, n_workers))
+    left = [f'{p.relative_to(ROOT)} was not run' for p in NOTEBOOKS if p not in done]
+    left += [f'{p.relative_to(ROOT)} was written into the project' for p in sorted(files() - before)]
+    report.line('every notebook run, nothing left behind', 0, left)
 
 
 QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': notebooks.anatomy,

@@ -1,4 +1,4 @@
-"""Run notebooks from top to bottom and store what they show: `make run NB=nbs/02_lineage/05_states.ipynb`. Cells with a flag
+"""Run notebooks from top to bottom and store what they show: `make run NB=nbs/02_lineage/06_states.ipynb`. Cells with a flag
 (slow, cuda, validate) keep what they showed unless --flags names theirs; progress bars and warnings are not stored."""
 import argparse
 import os

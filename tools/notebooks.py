@@ -18,7 +18,7 @@ SHOWN_NEVER = {'a warning': r'\w*Warning:', 'a progress bar': r'\d+%\|', 'a memo
 
 
 def module_of(path):
-    "The module a notebook makes: `nbs/02_lineage/05_states.ipynb` makes `lineage.states`."
+    "The module a notebook makes: `nbs/02_lineage/06_states.ipynb` makes `lineage.states`."
     return '.'.join(re.sub(r'^\d+_', '', part) for part in path.relative_to(NBS).with_suffix('').parts)
 
 

@@ -51,6 +51,7 @@ REMEDIES = {
     'place in µm': 'left out: the voxel size is not known; give voxel_size',
     'track listed twice': 'its first entry counts',
     'track that ends before it begins': 'left out',
+    'spot that was hidden by a filter': 'left out, as TrackMate does not show it; no link leads to it',
     'track that was filtered out': 'left out with its spots, as TrackMate does; select it there to keep it',
     'track without a mask': 'those frames have no nucleus; the link spans them',
     'mask without a track': 'has no lineage node, so no sample; correct the track file',
@@ -79,6 +80,7 @@ class Lineage:
     edges:np.ndarray # (E,2) rows of `nodes`, parent then child, the child later; in the file's order
     findings:list = field(default_factory=list) # of `Finding`
     source:str = 'lineage' # where it came from, for messages
+    meaning:str = '' # which columns of a file were taken for what, in words
 
     def report(self) -> str:
         "Say in a few lines what the lineage holds and what was found in it."
@@ -86,7 +88,8 @@ class Lineage:
         head = (f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(self.nodes):,}, '
                 f'links {len(self.edges):,}, roots {n_roots:,}')
         found = [str(finding) for finding in self.findings]
-        return '\n  '.join([head, *(found or ['nothing to mend'])])
+        meaning = [f'read as {self.meaning}'] if self.meaning else []
+        return '\n  '.join([head, *meaning, *(found or ['nothing to mend'])])
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #a7eda297
 def note_nodes(kind:str, # a key of `REMEDIES`

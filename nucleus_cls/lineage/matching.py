@@ -26,6 +26,7 @@ class Points:
     um:bool = False # places are in µm, not voxels
     voxel_size:tuple = None # (z,y,x), µm, as the file has it; None: it does not say
     findings:list = field(default_factory=list) # of `Finding`
+    meaning:str = '' # which columns were taken for what, in words; empty: there was no choice
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #40d679fa
 def resolve_links(names:np.ndarray|pd.Series|list, # (n,) what the file calls its points
@@ -80,6 +81,7 @@ INSIDE, BESIDE, OUTSIDE, TAKEN = range(4)   #: how a point was tied to a nucleus
 def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
                  seg:np.ndarray, # nucleus ids, (Z,Y,X)
                  reach:int=2, # how far from a mask a point may lie, voxels, ≥0
+                 linked:np.ndarray=None, # (n,) bool, points that have a link come before others; None: all alike
                 ) -> tuple: # ((n,) ids, 0: none; (n,) how, one of INSIDE, BESIDE, OUTSIDE, TAKEN)
     "Find the nucleus of each point of a frame; no nucleus is given twice."
     places = np.asarray(places, float).reshape(-1, 3)
@@ -93,7 +95,8 @@ def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
     for i in np.flatnonzero(ids == 0):
         ids[i], far[i] = _nearest(places[i], at[i], seg, reach)
     how = np.select([far == 0, ids > 0], [INSIDE, BESIDE], OUTSIDE)
-    order = np.lexsort((np.arange(len(ids)), far))
+    later = np.zeros(len(ids)) if linked is None else ~np.asarray(linked, bool)
+    order = np.lexsort((np.arange(len(ids)), far, later))
     first = np.zeros(len(ids), bool)
     first[order[np.unique(ids[order], return_index=True)[1]]] = True
     how[(ids > 0) & ~first] = TAKEN
@@ -121,6 +124,7 @@ def tie_points(table:pd.DataFrame, # as `place_points` gives it
                seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation
                frames:Iterable[int]=(), # frames that have a seg
                reach:int=2, # how far from a mask a point may lie, voxels
+               linked:np.ndarray=None, # (n,) bool, as for `match_points`
               ) -> tuple: # ((n,) ids; (n,) how: INSIDE…, -1: id given, -2: no seg; [(frame, id) left over])
     "Give every point an id: the file's, that of the nucleus at its place, or a fresh one."
     ids = np.nan_to_num(table.nucleus_id.to_numpy(float)).astype(np.int64)
@@ -132,7 +136,8 @@ def tie_points(table:pd.DataFrame, # as `place_points` gives it
     for t in progress(shown, 'tying points to nuclei', 'frame'):
         rows, seg = groups[t], seg_of(t)
         free = rows[ids[rows] == 0]
-        ids[free], how[free] = match_points(table[['z', 'y', 'x']].to_numpy()[free], seg, reach)
+        first = None if linked is None else linked[free]
+        ids[free], how[free] = match_points(table[['z', 'y', 'x']].to_numpy()[free], seg, reach, first)
         there = list_ids(seg)
         left += [(t, i) for i in np.setdiff1d(there, ids[rows])]
         _number(ids, rows, int(there.max(initial=0)))
@@ -155,8 +160,11 @@ def lineage_from_points(points:Points, # what a file gave
     "Tie points to a segmentation and make a `Lineage`, with every miss among its findings."
     table, links, findings = place_points(points, voxel_size, offset)
     if not len(table): raise ValueError(f'{points.source}: has no point with a frame and a place or id')
+    if not len(links) and table['frame'].nunique() > 1:
+        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; export it with links')
     findings += find_frame_offset(table, seg_of, frames, points.source)
-    ids, how, left = tie_points(table, seg_of, frames, reach)
+    linked = np.isin(np.arange(len(table)), links)
+    ids, how, left = tie_points(table, seg_of, frames, reach, linked)
     key = table.frame.to_numpy() << 32 | ids
     _, first, row, times = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
     nodes = table.assign(nucleus_id=ids).iloc[first].reset_index(drop=True)
@@ -168,7 +176,7 @@ def lineage_from_points(points:Points, # what a file gave
         findings += note_nodes(kind, np.sort(row[how == what]), nodes)
     findings += note_names('nucleus without a point', [node_name(t, i) for t, i in left])
     edges, mended = mend_edges(row[links].reshape(-1, 2), nodes)
-    return Lineage(nodes, edges, findings + mended, points.source)
+    return Lineage(nodes, edges, findings + mended, points.source, points.meaning)
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #01bcf1f7
 def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
@@ -181,8 +189,10 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
     if seg_of is None or not len(points): return []
     there, have = np.unique(points.frame), set(frames)
     if have and have.isdisjoint(there.tolist()):
+        step = int(np.diff(there).min()) if len(there) > 1 else 1
+        times = f'; are these times, {step} apart? Give a column frame' if step > 1 else ''
         raise ValueError(f'{source}: its points are in frames {there[0]}–{there[-1]}, the segmentations in '
-                         f'{min(have)}–{max(have)}; give lineage_offset, the frames to add to its own')
+                         f'{min(have)}–{max(have)}; give lineage_offset, the frames to add to its own{times}')
     able = [t for t in there.tolist() if {t - 1, t, t + 1} <= have]
     sample = able[::max(1, len(able)//8)][:8]
     hits = {-1: 0, 0: 0, 1: 0}
