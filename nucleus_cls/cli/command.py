@@ -69,10 +69,11 @@ def read_movie_flags(
     segs:Param('Segmentations: likewise', str)=None,
     channel:Param('Channel of the images, by number from 0 or by name', str)=None,
     axes:Param('Axes of files that do not say, such as TZYX', str)=None,
+    seg_axes:Param('Axes of the segmentations, where theirs differ', str)=None,
     voxel_size:Param('Voxel size Z,Y,X in µm, where the files do not say', str)=None,
     lineage_offset:Param('Frames to add to those in the lineage file', int)=None,
     scale:Param('Scale at which it is read: auto (by the width of its nuclei), none, or a factor', str)=None,
 ) -> dict: # arguments of `open_movie`
     "Turn the flags that say how to read a movie into arguments of `open_movie`."
     from nucleus_cls.movies.open import parse_movie_options
-    return parse_movie_options(images, segs, channel, axes, voxel_size, lineage_offset, scale)
+    return parse_movie_options(images, segs, channel, axes, seg_axes, voxel_size, lineage_offset, scale)

@@ -13,7 +13,7 @@ from pathlib import Path
 from fastcore.meta import delegates
 from fastcore.script import Param
 
-from ..core import check_name
+from ..core import STATES, check_name
 from .command import command, read_movie_flags, split_list
 
 # %% ../../nbs/15_cli/02_data.ipynb #2279c8dd
@@ -97,13 +97,18 @@ def parse_repairs(text:str|None, # 'fill_holes,min_voxels=50', or None
 def show_samples(output_dir:str|Path, # folder of samples
                 ):
     "Draw and print what samples a folder holds."
-    from nucleus_cls.lineage.states import count_states
+    from nucleus_cls.lineage.states import count_states, find_doubts
     from nucleus_cls.plot.charts import plot_state_counts, save_figure
     from nucleus_cls.samples.samples import open_samples
     samples = open_samples(output_dir)
     picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
     save_figure(picture, Path(output_dir)/'counts.png')
-    print(f'{samples} in {output_dir}. Next: nucleus_train {output_dir} --output_dir run')
+    doubts = {f.kind: f for _, part in samples.table.groupby('movie') for f in find_doubts(part)}
+    shown = [state for state in STATES if (samples.table['state'] == state).any()]
+    print(f'{samples} in {output_dir}.', end=' ')
+    if doubts: print('Do not train on them yet:', '; '.join(f'{f.kind} ({f.what_to_do})' for f in doubts.values()))
+    elif len(shown) < 2: print(f'Training needs two states or more, found {", ".join(shown) or "none"}: is the lineage whole?')
+    else: print(f'Next: nucleus_train {output_dir} --output_dir run')
 
 # %% ../../nbs/15_cli/02_data.ipynb #0e7b196b
 @command

@@ -21,7 +21,7 @@ from ..files import check_array, check_count, check_inside, check_size, describe
 from ..lineage.graph import graph_from_lineage
 from ..lineage.formats import write_geff
 from .tiff import choose_channel, take_volume
-from .movie import Layout, Movie, is_address
+from .movie import Layout, Movie, is_address, stamp_files
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #194821d9
 @contextmanager
@@ -38,14 +38,14 @@ def open_group(path:str|Path, # folder or address
               ): # zarr group, or None where there is none
     "Open a Zarr group for reading; None where a folder is no Zarr group."
     import zarr
-    from zarr.errors import NodeTypeValidationError
+    from zarr.errors import ContainsArrayError, NodeTypeValidationError
     local = not is_address(path)
     if local:
         marks = [Path(path)/name for name in ('zarr.json', '.zgroup', '.zattrs')]
         if not any(mark.is_file() for mark in marks): return None
     with _explain_errors(path):
         try: return zarr.open_group(str(path), mode='r')
-        except (FileNotFoundError, NodeTypeValidationError):
+        except (FileNotFoundError, NodeTypeValidationError, ContainsArrayError):
             if local: return None
             raise ValueError('there is no Zarr group at this address') from None
 
@@ -75,15 +75,17 @@ class Pyramid:
         shape = dict(zip(self.axes, self.array.shape))
         self.n_frames = check_count(shape.get('t', 1), f'{what}, frames')
         self.n_channels = shape.get('c', 1)
-        self.shape = tuple(shape.get(a, 1) for a in 'zyx')
-        self.voxel_size = _voxel_size(axes, self.axes, level, scales[0])
+        self.shape, self.channel, self.guessed = tuple(shape.get(a, 1) for a in 'zyx'), 0, False
+        self.voxel_size, self.notes = _voxel_size(axes, self.axes, level, scales[0]), []
+        units = [a.get('unit') for n, a in zip(self.axes, axes) if n in 'zyx' and a.get('unit')]
+        if units and not self.voxel_size: self.notes = [f'voxel size not known: unit {units[-1]!r}']
         check_size(self.shape, self.array.dtype, what)
         check_array(self.array, what)
 
-    def volume(self, t:int, channel:int=0) -> np.ndarray: # (Z,Y,X)
+    def volume(self, t:int, channel:int=None) -> np.ndarray: # (Z,Y,X)
         "Read one frame of one channel."
         with _explain_errors(f'{self.what}, frame {t}'):
-            return take_volume(self.array, self.axes, t, channel)
+            return take_volume(self.array, self.axes, t, self.channel if channel is None else channel)
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #6af6afe7
 def _voxel_size(axes:list, names:str, level:dict, scale:dict) -> tuple: # (z,y,x), µm; None: not known
@@ -93,8 +95,9 @@ def _voxel_size(axes:list, names:str, level:dict, scale:dict) -> tuple: # (z,y,x
     for step in [*(level.get(name) or []), *(scale.get(name) or [])]:
         if step.get('type') == 'scale' and len(step.get('scale', ())) == len(names):
             size = size*np.array(step['scale'], float)
-    units = {n: read_unit(a.get('unit')) for n, a in zip(names, axes)}
-    out = {n: s*(units[n] or 1) for n, s in zip(names, size)}
+    try: units = {n: read_unit(a.get('unit')) for n, a in zip(names, axes) if n in 'zyx'}
+    except ValueError: return None            # a unit of length that nobody knows
+    out = {n: s*(units.get(n) or 1) for n, s in zip(names, size)}
     known = any(units[n] or out[n] != 1 for n in 'yx')
     return (out.get('z', out['y']), out['y'], out['x']) if known else None
 
@@ -177,16 +180,9 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
     seg_frames = [t for t in frames if masks and t < masks.n_frames]
     size = options.get('voxel_size') or image.voxel_size
     lineage = options.get('lineage_file') or find_lineage(path)
+    stamp = fingerprint(str(image.array.metadata.to_dict())) if is_address(path) else stamp_files([path])
     return Movie(name, lambda t: image.volume(t, channel), lambda t: masks.volume(t), frames, seg_frames,
-                 size, lineage, str(path), _stamp(path, image))
-
-def _stamp(path, image:Pyramid) -> str:
-    "Make a fingerprint that changes with the files, as far as can be known without listing all chunks."
-    about:list = [str(image.array.metadata.to_dict())]
-    if not is_address(path):
-        below = [p for n in ('*', '*/*', '*/*/*') for p in sorted(Path(path).glob(n))]
-        about += [[p.name, p.stat().st_mtime_ns] for p in (Path(path), *below) if p.is_dir()]
-    return fingerprint(about)
+                 size, lineage, str(path), stamp, notes=image.notes)
 
 OME_ZARR = Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open_image, name_image,
                   ('segs', 'channel'))

@@ -33,7 +33,7 @@ from ..volumes.voxels import rescale_frame
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
-from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
+from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves, warn_time,
                                      link_nuclei)
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
@@ -278,6 +278,7 @@ def predict_movie(run:Run, # trained run
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     widths = measure_movie(movie) if run.preprocess.width else None
     coarse = widths is not None and warn_coarse(movie)
+    warn_time(movie)
     job = None
     if output_dir is not None:
         has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, widths, stamp_movie(movie)]

@@ -89,6 +89,7 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
     def cross(values): return '×'.join(map(str, values))
     shapes, types = f['image_shape'].dropna(), f['image_type'][f['image_type'] != '']
     if len(shapes): out['image'] = f'{cross(shapes.mode()[0])} voxels (z, y, x), {types.mode()[0]}'
+    if movie.notes: out['read as'] = '; '.join(movie.notes)
     size = movie.voxel_size
     out['voxel'] = f'{cross(f"{v:g}" for v in size)} µm (z, y, x)' if size else 'size not known'
     lit = f[f['background'].notna()]
@@ -116,6 +117,7 @@ def summarise_states(lineage:Lineage, # of the movie
     samples = f'{len(kept):,} if extracted: ' + ', '.join(f'{n:,.0f} {s}' for s, n in counts.items())
     if near: samples += f' ({near:,} in interphase near an event)'
     out = {'lineage': f'{nodes}; divisions: {divisions}', 'samples': samples}
+    if lineage.meaning: out['lineage read as'] = lineage.meaning
     if lost: out['deaths'] = f'{lost:,} of them no death but a lost track'
     reasons = table['reason'][table['reason'] != ''].value_counts()
     words = [f'{n:,} ({reason.replace("no t", "no image at t")})' for reason, n in reasons.items()]

@@ -9,6 +9,8 @@ __all__ = ['FRAME_KINDS', 'TOO_LONG', 'note_cases', 'name_frames', 'note_frames'
            'find_count_faults', 'find_nucleus_faults']
 
 # %% ../../nbs/14_review/02_findings.ipynb #699c799b
+import re
+
 import numpy as np
 import pandas as pd
 from scipy.stats import theilslopes
@@ -18,11 +20,14 @@ from ..lineage.graph import Finding
 from .scan import Scan, usual_width
 from ..movies.movie import Movie
 from ..movies.scale import LEAST_Z, is_coarse, measure_movie
+from ..movies.links import find_time_faults
 
 # %% ../../nbs/14_review/02_findings.ipynb #37d9de81
 #: Kind of finding → (level: mend, look or know; what to do about it).
 FRAME_KINDS = {
     'unreadable file': ('mend', 'copy it again from the microscope or a backup; until then it is missing'),
+    'file that holds something else': ('mend', 'the words in brackets say what to do'),
+    'no neighbours in time': ('mend', 'states are judged from the frames around; none can be told here'),
     'missing frame': ('mend', 'no image, no segmentation; its neighbours get no sample; look for the files'),
     'frame without image': ('mend', 'its nuclei get no sample, nor do its neighbours; look for the file'),
     'frame without segmentation': ('look', 'serves as a neighbour only; segment it if its nuclei matter'),
@@ -112,7 +117,10 @@ def find_frame_faults(movie:Movie, # that was scanned
               for what, error in (('image', r.image_error), ('segmentation', r.seg_error)) if error]
     ends = sorted(images | segs)
     expected = set(range(ends[0], ends[-1] + 1))
-    return [*note_cases('unreadable file', failed),
+    other = [words for words in failed if re.search('relabel|nucleus ids|whole numbers|channel|objects', words)]
+    return [*note_cases('unreadable file', [words for words in failed if words not in other]),
+            *note_cases('file that holds something else', other),
+            *note_cases('no neighbours in time', [] if failed else find_time_faults(movie)),
             *note_frames('missing frame', expected - images - segs),
             *note_frames('frame without image', segs - images),
             *note_frames('frame without segmentation', images - segs),

@@ -7,19 +7,19 @@ __all__ = ['LINEAGE_KINDS', 'try_lineage', 'LineageLook', 'list_by_frame', 'find
            'measure_steps', 'find_track_faults', 'forecast_samples', 'find_lost_tracks']
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #344196c7
-import re
+import os
 from itertools import permutations
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import find_objects
 
 from ..core import node_name
-from ..lineage.states import assign_states
+from ..lineage.states import assign_states, find_doubts
 from ..volumes.wedge import find_imaged
-from ..samples.manifest import check_lineage, join_states, touches_wedge
+from ..samples.manifest import check_lineage, find_id_offset, join_states, touches_wedge
 from .scan import Scan
 from .findings import note_cases, name_frames
 
@@ -28,6 +28,10 @@ from .findings import note_cases, name_frames
 LINEAGE_KINDS = {
     'no lineage': ('know', 'the movie can be predicted, but not used for training'),
     'unreadable lineage': ('mend', 'mend or export it again; until then only prediction is possible'),
+    'lineage that fits another frame better': ('mend', 'give lineage_offset, the frames to add to its own'),
+    'deaths almost everywhere': ('mend', 'links are missing: export them'),
+    'two tracks that begin where one ends': ('mend', 'no division at all: were parents exported?'),
+    'points that fit another frame better': ('mend', 'give lineage_offset, the frames to add'),
     'lineage of another movie': ('mend', 'give the right one; what is said of tracks is not to be trusted'),
     'lineage in other coordinates': ('look', 'samples go by ids, but whoever reads the points errs'),
     'frame without lineage': ('know', 'its nuclei get no sample; it was not tracked'),
@@ -47,11 +51,11 @@ def try_lineage(movie, # Movie
     try:
         lineage = movie.lineage()
         states = assign_states(lineage, w, frames=movie.frames)
-        if len(states): return lineage, states, list(lineage.findings)
+        if len(states): return lineage, states, find_doubts(states) + list(lineage.findings)
         kind, words = 'unreadable lineage', 'it has no nodes'
     except FileNotFoundError as e: kind, words = 'no lineage', str(e)
     except Exception as e: kind, words = 'unreadable lineage', f'{e}' or type(e).__name__
-    words = re.sub(r'\S*[/\\]', '', ' '.join(words.split()))
+    words = ' '.join(words.split()).replace(f'{Path(movie.source).parent}{os.sep}', '')
     return None, None, note_cases(kind, [words], kinds=LINEAGE_KINDS)
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #f75247aa
@@ -69,10 +73,10 @@ class LineageLook:
             self.at[t, r.nucleus_id] = int(seg[place]) if inside else -1
         if image is None or t not in self.ends: return
         if (imaged := find_imaged(image, seg)) is None: return
-        boxes = find_objects(seg.astype(np.int32) if seg.dtype.itemsize > 4 else seg, max(self.ends[t]))
         for i in self.ends[t]:
-            if (box := boxes[i - 1]) is None: continue
-            box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+            at = np.argwhere(seg == i)
+            if not len(at): continue
+            box = tuple(slice(max(a - 1, 0), b + 2) for a, b in zip(at.min(0), at.max(0)))
             if touches_wedge(seg[box], ~imaged[box], i): self.wedge.add((t, i))
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #2b9d87f0
@@ -101,6 +105,7 @@ def find_id_faults(scan:Scan, # of the movie
     lone = both[(both['side'] == 'right_only') & here]
     new = both[(both['side'] == 'left_only') & both['frame'].isin(tracked)]
     unseen, untracked = both['frame'][~here], segmented - tracked
+    out += find_id_offset(scan.nuclei[keys], states)
     out += note_cases('node in a frame without segmentation', name_frames(unseen), len(unseen), LINEAGE_KINDS)
     out += note_cases('node without nucleus', list_by_frame(lone), len(lone), LINEAGE_KINDS)
     out += note_cases('nucleus without node', list_by_frame(new), len(new), LINEAGE_KINDS)

@@ -20,19 +20,19 @@ from ..core import fingerprint, list_versions, node_name, progress, write_text
 from ..workers import import_dask
 from ..resume import Job, copy_out, finish_job
 from ..lineage.graph import Lineage
-from ..lineage.states import assign_states, count_states
+from ..lineage.states import assign_states, count_states, find_doubts
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
-from ..movies.links import choose_register
+from ..movies.links import choose_register, find_time_faults, warn_time
 from ..movies.repair import describe_movie
 from ..movies.scale import describe_scale, find_step, measure_movie
 from .store import MOVES, STORE_FORMAT, StoreReader, finish_store
 from .folders import parse_sample_name
 from .metadata import write_folders
 from .samples import Samples, open_samples
-from .manifest import (add_fates, check_lineage, draw_samples, join_frames, join_states,
-                                          touches_wedge)
+from .manifest import (add_fates, check_lineage, draw_samples, find_id_offset, join_frames,
+                                          join_states, touches_wedge)
 from .single_pass import SinglePass, do_pass, find_box_moves, list_whole_windows
 
 # %% ../../nbs/06_samples/08_extract.ipynb #9cf42064
@@ -98,13 +98,17 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
     lines = [f'Movie {movie.name}: frames {frames}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
     lines.append(f'Scale: {describe_scale(widths, scale=movie.scale)}')
+    if movie.notes: lines.append(f'Read as: {"; ".join(movie.notes)}')
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
     lines += ['', count_states(kept).to_string(), '']
     for reason, part in table[table.reason != ''].groupby('reason'):
         first = ', '.join(map(node_name, part.frame[:3], part.nucleus_id[:3]))
         lines.append(f'No sample, {reason}: {len(part)} nuclei ({first}{", …" if len(part) > 3 else ""})')
-    found = replace(lineage, source=Path(str(lineage.source)).name).report()     # no path of this machine
+    tracked = table[table['track'].notna()]
+    doubts = find_doubts(tracked) + find_id_offset(table[table['volume'].notna()], tracked)
+    found = replace(lineage, source=Path(str(lineage.source)).name,                      # no path of this machine
+                    findings=[*doubts, *lineage.findings]).report()
     return '\n'.join([*lines, found]).rstrip() + '\n'
 
 # %% ../../nbs/06_samples/08_extract.ipynb #682019bd
@@ -174,7 +178,8 @@ def extract_movie(movie:Movie, # the movie, with a lineage
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
         raise ValueError(f'movie {movie.name}: no nucleus has a whole window; a sample needs the images '
                          f'of t-{timeframe} to t+{timeframe} around a segmentation, but there are only '
-                         f'images of frames {images} and segmentations of frames {segs}')
+                         f'images of frames {images} and segmentations of frames {segs}'
+                         + ''.join(f'; {words}' for words in find_time_faults(movie)))
     if scheduler is not None: describe_movie(movie), import_dask()       # complains before anything is done
     lineage = movie.lineage()
     states = assign_states(lineage, w=state_window, frames=movie.frames)
@@ -188,6 +193,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
     if not job.finished:
         if not job.begun: refuse_mixture(out, movie.name, folders)
         job.begin()
+        warn_time(movie)
         if not (job.part/'store.json').exists():
             _fill(movie, job, lineage, states, settings, n_workers, scheduler)
         if folders:
