@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['STATES', 'EVENTS', 'UNKNOWN', 'STATE_COLORS', 'node_name', 'parse_node_name', 'check_name', 'atomic_path',
-           'write_text', 'to_plain', 'write_json', 'read_json', 'fingerprint', 'list_versions', 'get_date', 'progress']
+           'write_text', 'to_plain', 'write_json', 'read_json', 'fingerprint', 'list_versions', 'draw_as',
+           'name_figure', 'get_date', 'progress']
 
 # %% ../nbs/00_core.ipynb #1d751416
 import hashlib
@@ -16,6 +17,7 @@ import re
 import tempfile
 import time
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -124,6 +126,23 @@ def list_versions() -> dict: # name → version
         try: found[name] = version(name)
         except PackageNotFoundError: found[name] = None
     return found
+
+# %% ../nbs/00_core.ipynb #34e49ac2
+_figures = ContextVar('figures', default='png')
+
+@contextmanager
+def draw_as(kind:str # png, svg or pdf
+           ) -> Iterator[None]:
+    "Save the pictures of a block in another format."
+    token = _figures.set(kind)
+    try: yield
+    finally: _figures.reset(token)
+
+def name_figure(path:str|Path # of a picture, by its usual name
+               ) -> Path: # with the ending of the format asked for
+    "Give a picture the ending of its format."
+    path = Path(path)
+    return path.with_suffix(f'.{_figures.get()}') if path.suffix == '.png' else path
 
 # %% ../nbs/00_core.ipynb #4f95af0a
 def get_date() -> str: # ISO date and time, UTC, to the second

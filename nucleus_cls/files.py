@@ -178,7 +178,9 @@ def load_array(path:str|Path, # .npy or .npz
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     try:
-        if path.suffix.lower() == '.npy': return np.load(path, mmap_mode='r', allow_pickle=False)
+        if path.suffix.lower() == '.npy':
+            with open(path, 'rb') as file: _read_header(file)
+            return np.load(path, mmap_mode='r', allow_pickle=False)
         names = list_arrays(path)
         if key is None and len(names) == 1: key = names[0]
         if key not in names:
@@ -198,5 +200,5 @@ def _read_header(file) -> tuple: # (shape, dtype)
     version = np.lib.format.read_magic(file)
     if version not in read: raise ValueError(f'format {version} is not known')
     shape, _, dtype = read[version](file)
-    if dtype.hasobject: raise ValueError('it holds objects, not numbers')
+    if dtype.hasobject: raise ValueError('it holds objects, a pickle, not numbers: save its masks as TIFF or with np.save')
     return shape, dtype

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'OFF_CENTRE', 'SMALLER', 'LINK_COLUMNS', 'FOLLOW', 'FAR', 'WALKING',
-           'PAIRS', 'FEW', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift', 'find_radii', 'compute_costs',
-           'pair_nuclei', 'find_second_daughters', 'link_frames', 'find_shifts', 'find_link_size', 'find_moves',
-           'measure_motion', 'choose_register', 'count_through', 'find_time_faults', 'warn_time', 'link_nuclei',
-           'remove_drift', 'classify_unlinked', 'describe_links', 'link_movie', 'score_links']
+           'PAIRS', 'FEW', 'THROUGH', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift', 'find_radii',
+           'compute_costs', 'pair_nuclei', 'find_second_daughters', 'link_frames', 'find_shifts', 'find_link_size',
+           'find_moves', 'measure_motion', 'choose_register', 'count_through', 'find_time_faults', 'warn_time',
+           'link_nuclei', 'remove_drift', 'classify_unlinked', 'describe_links', 'link_movie', 'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
 import warnings
@@ -230,13 +230,14 @@ def choose_register(movie:Movie, # the movie
     return 'nucleus' if measure_motion(movie) >= WALKING else 'field'
 
 # %% ../../nbs/05_movies/10_links.ipynb #d965d0e6
-FEW = .5   #: share of frames, or of nuclei, that have a neighbour in time
+FEW = .5      #: share of frames, or of nuclei, that have a neighbour in time
+THROUGH = .3  #: share of nuclei that run from face to face
 
-def count_through(seg:np.ndarray) -> np.ndarray: # (3,) along z, y, x; 0 along an axis of fewer than 5 voxels
+def count_through(seg:np.ndarray) -> np.ndarray: # (3,) along z, y, x; 0 along an axis of fewer than 8 voxels
     "Count the nuclei that touch both faces of a volume."
     out = np.zeros(3)
     for axis in range(3):
-        if seg.shape[axis] < 5: continue
+        if seg.shape[axis] < 8: continue
         ends = [np.unique(seg.take(k, axis)) for k in (0, -1)]
         out[axis] = len(np.setdiff1d(np.intersect1d(*ends), [0]))
     return out
@@ -255,7 +256,7 @@ def find_time_faults(movie:Movie) -> list: # of text, empty where all is well
         return [f'{len(alone)} of {len(frames)} frames have none before or after ({", ".join(map(str, alone[:4]))} …): '
                 'take every frame, or number them without gaps']
     linked, through = (movie.measured[k] for k in ('linked', 'through'))
-    if max(through) > FEW:
+    if max(through) > THROUGH:
         axis = 'ZYX'[int(np.argmax(through))]
         return [f'{max(through):.0%} of the nuclei run through the whole volume along {axis}: is that axis time? {read}; '
                 'give axes']
@@ -263,8 +264,10 @@ def find_time_faults(movie:Movie) -> list: # of text, empty where all is well
     return [f'only {linked:.0%} of the nuclei have a counterpart in the next frame: frames far apart, or other axes? {read}']
 
 def warn_time(movie:Movie):
-    "Warn where nuclei have no neighbours in time."
-    for words in find_time_faults(movie): warnings.warn(f'movie {movie.name}: {words}', stacklevel=3)
+    "Warn where nuclei have no neighbours in time; a frame that cannot be read is told by whoever needs it."
+    try: faults = find_time_faults(movie)
+    except (OSError, ValueError): return
+    for words in faults: warnings.warn(f'movie {movie.name}: {words}', stacklevel=3)
 
 # %% ../../nbs/05_movies/10_links.ipynb #c8151629
 def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y, x, volume

@@ -36,7 +36,8 @@ def find_frames(folder:str|Path, # folder of TIFF files; a missing one holds non
         frame = int(match[1])
         if frame in files:
             twin = files[frame].name
-            raise ValueError(f'{folder}: {twin} and {path.name} are both frame {frame}; remove one')
+            raise ValueError(f'{folder}: {twin} and {path.name} are both frame {frame}; remove one, '
+                             'or give a pattern with {t} for the frame and {z} for the plane')
         files[frame] = path
     return dict(sorted(files.items()))
 

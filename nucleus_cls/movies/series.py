@@ -83,11 +83,10 @@ def movie_from_sources(images:dict, segs:dict, # frame → (stack, frame in it)
         "Read a frame from the stack that holds it."
         stack, number = by_frame[t]
         return stack.volume(number)
-    first = [next(iter(held.values()))[0] for held in (images, segs) if held]
-    notes = [note for stack in first for note in getattr(stack, 'notes', ())]
-    notes += [f'axes of {what} taken as {stack.axes}' for what, stack in zip(('images', 'segmentations'), first)
-              if getattr(stack, 'guessed', False)]
-    size = told.get('voxel_size') or next((s.voxel_size for s in first if s.voxel_size), None)
+    first = {what: next(iter(held.values()))[0] for what, held in (('images', images), ('segmentations', segs)) if held}
+    notes = [note for stack in first.values() for note in getattr(stack, 'notes', ())]
+    notes += [f'axes of {what} taken as {stack.axes}' for what, stack in first.items() if getattr(stack, 'guessed', False)]
+    size = told.get('voxel_size') or next((s.voxel_size for s in first.values() if s.voxel_size), None)
     return Movie(name, partial(read, images), partial(read, segs), list(images), list(segs), size,
                  told.get('lineage_file'), source, stamp_files(files) if files else '',
                  told.get('lineage_offset') or 0, notes=notes)

@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from ..core import EVENTS, STATE_COLORS, STATES, UNKNOWN, atomic_path
+from ..core import EVENTS, STATE_COLORS, STATES, UNKNOWN, atomic_path, name_figure
 
 # %% ../../nbs/04_plot/01_charts.ipynb #5ef0872d
 class Picture(Figure):
@@ -97,8 +97,8 @@ def save_figure(fig:Figure, # what to save
                 dpi:int=100, # pixels an inch
                 colors:int=None, # of a .png: keep that many, 16 to 256; None: all
                ) -> Path: # `path`
-    "Save a figure, whole or not at all."
-    path = Path(path)
+    "Save a figure, whole or not at all; a .png in the format that `draw_as` asks for."
+    path = name_figure(path)
     if path.suffix not in ('.png', '.svg', '.pdf'):
         raise ValueError(f'{path}: cannot tell the format; end the name in .png, .svg or .pdf')
     with atomic_path(path) as tmp:

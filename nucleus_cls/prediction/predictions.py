@@ -7,7 +7,7 @@ __all__ = ['Predictions', 'tabulate', 'read_predictions', 'predict_batch', 'pred
            'try_tensor', 'predict_probs', 'tabulate_samples', 'predict_samples']
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #74999e2a
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ class Predictions:
     "States of nuclei, one row each, in frame then id order."
     table:pd.DataFrame # movie, frame, nucleus_id, z, y, x, state, confidence, p_<state>…, quality, true_state
     states:tuple # the states the model can predict, in the order of the p_ columns
+    failed:list = field(default_factory=list) # what could not be read, a line each
 
     @property
     def probs(self) -> np.ndarray:
@@ -44,7 +45,7 @@ class Predictions:
 
     def __repr__(self):
         n = self.table['state'].value_counts()
-        counts = [f'{n[s]} {s or "without prediction"}' for s in (*STATES, '') if s in n]
+        counts = [f'{n[s]} {s or "without prediction"}' for s in (*dict.fromkeys((*STATES, *self.states)), '') if s in n]
         return f'{len(self)} nuclei: {", ".join(counts) or "none"}'
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #9187c026
@@ -64,7 +65,7 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
     table['state'], table['confidence'] = state, np.where(state == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
     table['quality'] = known('quality', '').fillna('').astype(str)
-    table['true_state'] = known('true_state', '').where(known('true_state', '').isin(STATES), '')
+    table['true_state'] = known('true_state', '').where(known('true_state', '').isin([*STATES, *states]), '')
     table = table.sort_values(['movie', 'frame', 'nucleus_id'], kind='stable', ignore_index=True)
     return Predictions(table, tuple(states))
 

@@ -278,7 +278,7 @@ def predict_movie(run:Run, # trained run
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     widths = measure_movie(movie) if run.preprocess.width else None
     coarse = widths is not None and warn_coarse(movie)
-    warn_time(movie)
+    if widths is not None: warn_time(movie)
     job = None
     if output_dir is not None:
         has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, widths, stamp_movie(movie)]
