@@ -103,7 +103,8 @@ def show_samples(output_dir:str|Path, # folder of samples
     samples = open_samples(output_dir)
     picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
     save_figure(picture, Path(output_dir)/'counts.png')
-    doubts = {f.kind: f for _, part in samples.table.groupby('movie') for f in find_doubts(part)}
+    by_table = any(reader.settings.get('states_from') for reader in samples.readers)
+    doubts = {} if by_table else {f.kind: f for _, part in samples.table.groupby('movie') for f in find_doubts(part)}
     shown = [state for state in STATES if (samples.table['state'] == state).any()]
     print(f'{samples} in {output_dir}.', end=' ')
     if doubts: print('Do not train on them yet:', '; '.join(f'{f.kind} ({f.what_to_do})' for f in doubts.values()))
@@ -129,6 +130,8 @@ def nucleus_extract(
     register:Param('How windows move: as the movie asks, with each nucleus, with the field, or not', str,
                    choices=('auto', 'nucleus', 'field', 'none'))='auto',
     clean:Param('Repairs while reading, such as fill_holes,min_voxels=50 (chapter on cleaning)', str)=None,
+    corrections:Param('corrections.csv or a table movie, frame, nucleus, state; without a lineage, the only states', str)=None,
+    map:Param('States to be called otherwise, OLD=STATE,…', str)=None,
     n_workers:Param('Processes to share the work (one a core)', int)=None,
     scheduler:Param('Address of a Dask cluster that shares the work instead', str)=None,
     **kwargs
@@ -145,7 +148,8 @@ def nucleus_extract(
     for name, path in movies.items():
         opened = clean_movie(open_movie(path, name, lineage_file, **told), **parse_repairs(clean))
         extract_movie(opened, output_dir, timeframe, 64 if size is None else size, padding, state_window,
-                      max_samples, folders, seed, n_workers, size_um, scheduler, register)
+                      max_samples, folders, seed, n_workers, size_um, scheduler, register, corrections,
+                      split_list(map) or ())
         report = f'{name}_report.txt' if folders else f'{name}.zarr/report.txt'
         print(Path(output_dir, report).read_text(encoding='utf-8'))
     show_samples(output_dir)

@@ -25,7 +25,8 @@ def nucleus_train(
     config:Param('TOML or JSON file with settings', str)=None,
     num_epochs:Param('Epochs at most', int)=None,
     corrections:Param('corrections.csv of a review: states to learn instead', str)=None,
-    init:Param('Start from the weights of this run folder, or `pretrained`', str)=None,
+    map:Param('States of the samples to be called otherwise, OLD=STATE,…', str)=None,
+    init:Param('Start from the weights of a run folder or `pretrained`; auto: those that come along; none (default: auto)', str)=None,
     seed:Param('Seed of weights, order and augmentation (default: 0)', int)=None,
     resume:Param('Go on where an interrupted training stopped', bool)=False,
 ):
@@ -34,7 +35,7 @@ def nucleus_train(
     from nucleus_cls.training.config import load_config
     from nucleus_cls.training.distributed import is_first_process
     settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val),
-                           split=split, num_epochs=num_epochs, corrections=corrections, init=init,
+                           split=split, num_epochs=num_epochs, corrections=corrections, map=split_list(map), init=init,
                            seed=seed)
     train(samples, output_dir, settings, resume)
     if not is_first_process(): return
@@ -66,7 +67,7 @@ def nucleus_evaluate(
 def nucleus_benchmark(
     samples:Param('Sample store, folder of stores, or sample folders', str),
     output_dir:Param('Folder for the runs and the table', str)='benchmark',
-    models:Param('Networks to compare', str)='cnn,3ncnn,4ncnn,rnn',
+    models:Param('Networks to compare', str)='cnn,3ncnn,4ncnn,rnn,nucleusnet',
     runs:Param('Compare these run folders instead, RUN,RUN', str)=None,
     seeds:Param('Trainings of each network', int)=3,
     folds:Param('Folds over the movies (default: one split)', int)=None,

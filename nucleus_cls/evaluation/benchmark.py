@@ -22,6 +22,7 @@ from ..plot.charts import save_figure
 from ..samples.samples import Samples, open_samples
 from ..models.registry import build_model
 from ..models.run import load_run
+from ..models.pretrained import find_run, find_start
 from ..training.config import TrainConfig, load_config
 from ..training.targets import choose_targets
 from ..training.splits import make_folds, name_trees, split_samples
@@ -42,7 +43,7 @@ def make_recipes(models, # names of networks, or name → TrainConfig
     if seeds < 1 or reference < 0:
         raise ValueError(f'seeds = {seeds}, reference = {reference}: expected at least 1, and at least 0')
     config = config or TrainConfig()
-    given = models if isinstance(models, dict) else {m: replace(config, model=m) for m in models}
+    given = models if isinstance(models, dict) else _name_starts(models, config)
     if not given: raise ValueError('no models to train: give at least one')
     old = given.get('reference') or load_config(preset='reference', device=config.device,
                                                 cache_gib=config.cache_gib)
@@ -50,6 +51,13 @@ def make_recipes(models, # names of networks, or name → TrainConfig
     recipes |= {check_name(name, 'recipe'): (c, seeds) for name, c in given.items() if name != 'reference'}
     for c, _ in recipes.values(): build_model(c.model, 2)
     return recipes
+
+def _name_starts(models, config:TrainConfig) -> dict: # name → TrainConfig
+    "Train each network from scratch and, where weights come along for it, from those too."
+    if config.init not in ('', 'auto'): return {m: replace(config, model=m) for m in models}
+    out = {m: replace(config, model=m, init='none') for m in models}
+    shipped = {f'{m}_pretrained': replace(config, model=m, init='auto') for m in models if find_start('auto', m)}
+    return out | shipped
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #fffc9fcb
 def choose_held_out(samples, # Samples
@@ -199,7 +207,7 @@ def compare_runs(runs, # run folders
     names = [n if names.count(n) == 1 else str(r) for n, r in zip(names, runs)]
     def row(folder):
         measure_peak_memory(reset=True)
-        run = load_run(folder)
+        run = load_run(find_run(folder))
         metrics, split = evaluate(run, samples), run.config.get('split', {})
         seen = set(metrics['movies']) & {*split.get('train_movies', ()), *split.get('val_movies', ())}
         return make_row(run, metrics, samples) | dict(seen='; '.join(sorted(seen)))
@@ -231,7 +239,7 @@ def do_trials(jobs:list, # of `plan_trials`
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #10de548f
 def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
               output_dir:str|Path='benchmark', # where everything goes
-              models:Sequence|dict=('cnn', '3ncnn', '4ncnn', 'rnn'), # networks, or name → TrainConfig
+              models:Sequence|dict=('cnn', '3ncnn', '4ncnn', 'rnn', 'nucleusnet'), # networks, or name → TrainConfig
               runs:Sequence=None, # run folders to compare instead: nothing is trained
               seeds:int=3, # trainings of each recipe and fold
               folds:int=None, # folds of a cross-validation; None: one split

@@ -71,7 +71,8 @@ def finish_run(run:Run, # trained run; its config gets the calibration
                samples:Samples, # it was trained with
               ) -> dict: # content of metrics.json
     "Calibrate and score a run on what it held out, and complete its folder."
-    samples = correct_samples(samples, run.config['training'].get('corrections'))
+    told = run.config['training']
+    samples = correct_samples(samples, told.get('corrections'), told.get('map', ()))
     held_out, complete = find_held_out(run, samples)
     sets = find_truth(held_out, complete)
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)

@@ -24,6 +24,7 @@ class DataSettings(Settings):
     lost:str = setting('drop', 'a death that may be a lost track: left out, or trained on as a death',
                        choices=('drop', 'death'))
     corrections:str = setting('', 'corrections.csv of a review: states to learn instead; empty: none', 'file')
+    map:tuple = setting((), 'call states of the samples otherwise, such as debris=death', 'OLD=STATE')
     max_per_state:int = setting(0, 'at most so many of a state, drawn at random; 0: all', 'samples', low=0)
     split:str = setting('movie', 'what is held out whole; random lets near copies leak',
                         choices=('movie', 'lineage', 'random'))
@@ -61,7 +62,8 @@ class LearnSettings(Settings):
     focal_gamma:float = setting(2., 'with focal: how fast a sample that is right stops counting',
                                 low=0, high=10)
     label_smoothing:float = setting(0., 'share of the truth given to all states alike', low=0, high=.9)
-    init:str = setting('', 'start from these weights: a run folder, or pretrained; empty: random')
+    init:str = setting('auto', 'start from the weights of a run folder, or pretrained; auto: those that come along for '
+                       'this model, where there are; none: random')
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
     lr:float = setting(3e-3, 'learning rate; with one_cycle its peak', low=0)
@@ -87,7 +89,7 @@ TRAIN_PRESETS = {'default': {},
                  'reference': dict(targets='balanced', max_per_state=224, split='random', split_seed=42,
                                    imaged_only=False, dropout=.5, margin=0, **REFERENCE.to_dict(),
                                    num_epochs=300, epoch_samples=0, balance=0., prior=0., hard_negatives=1.,
-                                   loss='cross_entropy', label_smoothing=0., batch_size=16,
+                                   loss='cross_entropy', label_smoothing=0., init='none', batch_size=16,
                                    optimizer='adam', lr=1e-5, weight_decay=1e-5, amp=False, clip=0., ema=0.,
                                    schedule='plateau', patience=35, seed=42)}
 
@@ -107,7 +109,7 @@ def load_config(path:str|Path=None, # TOML or JSON file, or the config.json of a
     for key in flags: check_known(key, known)
     given = TRAIN_PRESETS[name] | given
     init = flags.get('init', given.get('init'))
-    if init and 'model' not in given | flags:
+    if init not in (None, '', 'auto', 'none') and 'model' not in given | flags:
         from nucleus_cls.models.pretrained import read_architecture
         given['model'] = read_architecture(init)
     try: base = TrainConfig(**given)

@@ -27,7 +27,7 @@ from ..transforms.tensors import fit_shape, from_cache
 from ..transforms.cache import Cache
 from ..models.registry import build_model
 from ..models.run import Run, load_run, save_weights
-from ..models.pretrained import copy_weights
+from ..models.pretrained import copy_weights, find_start
 from .config import TrainConfig
 from .metrics import score_predictions
 from .prepare import TrainingData, describe_training, prepare_training
@@ -147,7 +147,8 @@ def make_parts(info:dict, # content of config.json
     "Make network, optimizer and schedule: new, from an earlier run, or as they were at the last save."
     torch.manual_seed(config.seed)   # first weights
     model, notes = build_model(**info['model_settings']), []
-    if config.init and not last: notes = [copy_weights(model, config.init, tuple(info['states']))]
+    start = find_start(config.init, config.model)
+    if start and not last: notes = [copy_weights(model, start, tuple(info['states']))]
     model = model.to(device, memory_format=torch.channels_last_3d)
     opt, schedule = make_optimizer(model, config, n_steps)
     parts = dict(model=model, opt=opt, schedule=schedule)
@@ -183,7 +184,7 @@ def fit(samples:Samples, # as `open_samples` gives them
        ) -> Run: # with the best weights
     "Train a network until it gets no better; `ValueError` for samples, settings or a folder that do not fit."
     config, folder = config or TrainConfig(), Path(output_dir)
-    samples = correct_samples(samples, config.corrections)
+    samples = correct_samples(samples, config.corrections, config.map)
     use_all_cores()
     team = find_team(config.device)
     progress = progress and team.rank == 0
