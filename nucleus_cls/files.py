@@ -118,7 +118,8 @@ def check_inside(name:object, # what a file names
 #: how files write a unit of length → µm
 MICROMETER = 'micrometer', 'micrometre', 'micron', 'microns', 'um', 'µm', 'μm', '\\u00b5m'
 UNITS_UM = {**dict.fromkeys(MICROMETER, 1), 'nanometer': 1e-3, 'nm': 1e-3, 'millimeter': 1e3, 'mm': 1e3,
-            'centimeter': 1e4, 'cm': 1e4, 'meter': 1e6, 'm': 1e6, 'angstrom': 1e-4, 'inch': 25_400., 'micrometers': 1,
+            'centimeter': 1e4, 'cm': 1e4, 'meter': 1e6, 'm': 1e6, 'angstrom': 1e-4, 'inch': 25_400.,
+            'micrometers': 1,
             'micrometres': 1, 'nanometre': 1e-3, 'millimetre': 1e3, 'metre': 1e6}
 
 def read_unit(unit:object, # as a file writes it; None or pixel: no length
@@ -134,7 +135,7 @@ def read_unit(unit:object, # as a file writes it; None or pixel: no length
 # %% ../nbs/02_files.ipynb #3991cc06
 def read_text(path:str|Path, # a text file
               most:int=2**31, # refuse a longer file, bytes
-              encodings:tuple=('utf-8-sig',), # tried in this order; UTF-16 only where its mark is, cp1252 as the last
+              encodings:tuple=('utf-8-sig',), # tried in order; UTF-16 only where its mark is
              ) -> str:
     "Read a text file; a missing, binary or monstrous one is an error that names it."
     path = Path(path)
@@ -145,7 +146,8 @@ def read_text(path:str|Path, # a text file
     for encoding in encodings:
         marked = held[:2] in (b'\xff\xfe', b'\xfe\xff')
         if (encoding == 'utf-16') != marked and encoding in ('utf-16', 'cp1252'): continue
-        if encoding == 'cp1252' and re.search(rb'[\x00-\x08\x0e-\x1f]', held[:4096]): continue       # no text at all
+        if encoding == 'cp1252' and re.search(rb'[\x00-\x08\x0e-\x1f]',
+                                              held[:4096]): continue       # no text at all
         try: return io.StringIO(held.decode(encoding), newline=None).read()
         except UnicodeDecodeError as e: failed = failed or e
     raise ValueError(f'{path}: not a text file ({describe_error(failed)})') from failed
@@ -200,5 +202,7 @@ def _read_header(file) -> tuple: # (shape, dtype)
     version = np.lib.format.read_magic(file)
     if version not in read: raise ValueError(f'format {version} is not known')
     shape, _, dtype = read[version](file)
-    if dtype.hasobject: raise ValueError('it holds objects, a pickle, not numbers: save its masks as TIFF or with np.save')
+    if dtype.hasobject:
+        raise ValueError('it holds objects, a pickle, not numbers: save its masks as TIFF '
+                         'or with np.save')
     return shape, dtype

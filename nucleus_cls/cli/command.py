@@ -69,7 +69,8 @@ def catch_errors(name:str, # of the command
         complain(fit_one_line(e))
         sys.exit(1)
     except MemoryError as e:
-        complain(f'out of memory ({fit_one_line(e)}): take smaller crops, fewer workers, or a machine with more')
+        complain(f'out of memory ({fit_one_line(e)}): take smaller crops, fewer workers, or a machine with '
+                 f'more')
         sys.exit(1)
     except KeyboardInterrupt:
         again = 'add --resume' if name == 'nucleus_train' else 'run it again'
@@ -86,7 +87,8 @@ def command(func:Callable, # a function that works, its parameters annotated wit
     @wraps(func)
     def run(*args, figures='png', **kwargs):
         with catch_errors(func.__name__), draw_as(figures): func(*args, **kwargs)
-    told, known = signature(func), {'version': Param('Print the version', action='version', version=f'nucleus_cls {version("nucleus_cls")}')}
+    told, known = signature(func), {'version': Param('Print the version', action='version',
+                                                     version=f'nucleus_cls {version("nucleus_cls")}')}
     known['figures'] = Param('Format of the pictures', str, choices=('png', 'svg', 'pdf'))
     more = [Parameter('figures', Parameter.KEYWORD_ONLY, default='png', annotation=known['figures']),
             Parameter('version', Parameter.KEYWORD_ONLY, annotation=known['version'])]

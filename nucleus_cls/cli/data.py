@@ -104,11 +104,14 @@ def show_samples(output_dir:str|Path, # folder of samples
     picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
     save_figure(picture, Path(output_dir)/'counts.png')
     by_table = any(reader.settings.get('states_from') for reader in samples.readers)
-    doubts = {} if by_table else {f.kind: f for _, part in samples.table.groupby('movie') for f in find_doubts(part)}
+    doubts = {} if by_table else {f.kind: f for _, part in samples.table.groupby('movie')
+                                  for f in find_doubts(part)}
     shown = [state for state in STATES if (samples.table['state'] == state).any()]
     print(f'{samples} in {output_dir}.', end=' ')
-    if doubts: print('Do not train on them yet:', '; '.join(f'{f.kind} ({f.what_to_do})' for f in doubts.values()))
-    elif len(shown) < 2: print(f'Training needs two states or more, found {", ".join(shown) or "none"}: is the lineage whole?')
+    if doubts: print('Do not train on them yet:', '; '.join(f'{f.kind} ({f.what_to_do})'
+                                                            for f in doubts.values()))
+    elif len(shown) < 2: print(f'Training needs two states or more, found {", ".join(shown) or "none"}: is '
+                               f'the lineage whole?')
     else: print(f'Next: nucleus_train {output_dir} --output_dir run')
 
 # %% ../../nbs/15_cli/02_data.ipynb #0e7b196b
@@ -130,7 +133,8 @@ def nucleus_extract(
     register:Param('How windows move: as the movie asks, with each nucleus, with the field, or not', str,
                    choices=('auto', 'nucleus', 'field', 'none'))='auto',
     clean:Param('Repairs while reading, such as fill_holes,min_voxels=50 (chapter on cleaning)', str)=None,
-    corrections:Param('corrections.csv or a table movie, frame, nucleus, state; without a lineage, the only states', str)=None,
+    corrections:Param('corrections.csv or a table movie, frame, nucleus, state; without a lineage, the only '
+                      'states', str)=None,
     map:Param('States to be called otherwise, OLD=STATE,…', str)=None,
     n_workers:Param('Processes to share the work (one a core)', int)=None,
     scheduler:Param('Address of a Dask cluster that shares the work instead', str)=None,

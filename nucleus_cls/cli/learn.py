@@ -26,7 +26,8 @@ def nucleus_train(
     num_epochs:Param('Epochs at most', int)=None,
     corrections:Param('corrections.csv of a review: states to learn instead', str)=None,
     map:Param('States of the samples to be called otherwise, OLD=STATE,…', str)=None,
-    init:Param('Start from the weights of a run folder or `pretrained`; auto: those that come along; none (default: auto)', str)=None,
+    init:Param('Start from the weights of a run folder or `pretrained`; auto: those that come along; none '
+               '(default: auto)', str)=None,
     seed:Param('Seed of weights, order and augmentation (default: 0)', int)=None,
     resume:Param('Go on where an interrupted training stopped', bool)=False,
 ):
@@ -35,7 +36,8 @@ def nucleus_train(
     from nucleus_cls.training.config import load_config
     from nucleus_cls.training.distributed import is_first_process
     settings = load_config(config, preset, model=model, states=split_list(states), val=split_list(val),
-                           split=split, num_epochs=num_epochs, corrections=corrections, map=split_list(map), init=init,
+                           split=split, num_epochs=num_epochs, corrections=corrections, map=split_list(map),
+                           init=init,
                            seed=seed)
     train(samples, output_dir, settings, resume)
     if not is_first_process(): return

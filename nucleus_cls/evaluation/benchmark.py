@@ -56,7 +56,8 @@ def _name_starts(models, config:TrainConfig) -> dict: # name → TrainConfig
     "Train each network from scratch and, where weights come along for it, from those too."
     if config.init not in ('', 'auto'): return {m: replace(config, model=m) for m in models}
     out = {m: replace(config, model=m, init='none') for m in models}
-    shipped = {f'{m}_pretrained': replace(config, model=m, init='auto') for m in models if find_start('auto', m)}
+    shipped = {f'{m}_pretrained': replace(config, model=m, init='auto') for m in models
+               if find_start('auto', m)}
     return out | shipped
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #fffc9fcb
@@ -239,7 +240,8 @@ def do_trials(jobs:list, # of `plan_trials`
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #10de548f
 def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
               output_dir:str|Path='benchmark', # where everything goes
-              models:Sequence|dict=('cnn', '3ncnn', '4ncnn', 'rnn', 'nucleusnet'), # networks, or name → TrainConfig
+              models:Sequence|dict=('cnn', '3ncnn', '4ncnn', 'rnn',
+                                    'nucleusnet'), # networks, or name → TrainConfig
               runs:Sequence=None, # run folders to compare instead: nothing is trained
               seeds:int=3, # trainings of each recipe and fold
               folds:int=None, # folds of a cross-validation; None: one split

@@ -51,7 +51,8 @@ REMEDIES = {
     'place in µm': 'left out: the voxel size is not known; give voxel_size',
     'track listed twice': 'its first entry counts',
     'track that ends before it begins': 'left out',
-    'deaths almost everywhere': 'links are missing: export them, or look whether ids or frames are those of the segs',
+    'deaths almost everywhere': 'links are missing: export them, or look whether ids or frames are those of '
+                                'the segs',
     'two tracks that begin where one ends': 'there is no division at all: were parents exported?',
     'lineage that fits another frame better': 'give lineage_offset, the frames to add to its own',
     'spot that was hidden by a filter': 'left out, as TrackMate does not show it; no link leads to it',

@@ -81,7 +81,7 @@ INSIDE, BESIDE, OUTSIDE, TAKEN = range(4)   #: how a point was tied to a nucleus
 def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
                  seg:np.ndarray, # nucleus ids, (Z,Y,X)
                  reach:int=2, # how far from a mask a point may lie, voxels, ≥0
-                 linked:np.ndarray=None, # (n,) bool, points that have a link come before others; None: all alike
+                 linked:np.ndarray=None, # (n,) bool, which points have a link and come first; None: all alike
                 ) -> tuple: # ((n,) ids, 0: none; (n,) how, one of INSIDE, BESIDE, OUTSIDE, TAKEN)
     "Find the nucleus of each point of a frame; no nucleus is given twice."
     places = np.asarray(places, float).reshape(-1, 3)
@@ -161,7 +161,8 @@ def lineage_from_points(points:Points, # what a file gave
     table, links, findings = place_points(points, voxel_size, offset)
     if not len(table): raise ValueError(f'{points.source}: has no point with a frame and a place or id')
     if not len(links) and table['frame'].nunique() > 1:
-        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; export it with links')
+        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; export '
+                         f'it with links')
     findings += find_frame_offset(table, seg_of, frames, points.source)
     linked = np.isin(np.arange(len(table)), links)
     ids, how, left = tie_points(table, seg_of, frames, reach, linked)
@@ -204,10 +205,12 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
             seg = seg_of(t + d)
             hits[d] += int(np.count_nonzero(match_points(places, seg, 0)[0]))
             missed[d] += abs(len(list_ids(seg)) - len(places))
-    n, best, counted = points.frame.isin(sample).sum(), max(hits, key=hits.get), min(missed, key=missed.get)
+    n = points.frame.isin(sample).sum()
+    best, counted = max(hits, key=hits.get), min(missed, key=missed.get)
     if hits[best] >= hits[0] + 3 and n - hits[best] <= .5*(n - hits[0]):
         text = f'{hits[0]} of {n} lie in a nucleus, {hits[best]} with lineage_offset={best}'
-    elif missed[counted] == 0 < missed[0]: text = f'numbers of nuclei fit with lineage_offset={counted}, not as they are'
+    elif missed[counted] == 0 < missed[0]:
+        text = f'numbers of nuclei fit with lineage_offset={counted}, not as they are'
     else: return []
     return note_names('points that fit another frame better', [text])
 

@@ -114,7 +114,8 @@ def points_from_column(table:pd.DataFrame, # frame, track (number or text; None:
                        source:str='tracks', # for messages
                       ) -> Points:
     "Link the points of each track, and tracks by their parents; `ValueError` for an id that is no track's."
-    table = table.assign(z=table['z'] if 'z' in table else 0., frame=pd.to_numeric(table['frame'], errors='coerce'))
+    table = table.assign(z=table['z'] if 'z' in table else 0.,
+                         frame=pd.to_numeric(table['frame'], errors='coerce'))
     lost = table[['track', 'frame']].isna().any(axis=1).to_numpy()
     findings = note_names('point without a place or frame', [f'row {i}' for i in np.flatnonzero(lost)])
     of, names = pd.factorize(table['track'][~lost])
@@ -130,8 +131,10 @@ def _refuse_trees(table:pd.DataFrame, names, source:str):
     again = table[table.duplicated(['track', 'frame'])]
     if again.empty: return
     k, t = again.iloc[0][['track', 'frame']].astype(int)
-    raise ValueError(f'{source}: track {names[k]} has several points in frame {t} ({len(again):,} such cases): an id of '
-                     'whole trees, not of tracks? Export the id of the track between two divisions with that of its '
+    raise ValueError(f'{source}: track {names[k]} has several points in frame {t} ({len(again):,} such '
+                     f'cases): an id of '
+                     'whole trees, not of tracks? Export the id of the track between two divisions with '
+                     'that of its '
                      'parent, or a parent for each point (from TrackMate: the XML)')
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b6adcb2d

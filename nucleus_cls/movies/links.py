@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'OFF_CENTRE', 'SMALLER', 'LINK_COLUMNS', 'FOLLOW', 'FAR', 'WALKING',
-           'PAIRS', 'FEW', 'THROUGH', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift', 'find_radii',
+           'PAIRS', 'ENOUGH_LINKS', 'THROUGH', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift', 'find_radii',
            'compute_costs', 'pair_nuclei', 'find_second_daughters', 'link_frames', 'find_shifts', 'find_link_size',
            'find_moves', 'measure_motion', 'choose_register', 'count_through', 'find_time_faults', 'warn_time',
            'link_nuclei', 'remove_drift', 'classify_unlinked', 'describe_links', 'link_movie', 'score_links']
@@ -211,7 +211,8 @@ def measure_motion(movie:Movie, # its segs are read, of a few frames
     if 'motion' in movie.measured: return movie.measured['motion']
     pairs = [t for t in movie.seg_frames if t + 1 in movie.seg_frames]
     chosen = np.unique(np.linspace(0, len(pairs) - 1, PAIRS).round().astype(int)) if pairs else []
-    size, steps, n, through = find_link_size(movie), [], 0, np.zeros(3)
+    size, steps = find_link_size(movie), []
+    n, through = 0, np.zeros(3)
     for t in (pairs[i] for i in chosen):
         seg, after = movie.seg(t), movie.seg(t + 1)
         a, b = find_nuclei(seg), find_nuclei(after)
@@ -230,7 +231,7 @@ def choose_register(movie:Movie, # the movie
     return 'nucleus' if measure_motion(movie) >= WALKING else 'field'
 
 # %% ../../nbs/05_movies/10_links.ipynb #d965d0e6
-FEW = .5      #: share of frames, or of nuclei, that have a neighbour in time
+ENOUGH_LINKS = .5      #: share of frames, or of nuclei, that have a neighbour in time
 THROUGH = .3  #: share of nuclei that run from face to face
 
 def count_through(seg:np.ndarray) -> np.ndarray: # (3,) along z, y, x; 0 along an axis of fewer than 8 voxels
@@ -249,21 +250,25 @@ def find_time_faults(movie:Movie) -> list: # of text, empty where all is well
     shape = movie.measured.get('shape') or movie.seg(frames[0]).shape
     read = f'read as {len(frames)} frames of {shape[0]} slices of {shape[1]}×{shape[2]} (T; Z; Y, X)'
     if len(frames) == 1:
-        return [f'one frame, so no nucleus has a neighbour in time; {read.replace("frames", "frame")}: if its slices are '
+        return [f'one frame, so no nucleus has a neighbour in time; {read.replace("frames", "frame")}: if '
+                f'its slices are '
                 f'frames, give axes, such as {"TYX" if shape[0] > 1 else "TZYX"}']
     alone = [t for t in frames if {t - 1, t + 1}.isdisjoint(frames)]
-    if len(alone) > (1 - FEW)*len(frames):
-        return [f'{len(alone)} of {len(frames)} frames have none before or after ({", ".join(map(str, alone[:4]))} …): '
+    if len(alone) > (1 - ENOUGH_LINKS)*len(frames):
+        return [f'{len(alone)} of {len(frames)} frames have none before or after '
+                f'({", ".join(map(str, alone[:4]))} …): '
                 'take every frame, or number them without gaps']
     linked, through = (movie.measured[k] for k in ('linked', 'through'))
     if max(through) > THROUGH:
         axis = 'ZYX'[int(np.argmax(through))]
-        return [f'{max(through):.0%} of the nuclei run through the whole volume along {axis}: is that axis time? {read}; '
+        return [f'{max(through):.0%} of the nuclei run through the whole volume along {axis}: is that axis '
+                f'time? {read}; '
                 'give axes']
-    if linked >= FEW: return []
-    return [f'only {linked:.0%} of the nuclei have a counterpart in the next frame: frames far apart, or other axes? {read}']
+    if linked >= ENOUGH_LINKS: return []
+    return [f'only {linked:.0%} of the nuclei have a counterpart in the next frame: frames far apart, or '
+            f'other axes? {read}']
 
-def warn_time(movie:Movie):
+def warn_time(movie:Movie) -> None:
     "Warn where nuclei have no neighbours in time; a frame that cannot be read is told by whoever needs it."
     try: faults = find_time_faults(movie)
     except (OSError, ValueError): return

@@ -26,7 +26,7 @@ from .tiff import check_volume
 
 # %% ../../nbs/05_movies/02_movie.ipynb #5eeb41a9
 def find_frames(folder:str|Path, # folder of TIFF files; a missing one holds none
-                name:str=r'(?!\.)(?:.*\D)?(\d+)(?i:\.ome)?\.(?i:tiff?)', # pattern of a whole name, its group the frame
+                name:str=r'(?!\.)(?:.*\D)?(\d+)(?i:\.ome)?\.(?i:tiff?)', # whole name; its group: the frame
                ) -> dict: # frame number → path, in frame order
     "Find the file of every frame; `ValueError` when two files claim one frame."
     files:dict = {}
@@ -114,11 +114,13 @@ def check_seg(seg:np.ndarray, # nucleus ids, (Z,Y,X)
             raise ValueError(f'{what}: expected whole nucleus ids, found {seg.dtype}')
         seg = ids
     if seg.dtype.kind == 'i' and seg.size and seg.min() < 0:
-        raise ValueError(f'{what}: found the negative id {seg.min()}; expected 0 for background, ids above: relabel it, '
+        raise ValueError(f'{what}: found the negative id {seg.min()}; expected 0 for background, ids above: '
+                         f'relabel it, '
                          'as with skimage.segmentation.relabel_sequential')
     if seg.dtype.itemsize <= 4: return seg
     if seg.size and seg.max() >= MAX_ID:
-        raise ValueError(f'{what}: the id {seg.max()} is too large, ids go up to {MAX_ID - 1:,}; relabel it, as with '
+        raise ValueError(f'{what}: the id {seg.max()} is too large, ids go up to {MAX_ID - 1:,}; relabel '
+                         f'it, as with '
                          'skimage.segmentation.relabel_sequential')
     return seg.astype(np.uint32)
 
@@ -129,7 +131,8 @@ def validate_movie(movie:Movie) -> Movie:
     if not movie.frames:
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
         raise ValueError(f'{movie.source or movie.name}: no frame has both an image and a segmentation '
-                         f'(images of frames {images}, segmentations of frames {segs}); say where they are with images and segs')
+                         f'(images of frames {images}, segmentations of frames {segs}); say where they are '
+                         f'with images and segs')
     return movie
 
 def format_frames(frames:list # in order
@@ -183,7 +186,8 @@ class Layout:
     find: Callable                  # (path, options) → list of the movies it sees there
     open: Callable                  # (one of these, its name, options) → Movie
     name_of: Callable = name_from_path   # such a path → the movie's name
-    takes: tuple = ('images', 'segs', 'channel', 'axes', 'seg_axes')   # what `open_movie` may be told about it
+    takes: tuple = ('images', 'segs', 'channel', 'axes',
+                    'seg_axes')   # what `open_movie` may be told about it
 
 # %% ../../nbs/05_movies/02_movie.ipynb #c59c3fd6
 def is_address(path:object) -> bool:

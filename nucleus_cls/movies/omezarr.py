@@ -75,7 +75,8 @@ class Pyramid:
         shape = dict(zip(self.axes, self.array.shape))
         self.n_frames = check_count(shape.get('t', 1), f'{what}, frames')
         self.n_channels = shape.get('c', 1)
-        self.shape, self.channel, self.guessed = tuple(shape.get(a, 1) for a in 'zyx'), 0, False
+        self.shape = tuple(shape.get(a, 1) for a in 'zyx')
+        self.channel, self.guessed = 0, False
         self.voxel_size, self.notes = _voxel_size(axes, self.axes, level, scales[0]), []
         units = [a.get('unit') for n, a in zip(self.axes, axes) if n in 'zyx' and a.get('unit')]
         if units and not self.voxel_size: self.notes = [f'voxel size not known: unit {units[-1]!r}']
@@ -180,7 +181,7 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
     seg_frames = [t for t in frames if masks and t < masks.n_frames]
     size = options.get('voxel_size') or image.voxel_size
     lineage = options.get('lineage_file') or find_lineage(path)
-    stamp = fingerprint(str(image.array.metadata.to_dict())) if is_address(path) else stamp_files([path])
+    stamp = fingerprint(str(image.array.metadata.to_dict())) if is_address(path) else stamp_files([Path(path)])
     return Movie(name, lambda t: image.volume(t, channel), lambda t: masks.volume(t), frames, seg_frames,
                  size, lineage, str(path), stamp, notes=image.notes)
 

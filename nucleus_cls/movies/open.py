@@ -51,8 +51,10 @@ BLASTOSPIM = Layout('BlastoSPIM', 'the folders registered_images and registered_
 # %% ../../nbs/05_movies/07_open.ipynb #98c1f0b6
 _FIJI = 'save it as OME-TIFF with Fiji (File > Import > Bio-Formats), or as OME-Zarr with bioformats2raw'
 #: ending of files that are not read → what to do
-CONVERT = {**dict.fromkeys(('.czi', '.nd2', '.lif', '.oir', '.oib', '.vsi', '.stk', '.dv', '.mvd2', '.sld'), _FIJI),
-           '.klb': 'convert it to TIFF with pyklb', '.png': 'convert the pictures to TIFF', '.jpg': 'find the raw data',
+CONVERT = {**dict.fromkeys(('.czi', '.nd2', '.lif', '.oir', '.oib', '.vsi', '.stk', '.dv', '.mvd2', '.sld'),
+                           _FIJI),
+           '.klb': 'convert it to TIFF with pyklb', '.png': 'convert the pictures to TIFF',
+           '.jpg': 'find the raw data',
            '.avi': 'find the raw data, of 16 bits', '.mp4': 'find the raw data, of 16 bits',
            '.mat': 'save its arrays as .npy, or as HDF5 (-v7.3) and name it .h5'}
 
@@ -133,8 +135,10 @@ def replace_segs(movie:Movie, place:tuple, # of `find_segs_elsewhere`
     segs = files and {t: (FrameFile(p, 'labels', seg_axes, IDS), 0) for t, p in files.items()}
     segs = segs or open_segs(path, axes, seg_axes, name)
     other = movie_from_sources({}, segs, movie.name, {}, str(path), [])
-    stamp = stamp_files([path]) if not is_address(path) and not files else stamp_files(files.values() if files else [])
-    return replace(movie, read_seg=other.read_seg, seg_frames=other.seg_frames, notes=movie.notes + other.notes,
+    stamp = stamp_files([path]) if not is_address(path) and not files else stamp_files(files.values()
+                                                                                       if files else [])
+    return replace(movie, read_seg=other.read_seg, seg_frames=other.seg_frames,
+                   notes=movie.notes + other.notes,
                    voxel_size=movie.voxel_size or other.voxel_size, stamp=movie.stamp + stamp)
 
 # %% ../../nbs/05_movies/07_open.ipynb #d55a3643

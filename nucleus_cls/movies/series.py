@@ -20,12 +20,14 @@ from ..settings import check_known
 from ..files import check_count, check_inside, list_arrays
 from .tiff import IDS
 from .movie import Layout, Movie, find_frames, is_address, stamp_files
-from .stacks import (FrameFile, HdfFile, list_frames, match_files, open_hdf, open_stack, open_zarr,
+from .stacks import (FrameFile, HdfFile, list_frames, match_files, open_hdf, open_stack,
+                                       open_zarr,
                                        refuse_guess)
 
 # %% ../../nbs/05_movies/06_series.ipynb #3ed3ffad
-CONTAINER = re.compile(r'(.*\.(?:h5|hdf5|hdf|ims|npz))[:/](.+)', re.IGNORECASE)   #: a file, and an array in it
-FRAME_NAME = r'(?!\.)(?:.*\D)?(\d+)(?i:\.ome)?\.(?i:tiff?|npy|npz)'                #: of a file that holds one frame
+CONTAINER = re.compile(r'(.*\.(?:h5|hdf5|hdf|ims|npz))[:/](.+)',
+                       re.IGNORECASE)   #: a file, and an array in it
+FRAME_NAME = r'(?!\.)(?:.*\D)?(\d+)(?i:\.ome)?\.(?i:tiff?|npy|npz)'   #: of a file of one frame
 HDF_ENDS = '.h5', '.hdf5', '.hdf', '.ims'
 
 def find_place(path:str|Path, # the movie: folder or file
@@ -83,9 +85,11 @@ def movie_from_sources(images:dict, segs:dict, # frame → (stack, frame in it)
         "Read a frame from the stack that holds it."
         stack, number = by_frame[t]
         return stack.volume(number)
-    first = {what: next(iter(held.values()))[0] for what, held in (('images', images), ('segmentations', segs)) if held}
+    first = {what: next(iter(held.values()))[0] for what,
+             held in (('images', images), ('segmentations', segs)) if held}
     notes = [note for stack in first.values() for note in getattr(stack, 'notes', ())]
-    notes += [f'axes of {what} taken as {stack.axes}' for what, stack in first.items() if getattr(stack, 'guessed', False)]
+    notes += [f'axes of {what} taken as {stack.axes}' for what,
+              stack in first.items() if getattr(stack, 'guessed', False)]
     size = told.get('voxel_size') or next((s.voxel_size for s in first.values() if s.voxel_size), None)
     return Movie(name, partial(read, images), partial(read, segs), list(images), list(segs), size,
                  told.get('lineage_file'), source, stamp_files(files) if files else '',
@@ -95,13 +99,15 @@ def movie_from_sources(images:dict, segs:dict, # frame → (stack, frame in it)
 def _imaris_images(path, options:dict) -> dict: # frame → (stack, frame in it)
     "Open the images of an Imaris file, without their padding."
     file, channel = HdfFile(path), options.get('channel') or 0
-    images = open_hdf(path, f'DataSet/ResolutionLevel 0/TimePoint {{t}}/Channel {channel}/Data', 'images', 'ZYX')
+    images = open_hdf(path, f'DataSet/ResolutionLevel 0/TimePoint {{t}}/Channel {channel}/Data', 'images',
+                      'ZYX')
     about = file.file['DataSetInfo/Image'].attrs
     def number(key): return float(b''.join(np.ravel(about[key]).tolist()))
     try:
         shape = tuple(int(number(c)) for c in 'ZYX')
         size = tuple((number(f'ExtMax{i}') - number(f'ExtMin{i}'))/n for i, n in zip((2, 1, 0), shape))
-    except (LookupError, ValueError, TypeError) as e: raise ValueError(f'{path}: no Imaris file that can be read') from e
+    except (LookupError, ValueError, TypeError) as e: raise ValueError(f'{path}: no Imaris file that can be '
+                                                                       f'read') from e
     for stack, _ in images.values(): stack.shape, stack.voxel_size = shape, size
     return {t: (_Cut(stack, shape), i) for t, (stack, i) in images.items()}
 
@@ -118,7 +124,8 @@ def open_file(path:str|Path, # file that `find_file` sees
              ) -> Movie:
     "Open a file of images as a movie, with segs in it or elsewhere."
     path, given = Path(path), options.get('segs')
-    end, axes, channel = path.suffix.lower(), options.get('axes'), options.get('channel')
+    end, axes = path.suffix.lower(), options.get('axes')
+    channel = options.get('channel')
     if end == '.ims' and not options.get('images'): images = _imaris_images(path, options)
     else: images = open_source(path, 'images', axes, channel, options.get('images'))
     inside = end == '.npz' and (given or 'labels') in list_arrays(path)
@@ -149,7 +156,8 @@ def read_description(path:str|Path) -> dict: # options of `open_movie`; empty wh
     known = ', '.join(DESCRIPTION_KEYS)
     if not isinstance(held, dict): raise ValueError(f'{file}: expected an object with {known}')
     for key in held: check_known(key, DESCRIPTION_KEYS, 'key', f'{file}: ')
-    kinds = dict.fromkeys(('images', 'segs', 'lineage_file', 'axes', 'seg_axes'), str) | {'lineage_offset': int}
+    kinds = dict.fromkeys(('images', 'segs', 'lineage_file', 'axes', 'seg_axes'),
+                          str) | {'lineage_offset': int}
     for key, kind in kinds.items():
         value, wanted = held.get(key), 'text' if kind is str else 'a whole number'
         if value is None or isinstance(value, kind): continue
@@ -164,12 +172,13 @@ def read_description(path:str|Path) -> dict: # options of `open_movie`; empty wh
 # %% ../../nbs/05_movies/06_series.ipynb #5ed7af2a
 SEG_NAME = re.compile(r'seg|mask|label|lbl|(?<![a-z])(gt|ids|res)(?![a-z])|cellpose|stardist', re.IGNORECASE)
 
-def find_pair(path:str|Path) -> tuple: # names or patterns of images and segs, as `open_movie` takes them; () where unsure
+def find_pair(path:str|Path) -> tuple: # names or patterns of images and segs; () where unsure
     "Tell the images of a folder from its segs, where there is one of each."
     patterns:Counter = Counter()
     for p in sorted(Path(path).iterdir()):
         if p.name.startswith('.'): continue
-        if p.is_dir(): patterns[p.name] = 2*bool(open_zarr(p) if p.suffix == '.zarr' else find_frames(p, FRAME_NAME))
+        if p.is_dir(): patterns[p.name] = 2*bool(open_zarr(p) if p.suffix == '.zarr'
+                                                 else find_frames(p, FRAME_NAME))
         elif FILE_NAMES.fullmatch(p.name): patterns[_as_pattern(p.name)] += 1
     held = [name if n > 1 or '{t}' not in name else '' for name, n in patterns.items() if n]
     if len(held) != 2 or '' in held: return ()
@@ -200,15 +209,17 @@ def open_series(path:str|Path, # folder that `find_series` sees
     found = () if told.get('images') else find_pair(path)
     images, segs = (told.get(what) or (found and found[i]) for i, what in enumerate(('images', 'segs')))
     segs = segs or (images if str(images).endswith('.npz') else None)
-    if not segs or not images: raise ValueError(f'{path}: say where the {"segmentations" if images else "images"} are, '
-                                                f'with {"segs" if images else "images"}')
+    if not segs or not images:
+        lacking = 'segmentations' if images else 'images'
+        raise ValueError(f'{path}: say where the {lacking} are, with {"segs" if images else "images"}')
     axes, lineage = told.get('axes'), told.get('lineage_file') or next(path.glob('LineageGraph.json'), None)
     read, files = {}, []
     for what, place in (('images', images), ('segs', segs)):
         strict = described.get(what) == place
         read[what], places = _open_part(path, str(place), what, axes, told, strict)
         files += places
-    movie = movie_from_sources(read['images'], read['segs'], name, told | {'lineage_file': lineage}, str(path), files)
+    movie = movie_from_sources(read['images'], read['segs'], name, told | {'lineage_file': lineage},
+                               str(path), files)
     if found: movie.notes.insert(0, f'images in {images}, segmentations in {segs}, by their names')
     return movie
 
@@ -234,6 +245,7 @@ def find_file(path:str|Path, options:dict) -> list: # the file, where it is one 
     "Find a movie in a file, of a kind that can hold one."
     return [Path(path)] if FILE_NAMES.fullmatch(str(path)) and Path(path).is_file() else []
 
-SERIES = Layout('series', 'images and segmentations told apart by names, by images and segs, or by a movie.json',
+SERIES = Layout('series', 'images and segmentations told apart by names, by images and segs, or by a '
+                          'movie.json',
                 find_series, open_series)
 STACK = Layout('stack', 'a file .tif, .npy, .npz or .h5', find_file, open_file)

@@ -9,11 +9,13 @@ __all__ = ['match_files', 'read_volume', 'FrameFile', 'ArrayStack', 'HdfFile', '
 # %% ../../nbs/05_movies/05_stacks.ipynb #b4db199d
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tifffile import TiffFile
 
-from ..files import (BROKEN, check_array, check_count, check_inside, check_size, describe_error, import_extra,
+from ..files import (BROKEN, check_array, check_count, check_inside, check_size, describe_error,
+                               import_extra,
                                load_array)
 from .tiff import (IDS, TiffStack, choose_channel, name_axes, read_channel_names, read_tiff,
                                      read_voxel_size, take_volume)
@@ -39,7 +41,8 @@ def match_files(folder:str|Path, # the movie's folder
         planes = files.setdefault(t, {})
         if z in planes:
             more = '' if '{z}' in pattern else '; if each is a plane, write {z} for its number'
-            raise ValueError(f'{folder}: {planes[z].name} and {path.name} are both frame {t}; narrow the pattern{more}')
+            raise ValueError(f'{folder}: {planes[z].name} and {path.name} are both frame {t}; narrow the '
+                             f'pattern{more}')
         planes[z] = path
     listed = {t: [planes[z] for z in sorted(planes)] for t, planes in sorted(files.items())}
     return listed if '{z}' in pattern else {t: paths[0] for t, paths in listed.items()}
@@ -63,7 +66,8 @@ def read_volume(path:str|Path, # .tif, .npy or .npz
                ) -> np.ndarray: # (Z,Y,X)
     "Read the one volume of a file."
     path = Path(path)
-    if axes is None and channel in (None, IDS) and not path.suffix.lower().startswith('.np'): return read_tiff(path)
+    if axes is None and channel in (None,
+                                    IDS) and not path.suffix.lower().startswith('.np'): return read_tiff(path)
     stack = open_stack(path, axes, channel, key)
     if stack.n_frames != 1: raise ValueError(f'{path}: expected one frame a file, found {stack.n_frames}')
     return stack.volume()
@@ -71,14 +75,16 @@ def read_volume(path:str|Path, # .tif, .npy or .npz
 class FrameFile:
     "A frame that has a file of its own, or a file for each plane."
     def __init__(self, path, key, axes, channel):
-        self.paths, self.told, self.n_frames = path if isinstance(path, list) else [path], (key, axes, channel), 1
+        self.paths = path if isinstance(path, list) else [path]
+        self.told, self.n_frames = (key, axes, channel), 1
 
     def volume(self, t:int=0) -> np.ndarray: # (Z,Y,X)
         "Read it."
         volumes = [read_volume(p, *self.told) for p in self.paths]
         if len(volumes) == 1: return volumes[0]
         if {v.shape for v in volumes} != {(1, *volumes[0].shape[1:])}:
-            raise ValueError(f'{self.paths[0]}: expected planes of one shape, found {[v.shape for v in volumes][:4]}')
+            raise ValueError(f'{self.paths[0]}: expected planes of one shape, found '
+                             f'{[v.shape for v in volumes][:4]}')
         return np.concatenate(volumes)
 
     @property
@@ -89,7 +95,8 @@ class FrameFile:
         with TiffFile(path, _multifile=False) as tif:
             first = tif.series[0]
             n = dict(zip(first.axes, first.shape)).get('C', 1)
-            if not axes and ('Z' in first.axes or n <= 4): choose_channel(n, read_channel_names(tif), channel, path.name)
+            if not axes and ('Z' in first.axes or n <= 4): choose_channel(n, read_channel_names(tif), channel,
+                                                                          path.name)
             return read_voxel_size(tif)
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #5f64832d
@@ -164,7 +171,8 @@ def open_stack(path:str|Path, # .tif, .npy or .npz
     "Open a TIFF or a file of numpy as a stack; axes that name channels fit a file without them, too."
     path, letters = Path(path), str(axes or '').upper()
     array = load_array(path, key) if path.suffix.lower() in ('.npy', '.npz') else None
-    def open_as(axes): return TiffStack(path, axes, channel) if array is None else ArrayStack(array, axes, path, channel)
+    def open_as(axes): return TiffStack(path, axes, channel) if array is None else ArrayStack(array, axes,
+                                                                                              path, channel)
     try: return open_as(axes)
     except ValueError:
         if 'C' not in letters: raise
@@ -178,7 +186,8 @@ def refuse_guess(stack, # of a whole movie
     if not stack.guessed or 'T' in stack.axes or 'Z' not in stack.axes or stack.shape[0] == 1: return
     n, flag = stack.shape[0], 'seg_axes' if what == 'segs' else 'axes'
     other = stack.axes.replace('Z', 'T')
-    raise ValueError(f'{path}: {n} pages that may be frames or slices; give {flag} {other} for {n} frames of one slice, '
+    raise ValueError(f'{path}: {n} pages that may be frames or slices; give {flag} {other} for {n} frames '
+                     f'of one slice, '
                      f'or {flag} {stack.axes} for one frame of {n} slices')
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #12e8a9c5
@@ -187,7 +196,7 @@ def list_frames(stack) -> dict: # frame → (stack, frame in it)
     return {t: (stack, t) for t in range(stack.n_frames)}
 
 def open_hdf(path:str|Path, # HDF5 file
-             name:str, # of an array, or a pattern of names with {t}; None: the only array of 3 dimensions or more
+             name:str, # of an array, or a pattern with {t}; None: the only one of 3 dimensions or more
              what:str, # images or segs
              axes:str=None, channel:int|str|None=None, # as for `open_movie`
             ) -> dict: # frame → (stack, frame in it)
@@ -202,7 +211,8 @@ def open_hdf(path:str|Path, # HDF5 file
 def _hdf_stack(array, what:str, axes:str, channel) -> ArrayStack:
     "Make a stack of an HDF5 array that is no larger than its file can hold."
     names, tags = ''.join(d.label[:1] or '?' for d in array.dims), array.attrs.get('axistags')
-    if isinstance(tags, str): names = ''.join(re.findall(r'"key"\s*:\s*"(\w)', tags)) or names       # of ilastik
+    if isinstance(tags, str): names = ''.join(re.findall(r'"key"\s*:\s*"(\w)',
+                                                         tags)) or names       # of ilastik
     if not set(names.upper()) <= set('TCZYX') or len(names) != array.ndim: names = None
     stack = ArrayStack(array, axes, what, channel, names)
     check_size(array.chunks or (1,), array.dtype, f'{what}: a chunk')
@@ -224,7 +234,7 @@ def open_zarr(path:str|Path, # folder or address of an OME-Zarr image, or of a p
     try: array = zarr.open_array(str(path), mode='r')
     except BROKEN: return None
     check_array(array, path)
-    said = getattr(array.metadata, 'dimension_names', None) or array.attrs.get('_ARRAY_DIMENSIONS') or ()
+    said:Any = getattr(array.metadata, 'dimension_names', None) or array.attrs.get('_ARRAY_DIMENSIONS') or ()
     names = ''.join(str(n)[:1] or '?' for n in said)
     known = len(names) == array.ndim and set(names.upper()) <= set('TCZYX')
     return ArrayStack(array, axes, path, channel, names if known else None)

@@ -34,11 +34,10 @@ def _collect_complaints():
     try: yield heard
     finally: logger.removeFilter(hear)
 
-# %% ../../nbs/05_movies/01_tiff.ipynb #d3fdb937
+# %% ../../nbs/05_movies/01_tiff.ipynb #447ac44c
 class OtherContent(ValueError):
     "A file that is whole, but holds something else."
 
-# %% ../../nbs/05_movies/01_tiff.ipynb #447ac44c
 def _pixels(tif, path) -> np.ndarray:
     "Decode the first series: a plain stack by libtiff, beside other work, anything else by tifffile."
     import imagecodecs
@@ -55,10 +54,11 @@ def _pixels(tif, path) -> np.ndarray:
             if vol.size == math.prod(shape) and vol.dtype == page.dtype: return vol.reshape(shape)
     if not tif.series: raise ValueError('it has no image')
     first = tif.series[0]
-    few = first.axes == 'CYX' and first.shape[0] <= 4               # more are planes that tifffile called channels
+    few = first.axes == 'CYX' and first.shape[0] <= 4           # more are planes that are called channels
     if few: raise OtherContent(f'has {first.shape[0]} channels; choose one with channel')
     if first.axes.endswith('S') and first.shape[-2] > 8:          # and no tiny volume that passes for colours
-        raise OtherContent('its pixels have colours (RGB), not one number each; give channel, or save ids as whole numbers')
+        raise OtherContent('its pixels have colours (RGB), not one number each; give channel, or save ids '
+                           'as whole numbers')
     check_size(first.shape, first.dtype, path.name, path.stat().st_size)
     return first.asarray()
 
@@ -133,7 +133,9 @@ def choose_channel(n:int, # channels there are
     check_count(n, f'{what}, channels')
     text = [str(names[i]) if i < len(names) else f'channel {i}' for i in range(n)]
     if wanted in (None, IDS) and n == 1: return 0
-    if wanted == IDS: raise ValueError(f'{what}: has {n} channels, a picture in colours; save whole numbers, one id a nucleus')
+    if wanted == IDS:
+        raise ValueError(f'{what}: has {n} channels, a picture in colours; save whole '
+                         f'numbers, one id a nucleus')
     if str(wanted) in text: return text.index(str(wanted))
     if re.fullmatch(r'[0-9]{1,6}', str(wanted)) and int(wanted) < n: return int(wanted)
     listed = ', '.join(f'{i}: {name}' for i, name in enumerate(text[:20]))
@@ -156,7 +158,8 @@ def _ome_size(xml:str) -> list:
         unit = read_unit(pixels.get(f'PhysicalSize{axis}Unit', 'µm'))
         return float(pixels[f'PhysicalSize{axis}'])*(unit or 0)
     y, x = um('Y'), um('X')
-    flat = int(pixels.get('SizeZ', 1)) == 1                    # then z says how thick it is, which nobody asks
+    flat = int(pixels.get('SizeZ',
+                          1)) == 1                    # then z says how thick it is, which nobody asks
     return [um('Z') if 'PhysicalSizeZ' in pixels or not flat else y, y, x]
 
 def _tag_size(tif) -> list:

@@ -45,7 +45,8 @@ class Predictions:
 
     def __repr__(self):
         n = self.table['state'].value_counts()
-        counts = [f'{n[s]} {s or "without prediction"}' for s in (*dict.fromkeys((*STATES, *self.states)), '') if s in n]
+        counts = [f'{n[s]} {s or "without prediction"}'
+                  for s in (*dict.fromkeys((*STATES, *self.states)), '') if s in n]
         return f'{len(self)} nuclei: {", ".join(counts) or "none"}'
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #9187c026

@@ -33,7 +33,8 @@ from ..volumes.voxels import rescale_frame
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
-from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves, warn_time,
+from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
+                                      warn_time,
                                      link_nuclei)
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step

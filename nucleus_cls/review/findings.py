@@ -117,7 +117,8 @@ def find_frame_faults(movie:Movie, # that was scanned
               for what, error in (('image', r.image_error), ('segmentation', r.seg_error)) if error]
     ends = sorted(images | segs)
     expected = set(range(ends[0], ends[-1] + 1))
-    other = [words for words in failed if re.search('relabel|nucleus ids|whole numbers|channel|objects', words)]
+    other = [words for words in failed if re.search('relabel|nucleus ids|whole numbers|channel|objects',
+                                                    words)]
     return [*note_cases('unreadable file', [words for words in failed if words not in other]),
             *note_cases('file that holds something else', other),
             *note_cases('no neighbours in time', [] if failed else find_time_faults(movie)),

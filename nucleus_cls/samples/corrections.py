@@ -30,11 +30,13 @@ def read_corrections(path:str|Path, # corrections.csv; may not exist yet
     try: table = pd.read_csv(open_table(path), dtype=str, keep_default_na=False)
     except (ValueError, pd.errors.ParserError) as e:
         raise ValueError(f'{path}: no table ({describe_error(e)})') from e
-    table = table.rename(columns=lambda c: c.strip().lower()).rename(columns={'nucleus': 'nucleus_id', 'id': 'nucleus_id'})
+    table = table.rename(columns=lambda c: c.strip().lower()).rename(columns={'nucleus': 'nucleus_id',
+                                                                              'id': 'nucleus_id'})
     if 'new_state' not in table: table = table.rename(columns={'state': 'new_state'})
     if not {*CORRECTIONS[:3], 'new_state'} <= set(table):
         raise ValueError(f'{path}: not a table of corrections; expected the columns '
-                         f'{", ".join(CORRECTIONS)} (or movie, frame, nucleus, state), found {", ".join(table)[:100]}')
+                         f'{", ".join(CORRECTIONS)} (or movie, frame, nucleus, state), found '
+                         f'{", ".join(table)[:100]}')
     table = table.reindex(columns=list(CORRECTIONS), fill_value='')
     unknown = set(table['new_state']) - {*STATES, UNKNOWN, REJECTED, ''}
     if unknown:
@@ -60,7 +62,9 @@ def map_states(table:pd.DataFrame, # with a column state
     if not mapping: return table
     pairs = dict(pair.split('=') if pair.count('=') == 1 else (pair, '') for pair in mapping)
     wrong = [f'{a}={b}' for a, b in pairs.items() if b not in (*STATES, UNKNOWN)]
-    if wrong: raise ValueError(f'map {wrong[0]}: expected OLD=STATE, with a state of {", ".join(STATES)}, {UNKNOWN}')
+    if wrong:
+        raise ValueError(f'map {wrong[0]}: expected OLD=STATE, with a state of {", ".join(STATES)}, '
+                         f'{UNKNOWN}')
     held = set(table['state'])
     if gone := [a for a in pairs if a not in held]:
         raise ValueError(f'map: no sample has the state {gone[0]!r}, but {", ".join(sorted(map(str, held)))}')
@@ -71,11 +75,14 @@ def states_from_table(path:str|Path, # states table: movie, frame, nucleus, stat
                      ) -> pd.DataFrame: # as `assign_states` makes it, without relatives
     "Take the states of a movie from a table instead of a lineage."
     said = read_corrections(path)
-    mine = said[(said['movie'] == movie) & ~said['new_state'].isin(['', REJECTED])].drop_duplicates(['frame', 'nucleus_id'], keep='last')
+    mine = said[(said['movie'] == movie) & ~said['new_state'].isin(['', REJECTED])]
+    mine = mine.drop_duplicates(['frame', 'nucleus_id'], keep='last')
     if mine.empty:
-        raise ValueError(f'{path}: has no state of movie {movie}, but of {", ".join(sorted(set(said["movie"]))[:5]) or "none"}')
+        raise ValueError(f'{path}: has no state of movie {movie}, but of '
+                         f'{", ".join(sorted(set(said["movie"]))[:5]) or "none"}')
     mine = mine.sort_values(['frame', 'nucleus_id'], ignore_index=True)
-    blank = dict(near_event=False, lost=False, track=range(len(mine)), root='', parent='', daughters='', z=np.nan, y=np.nan, x=np.nan)
+    blank = dict(near_event=False, lost=False, track=range(len(mine)), root='', parent='', daughters='',
+                 z=np.nan, y=np.nan, x=np.nan)
     return mine[['frame', 'nucleus_id']].assign(state=mine['new_state'], **blank)
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #10839db5
@@ -98,7 +105,7 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
                     path:str|Path|None, # corrections.csv; empty or None: nothing to correct
                     mapping:Sequence=(), # 'OLD=STATE' texts: states to be called otherwise
                    ) -> Samples: # the same crops, with the new states
-    "Correct the states of samples; `ValueError` that names the file, also where none of its rows is a sample."
+    "Correct the states of samples; `ValueError` that names the file, also if none of its rows is a sample."
     table = map_states(samples.table, mapping)
     if not path: return samples if table is samples.table else Samples(samples.readers, table)
     said, keys = read_corrections(path), list(CORRECTIONS[:3])
@@ -106,6 +113,8 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
     lone = [row for row in said[keys].itertuples(index=False, name=None) if row not in known]
     first = ', '.join(f'{m} {node_name(t, i)}' for m, t, i in lone[:3])
     if len(said) and len(lone) == len(said):
-        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it of other movies?')
-    if lone: warnings.warn(f'{path}: {len(lone):,} of {len(said):,} rows are none of these samples ({first})', stacklevel=2)
+        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it '
+                         f'of other movies?')
+    if lone: warnings.warn(f'{path}: {len(lone):,} of {len(said):,} rows are none of these samples ({first})',
+                           stacklevel=2)
     return Samples(samples.readers, apply_corrections(table, path))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['note_lost', 'add_moves', 'close_store', 'write_extraction_report', 'make_extract_settings', 'refuse_mixture',
-           'read_states', 'extract_movie']
+           'read_states', 'check_windows', 'extract_movie']
 
 # %% ../../nbs/06_samples/09_extract.ipynb #2fba2aa3
 import math
@@ -110,7 +110,8 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
     tracked = table[table['track'].notna()]
     doubts = [] if not len(lineage.edges) else find_doubts(tracked)
     doubts += find_id_offset(table[table['volume'].notna()], tracked)
-    found = replace(lineage, source=Path(str(lineage.source)).name,                      # no path of this machine
+    found = replace(lineage,
+                    source=Path(str(lineage.source)).name,                      # no path of this machine
                     findings=[*doubts, *lineage.findings]).report()
     return '\n'.join([*lines, found]).rstrip() + '\n'
 
@@ -171,6 +172,16 @@ def read_states(movie:Movie, w:int, # the movie; window of the rule for stable, 
     new = apply_corrections(states.assign(movie=movie.name), corrections).drop(columns='movie')
     return lineage, new.assign(state=new['state'].replace('', UNKNOWN))
 
+def check_windows(movie:Movie, timeframe:int # frames before and after t in a sample
+                 ) -> None:
+    "Refuse a movie in which no nucleus has a whole window: `ValueError` that says what there is."
+    if list_whole_windows(movie.seg_frames, movie.image_frames, timeframe): return
+    images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
+    raise ValueError(f'movie {movie.name}: no nucleus has a whole window; a sample needs the images '
+                     f'of t-{timeframe} to t+{timeframe} around a segmentation, but there are only '
+                     f'images of frames {images} and segmentations of frames {segs}'
+                     + ''.join(f'; {words}' for words in find_time_faults(movie)))
+
 # %% ../../nbs/06_samples/09_extract.ipynb #055275cb
 def extract_movie(movie:Movie, # the movie, with a lineage
                   output_dir:str|Path, # folder that gets NAME.zarr, or {state}/{sample} folders
@@ -194,12 +205,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                                      movie.voxel_size, widths, folders,
                                      choose_register(movie, 'none' if folders else register))
     settings['cleaning'] = getattr(movie, 'cleaning', {})
-    if not list_whole_windows(movie.seg_frames, movie.image_frames, timeframe):
-        images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
-        raise ValueError(f'movie {movie.name}: no nucleus has a whole window; a sample needs the images '
-                         f'of t-{timeframe} to t+{timeframe} around a segmentation, but there are only '
-                         f'images of frames {images} and segmentations of frames {segs}'
-                         + ''.join(f'; {words}' for words in find_time_faults(movie)))
+    check_windows(movie, timeframe)
     if scheduler is not None: describe_movie(movie), import_dask()       # complains before anything is done
     lineage, states = read_states(movie, state_window, corrections, mapping)
     if corrections and movie.lineage_source is None: settings['states_from'] = 'table'

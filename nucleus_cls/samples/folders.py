@@ -43,8 +43,9 @@ def parse_sample_name(name:str) -> dict: # movie, frame, nucleus_id, n_nuclei
     return {k: v if k == 'movie' else int(v) for k, v in values if v is not None}
 
 # %% ../../nbs/06_samples/02_folders.ipynb #fdc659c2
-OFFSET_NAMES = {-1: ('t-1', 'previous'), 0: ('t', 'current'), 1: ('t+1', 'next')}     #: subfolders, ours first
-RAW_NAMES = 'raw_cropped.tif', 'raw_image_cropped.tif', 'raw_original.tif'              #: the crop in one of them
+OFFSET_NAMES = {-1: ('t-1', 'previous'), 0: ('t', 'current'),
+                1: ('t+1', 'next')}     #: subfolders, ours first
+RAW_NAMES = 'raw_cropped.tif', 'raw_image_cropped.tif', 'raw_original.tif'   #: the crop in one of them
 
 def find_part(path:str|Path, # a sample folder
               offset:int, # frame of the window, relative to t
@@ -108,7 +109,8 @@ def read_sample_row(path:str|Path, # a sample folder
             'reason': f'no {name_offset(lacking[0])}' if lacking else '' if masks else 'no mask',
             'track': _whole(lineage.get('track')), 'root': str(lineage.get('root') or ''),
             'parent': cells('parent_cells'), 'daughters': cells('daughter_cells'),
-            'n_nuclei': named.get('n_nuclei'), 'path': str(path)}    # old metadata count the crop's nuclei instead
+            'n_nuclei': named.get('n_nuclei'),
+            'path': str(path)}    # old metadata count the crop's nuclei instead
 
 # %% ../../nbs/06_samples/02_folders.ipynb #04c553bd
 def read_widths(value) -> list: # None where it is none
@@ -176,13 +178,15 @@ def read_sample(path:str|Path, # a sample folder
     if len(shapes) > 1: raise ValueError(f'{path}: its crops have different shapes: {sorted(shapes)}')
     if not mask.any():
         raise ValueError(f'{path}: its mask is empty; nucleus {row["nucleus_id"]} is not in the crop')
-    imaged = np.stack([_imaged(vol, mask if seg is None else seg, find_raw(path, o).with_name('metadata.json'))
+    imaged = np.stack([_imaged(vol, mask if seg is None else seg,
+                               find_raw(path, o).with_name('metadata.json'))
                        for vol, o in zip(raw, (-1, 0, 1))])
     cut = read_cut(path)
     row = row | {name: cut.get(name) for name in ('voxel_size_um', 'nucleus_width')}
     row['start'] = read_start(path/'t'/'metadata.json') if row['nucleus_width'] else None
     known = any(s is not None for s in (segs[0], segs[2]))
-    return Crops(np.stack(raw), mask, seg, None if imaged.all() else imaged, row, (lambda: segs) if known else None)
+    return Crops(np.stack(raw), mask, seg, None if imaged.all() else imaged, row,
+                 (lambda: segs) if known else None)
 
 # %% ../../nbs/06_samples/02_folders.ipynb #476b495b
 def find_complete(rows:pd.DataFrame, # one row a sample folder

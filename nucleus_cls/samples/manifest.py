@@ -56,7 +56,8 @@ def find_id_offset(nuclei:pd.DataFrame, # nuclei found: frame, nucleus_id
     found = set(zip(nuclei['frame'].tolist(), nuclei['nucleus_id'].tolist()))
     frames, missed = set(nuclei['frame']), {}
     for d in (0, -1, 1):
-        moved = {(t + d, i) for t, i in zip(states['frame'].tolist(), states['nucleus_id'].tolist()) if t + d in frames}
+        moved = {(t + d, i) for t, i in zip(states['frame'].tolist(), states['nucleus_id'].tolist()) if t
+                 + d in frames}
         both = {t for t, _ in moved}
         missed[d] = len(moved ^ {key for key in found if key[0] in both})
     best = min(missed, key=lambda d: missed[d])

@@ -136,7 +136,8 @@ def write_sample(output_dir:str|Path, # folder that gets {state}/{sample}
             (part/name_offset(offset)).mkdir()
             save(f'{name_offset(offset)}/raw_cropped.tif', vol)
             link_again(part/name_offset(offset)/'raw_cropped.tif', 'raw_image_cropped.tif')
-            if offset and segs[k + offset] is not None: save(f'{name_offset(offset)}/label_cropped.tif', segs[k + offset])
+            if offset and segs[k + offset] is not None: save(f'{name_offset(offset)}/label_cropped.tif',
+                                                             segs[k + offset])
             about = compose_frame_metadata(crops, reader, offset)
             write_json(part/name_offset(offset)/'metadata.json', about)
         save('t/label_cropped.tif', crops.seg)

@@ -62,7 +62,8 @@ class LearnSettings(Settings):
     focal_gamma:float = setting(2., 'with focal: how fast a sample that is right stops counting',
                                 low=0, high=10)
     label_smoothing:float = setting(0., 'share of the truth given to all states alike', low=0, high=.9)
-    init:str = setting('auto', 'start from the weights of a run folder, or pretrained; auto: those that come along for '
+    init:str = setting('auto', 'start from the weights of a run folder, or pretrained; auto: those that '
+                               'come along for '
                        'this model, where there are; none: random')
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
