@@ -138,7 +138,8 @@ def list_failed(found, output_dir:Path # Predictions; folder of the others
                ) -> str:
     "Say what could not be predicted."
     first = '; '.join(found.failed[:3])
-    return f'{len(found.failed)} sample folders could not be predicted, the others are in {output_dir}: {first}'
+    n = len(found.failed)
+    return f'{n} sample folders could not be predicted, the others are in {output_dir}: {first}'
 
 # %% ../../nbs/15_cli/04_predict.ipynb #cd4024f9
 @command

@@ -181,7 +181,8 @@ def open_image(path:str|Path, # folder or address of an OME-Zarr image
     seg_frames = [t for t in frames if masks and t < masks.n_frames]
     size = options.get('voxel_size') or image.voxel_size
     lineage = options.get('lineage_file') or find_lineage(path)
-    stamp = fingerprint(str(image.array.metadata.to_dict())) if is_address(path) else stamp_files([Path(path)])
+    about = str(image.array.metadata.to_dict())
+    stamp = fingerprint(about) if is_address(path) else stamp_files([Path(path)])
     return Movie(name, lambda t: image.volume(t, channel), lambda t: masks.volume(t), frames, seg_frames,
                  size, lineage, str(path), stamp, notes=image.notes)
 
