@@ -27,6 +27,7 @@ def simulate_as(layout:str, # 'ctc' or 'omezarr'
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.simulation.movies import simulate
     part, made = Path(output_dir)/'.part-movies', []
+    shutil.rmtree(part, ignore_errors=True)                                  # of a run that was killed
     write = write_ctc if layout == 'ctc' else write_omezarr
     for path in simulate(part, *settings):
         dataset, _, number = path.name.rpartition('_')

@@ -7,6 +7,7 @@ __all__ = ['find_held_out', 'calibrate_run', 'finish_run', 'train']
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #c1220ac9
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import to_plain, write_json
+from ..resume import hold_output
 from ..plot.charts import plot_history, save_figure
 from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
@@ -100,6 +102,7 @@ def train(samples:Samples|str|Path, # Samples, or the path of a store, a folder 
          ) -> Run: # calibrated, with the best weights
     "Train a network and complete its run folder: weights, history, calibration, scores, pictures, card."
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
-    run = fit(samples, output_dir, config, resume, progress, on_epoch)
-    if is_first_process(): finish_run(run, samples)
+    with hold_output(output_dir) if is_first_process() else nullcontext():
+        run = fit(samples, output_dir, config, resume, progress, on_epoch)
+        if is_first_process(): finish_run(run, samples)
     return run

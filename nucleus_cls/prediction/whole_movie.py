@@ -6,7 +6,7 @@
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'find_movie_step', 'read_frame_for', 'read_windows', 'check_frames', 'follow_nuclei',
            'stream_movie', 'predict_blocks', 'make_run_key', 'stamp_movie', 'save_block', 'load_block', 'reopen_run',
            'do_block', 'describe_run_folder', 'predict_all_blocks', 'list_columns', 'decide_states', 'write_table',
-           'predict_movie']
+           'refuse_other_movie', 'predict_and_write', 'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from contextlib import nullcontext
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ import pandas as pd
 
 from ..core import atomic_path, fingerprint, list_versions, progress
 from ..workers import import_dask, read_ahead, share_work
-from ..resume import Job
+from ..resume import Job, hold_output
 from ..lineage.states import assign_states
 from ..volumes.crops import find_nuclei
 from ..volumes.wedge import find_imaged
@@ -34,8 +35,7 @@ from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
-                                      warn_time,
-                                     link_nuclei)
+                                      link_nuclei, warn_time)
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
 from ..models.run import Run, load_run
@@ -258,6 +258,39 @@ def write_table(table, path):
     if table is None: return Path(path).unlink(missing_ok=True)
     with atomic_path(path) as tmp: table.to_csv(tmp, index=False, float_format='%.7g', lineterminator='\n')
 
+# %% ../../nbs/10_prediction/06_whole_movie.ipynb #d186e560
+def refuse_other_movie(output_dir:str|Path, name:str # folder to write to; of the movie
+                      ) -> None:
+    "Refuse a folder that holds the predictions of another movie: `ValueError` that names it."
+    path = Path(output_dir)/'predictions.csv'
+    if not path.is_file(): return
+    held = pd.read_csv(path, usecols=['movie'], dtype=str, nrows=1, keep_default_na=False)['movie'].tolist()
+    if held and held[0] != name:
+        raise ValueError(f'{path}: holds the predictions of movie {held[0]}; name another output_dir for '
+                         f'{name}')
+
+def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predict_movie`
+                      output_dir, decode:bool, lineage:bool, # as it was told
+                      coarse:bool, # are the nuclei too small?
+                      n_workers:int, scheduler, # who works
+                     ) -> Predictions:
+    "Predict all nuclei, decide their states, and write what was found."
+    job = None
+    if output_dir is not None:
+        refuse_other_movie(output_dir, movie.name)
+        widths = measure_movie(movie) if run.preprocess.width else None
+        has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, widths, stamp_movie(movie)]
+        job = Job(Path(output_dir)/JOB, fingerprint([make_run_key(run), has, frames, BLOCK])).begin()
+    table = predict_all_blocks(run, movie, frames, job and job.part, n_workers, scheduler)
+    if coarse: table['quality'] = [join_flags(flags, 'coarse') for flags in table['quality'].fillna('')]
+    found, divisions, suspects = decide_states(run, movie, table, decode, lineage)
+    if output_dir is not None:
+        found.to_csv(Path(output_dir)/'predictions.csv')
+        write_table(divisions, Path(output_dir)/'divisions.csv')
+        write_table(suspects, Path(output_dir)/'suspects.csv')
+        job.remove()
+    return found
+
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #61c788c4
 def predict_movie(run:Run, # trained run
                   movie:Any, # Movie, or what `open_movie` takes: a folder, a simulated movie
@@ -280,16 +313,6 @@ def predict_movie(run:Run, # trained run
     widths = measure_movie(movie) if run.preprocess.width else None
     coarse = widths is not None and warn_coarse(movie)
     if widths is not None: warn_time(movie)
-    job = None
-    if output_dir is not None:
-        has = [movie.name, movie.image_frames, movie.seg_frames, movie.voxel_size, widths, stamp_movie(movie)]
-        job = Job(Path(output_dir)/JOB, fingerprint([make_run_key(run), has, frames, BLOCK])).begin()
-    table = predict_all_blocks(run, movie, frames, job and job.part, n_workers, scheduler)
-    if coarse: table['quality'] = [join_flags(flags, 'coarse') for flags in table['quality'].fillna('')]
-    found, divisions, suspects = decide_states(run, movie, table, decode, lineage)
-    if output_dir is not None:
-        found.to_csv(Path(output_dir)/'predictions.csv')
-        write_table(divisions, Path(output_dir)/'divisions.csv')
-        write_table(suspects, Path(output_dir)/'suspects.csv')
-        job.remove()
-    return found
+    with hold_output(output_dir) if output_dir is not None else nullcontext():
+        return predict_and_write(run, movie, frames, output_dir, decode, lineage, coarse, n_workers,
+                                 scheduler)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..core import UNKNOWN, fingerprint, list_versions, node_name, progress, write_text
 from ..workers import import_dask
-from ..resume import Job, copy_out, finish_job
+from ..resume import Job, copy_out, finish_job, hold_output
 from ..lineage.graph import Lineage
 from ..lineage.states import assign_states, count_states, find_doubts
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
@@ -215,18 +215,19 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                        movie.voxel_size, stamp, nodes])
     out = Path(output_dir)
     final = out/(f'{movie.name}_manifest.csv' if folders else f'{movie.name}.zarr')
-    job = Job(out/f'.{movie.name}.job', key, final)
-    if not job.finished:
-        if not job.begun: refuse_mixture(out, movie.name, folders)
-        job.begin()
-        warn_time(movie)
-        if not (job.part/'store.json').exists():
-            _fill(movie, job, lineage, states, settings, n_workers, scheduler)
-        if folders:
-            write_folders(StoreReader(job.part), out)
-            copy_out(job, 'report.txt', out/f'{movie.name}_report.txt')
-            copy_out(job, 'manifest.csv', job.final)
-        finish_job(job, keep=not folders)
+    with hold_output(out/f'.{movie.name}.work'):
+        job = Job(out/f'.{movie.name}.job', key, final)
+        if not job.finished:
+            if not job.begun: refuse_mixture(out, movie.name, folders)
+            job.begin()
+            warn_time(movie)
+            if not (job.part/'store.json').exists():
+                _fill(movie, job, lineage, states, settings, n_workers, scheduler)
+            if folders:
+                write_folders(StoreReader(job.part), out)
+                copy_out(job, 'report.txt', out/f'{movie.name}_report.txt')
+                copy_out(job, 'manifest.csv', job.final)
+            finish_job(job, keep=not folders)
     samples = open_samples(out if folders else job.final)
     return samples.select(samples.table.movie == movie.name) if folders else samples
 

@@ -26,6 +26,7 @@ from ..core import (EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, list_versio
                               write_json)
 from ..settings import settings_from
 from ..workers import read_ahead
+from ..resume import hold_output
 from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box, take_movie
@@ -247,10 +248,11 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     if tree is True: tree = assign_states(movie.lineage())
     painter, box, known = prepare_film(movie, table, true, None if tree is False else tree, frames, look)
     begin = time.perf_counter()
-    with open_encoder(output, (look.width, look.height), **coding) as add:
-        for t, image, seg in progress(stream_frames(movie, frames, box), 'drawing', 'frame', len(frames)):
-            minutes = None if look.frame_minutes is None else (t - frames[0])*look.frame_minutes
-            add(painter.draw(image, seg, t, *(k.get(t, {}) for k in known), minutes=minutes))
+    with hold_output(output):
+        with open_encoder(output, (look.width, look.height), **coding) as add:
+            for t, image, seg in progress(stream_frames(movie, frames, box), 'drawing', 'frame', len(frames)):
+                minutes = None if look.frame_minutes is None else (t - frames[0])*look.frame_minutes
+                add(painter.draw(image, seg, t, *(k.get(t, {}) for k in known), minutes=minutes))
     seconds = time.perf_counter() - begin
     summary = summarise_film(output, movie, frames, preset, look, coding, painter, table, seconds)
     write_json(output.parent/'video_summary.json', summary)
