@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['VIEWS', 'FORMAT', 'apply_temperature', 'apply_view', 'Run', 'choose_views', 'compute_prior_shift', 'pick_states',
-           'save_weights', 'load_weights', 'check_run', 'load_run']
+           'save_weights', 'hash_weights', 'load_weights', 'check_run', 'load_run']
 
 # %% ../../nbs/08_models/05_run.ipynb #cf326751
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,12 @@ def save_weights(model:torch.nn.Module, # a network on any device
     with atomic_path(path) as tmp:
         save_file({k: v.contiguous().cpu() for k, v in model.state_dict().items()}, tmp)
 
+# %% ../../nbs/08_models/05_run.ipynb #7396525d
+def hash_weights(path:str|Path # safetensors file
+                ) -> str: # 16 hexadecimal digits
+    "Compute the checksum of a file of weights."
+    with open(path, 'rb') as file: return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
+
 # %% ../../nbs/08_models/05_run.ipynb #a58e2903
 def load_weights(model:torch.nn.Module, # a network as config.json describes it
                  path:str|Path, # safetensors file
@@ -167,6 +174,10 @@ def load_run(folder:str|Path, # a run folder
         model = build_model(**config['model_settings'])
         prep = Preprocess.from_dict(config['preprocessing'])
     load_weights(model, weights)
+    if config.get('weights') not in (None, hash_weights(weights)):
+        raise ValueError(f'{weights}: not the weights that config.json describes: damaged, or of another '
+                         f'training; '
+                         'copy the whole run folder again, or train anew')
     device = pick_device(device)
     model = model.eval().to(device, memory_format=torch.channels_last_3d)
     return Run(model, config, prep, tuple(config['states']), folder, device)

@@ -6,7 +6,7 @@
 __all__ = ['TEXT', 'FLAGS', 'MOVES', 'WHOLE', 'CHUNK', 'CELL_EDGE', 'FULL', 'LEVEL', 'STORE_FORMAT', 'MEND', 'Crops',
            'write_manifest', 'read_manifest', 'create_store', 'open_arrays', 'mark_covered_cells', 'choose_packer',
            'write_frame', 'count_chunks', 'finish_store', 'make_damage_error', 'read_store', 'check_parts',
-           'StoreReader', 'list_moves', 'cut_sample', 'measure_folder']
+           'check_manifest', 'StoreReader', 'list_moves', 'cut_sample', 'measure_folder']
 
 # %% ../../nbs/06_samples/01_store.ipynb #a355b0f8
 import os
@@ -209,6 +209,15 @@ def check_parts(reader): # a StoreReader
     for name, array in reader.arrays.items(): check_array(array, name)
     if len(boxes): check_size((2*k + 1, *boxes[:, 3:].max(0)), reader.arrays['image'].dtype, 'a sample')
 
+# %% ../../nbs/06_samples/01_store.ipynb #4c9e3464
+def check_manifest(path:Path, mark:str # folder of the store; its fingerprint
+                  ) -> None:
+    "Refuse a manifest that is not the one that was written."
+    if mark.rpartition('-')[2] == f"{zlib.crc32((path/'manifest.csv').read_bytes()):08x}": return
+    raise ValueError(f'{path}/manifest.csv was cut or edited: states are changed by a corrections.csv '
+                     f'(--corrections); '
+                     f'to have it back, {MEND}')
+
 # %% ../../nbs/06_samples/01_store.ipynb #2427eeb1
 class StoreReader:
     "Read the crops of one store."
@@ -219,6 +228,7 @@ class StoreReader:
             self.manifest = read_manifest(self.path/'manifest.csv')
             self.name, self.settings = self.info['movie'], self.info['settings']
             self.fingerprint, self.complete = self.info['fingerprint'], {self.name: self.info['complete']}
+            check_manifest(self.path, self.fingerprint)
             self.shape, self.wedges = tuple(self.info['shape']), set(self.info['wedge_frames'])
             self.index = {t: i for i, t in enumerate(self.info['image_frames'])}
             self.dark = {t for t, i in self.index.items() if (self.path/'dark'/'c'/str(i)).exists()}

@@ -47,7 +47,7 @@ class Team:
 # %% ../../nbs/09_training/09_distributed.ipynb #769c2e6f
 def is_first_process() -> bool:
     "Tell whether this process is the one that writes and speaks."
-    return int(os.environ.get('RANK', '0')) == 0
+    return 'WORLD_SIZE' not in os.environ or int(os.environ.get('RANK', '0')) == 0
 
 def find_team(device:str='auto', # auto, cpu, cuda, mps
              ) -> Team:

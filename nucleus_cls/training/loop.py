@@ -26,7 +26,7 @@ from ..samples.corrections import correct_samples
 from ..transforms.tensors import fit_shape, from_cache
 from ..transforms.cache import Cache
 from ..models.registry import build_model
-from ..models.run import Run, load_run, save_weights
+from ..models.run import Run, load_run, save_weights, hash_weights
 from ..models.pretrained import copy_weights, find_start
 from .config import TrainConfig
 from .metrics import score_predictions
@@ -213,7 +213,9 @@ def fit(samples:Samples, # as `open_samples` gives them
             bar.set_postfix(epoch=epoch + 1, loss=row['train_loss'], macro_f1=row['val_macro_f1'])
             if ask_to_stop(on_epoch, EpochEnd(epoch + 1, row, best, judged, folder), team): break
     info |= dict(best=state['best'], n_epochs=len(history))
-    if team.rank == 0: core.write_json(folder/'config.json', info)
+    if team.rank == 0:
+        info['weights'] = hash_weights(folder/'best_model.safetensors')
+        core.write_json(folder/'config.json', info)
     say('best epoch: {epoch}, macro-F1 {val_macro_f1:.3f} on what was held out'.format(**state['best']))
     team.wait()   # until all is written
     return load_run(folder, str(team.device))
