@@ -128,7 +128,7 @@ def hold_output(path:str|Path # output folder (made if need be), or a file
     finally:
         _held.discard(lock)
         owner.unlink(missing_ok=True)
-        with suppress(OSError): lock.unlink(missing_ok=True)           # Windows removes no open file: there it stays
+        with suppress(OSError): lock.unlink(missing_ok=True)    # Windows removes no open file: there it stays
         held.release()
 
 # %% ../nbs/04_resume.ipynb #62eba3d8

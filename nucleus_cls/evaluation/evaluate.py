@@ -93,7 +93,7 @@ def draw_confusion(sets:dict, # of `choose_scored`
                    pred:np.ndarray, # predicted states of all samples, (N,)
                    states, # the model's states
                   ) -> bytes: # a PNG file
-    "Draw the confusion matrices of both scorings side by side."
+    "Draw the confusion matrices of both scorings side by side, as pixels."
     from PIL import Image
     from nucleus_cls.plot.charts import shrink_png, plot_confusion, render_png
     pictures, out = [], io.BytesIO()

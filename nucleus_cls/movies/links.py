@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'OFF_CENTRE', 'SMALLER', 'FAR_REACH', 'LINK_COLUMNS', 'FOLLOW', 'FAR',
-           'WALKING', 'PAIRS', 'ENOUGH_LINKS', 'THROUGH', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift',
-           'find_radii', 'compute_costs', 'pair_nuclei', 'find_second_daughters', 'pair_leftovers', 'link_frames',
-           'find_shifts', 'find_link_size', 'find_moves', 'measure_motion', 'choose_register', 'count_through',
-           'find_time_faults', 'warn_time', 'link_nuclei', 'remove_drift', 'classify_unlinked', 'describe_links',
-           'link_movie', 'score_links']
+           'WALKING', 'PAIRS', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift', 'find_radii', 'compute_costs',
+           'pair_nuclei', 'find_second_daughters', 'pair_leftovers', 'link_frames', 'find_shifts', 'find_link_size',
+           'find_moves', 'count_through', 'measure_motion', 'choose_register', 'link_nuclei', 'remove_drift',
+           'classify_unlinked', 'describe_links', 'link_movie', 'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
-import warnings
 from typing import Any
 
 import numpy as np
@@ -224,6 +222,15 @@ def find_moves(nuclei:pd.DataFrame, # of t, from `find_nuclei`
 WALKING = .2   #: widths a frame, of the median nucleus; from there on windows follow each nucleus
 PAIRS = 6      #: pairs of neighbouring frames that are measured
 
+def count_through(seg:np.ndarray) -> np.ndarray: # (3,) along z, y, x; 0 along an axis of fewer than 8 voxels
+    "Count the nuclei that touch both faces of a volume."
+    out = np.zeros(3)
+    for axis in range(3):
+        if seg.shape[axis] < 8: continue
+        ends = [np.unique(seg.take(k, axis)) for k in (0, -1)]
+        out[axis] = len(np.setdiff1d(np.intersect1d(*ends), [0]))
+    return out
+
 def measure_motion(movie:Movie, # its segs are read, of a few frames
                   ) -> float: # widths a frame; 0 where nothing can be linked
     "Measure how far nuclei move from frame to frame, by the median, after the drift of the field."
@@ -248,50 +255,6 @@ def choose_register(movie:Movie, # the movie
     "Settle how windows move in a movie."
     if how != 'auto': return how
     return 'nucleus' if measure_motion(movie) >= WALKING else 'field'
-
-# %% ../../nbs/05_movies/10_links.ipynb #d965d0e6
-ENOUGH_LINKS = .5      #: share of frames, or of nuclei, that have a neighbour in time
-THROUGH = .3  #: share of nuclei that run from face to face
-
-def count_through(seg:np.ndarray) -> np.ndarray: # (3,) along z, y, x; 0 along an axis of fewer than 8 voxels
-    "Count the nuclei that touch both faces of a volume."
-    out = np.zeros(3)
-    for axis in range(3):
-        if seg.shape[axis] < 8: continue
-        ends = [np.unique(seg.take(k, axis)) for k in (0, -1)]
-        out[axis] = len(np.setdiff1d(np.intersect1d(*ends), [0]))
-    return out
-
-def find_time_faults(movie:Movie) -> list: # of text, empty where all is well
-    "Say what keeps the nuclei of a movie from having neighbours in time."
-    frames = movie.frames
-    measure_motion(movie)
-    shape = movie.measured.get('shape') or movie.seg(frames[0]).shape
-    read = f'read as {len(frames)} frames of {shape[0]} slices of {shape[1]}×{shape[2]} (T; Z; Y, X)'
-    if len(frames) == 1:
-        return [f'one frame, so no nucleus has a neighbour in time; {read.replace("frames", "frame")}: if '
-                f'its slices are '
-                f'frames, give axes, such as {"TYX" if shape[0] > 1 else "TZYX"}']
-    alone = [t for t in frames if {t - 1, t + 1}.isdisjoint(frames)]
-    if len(alone) > (1 - ENOUGH_LINKS)*len(frames):
-        return [f'{len(alone)} of {len(frames)} frames have none before or after '
-                f'({", ".join(map(str, alone[:4]))} …): '
-                'take every frame, or number them without gaps']
-    linked, through = (movie.measured[k] for k in ('linked', 'through'))
-    if max(through) > THROUGH:
-        axis = 'ZYX'[int(np.argmax(through))]
-        return [f'{max(through):.0%} of the nuclei run through the whole volume along {axis}: is that axis '
-                f'time? {read}; '
-                'give axes']
-    if linked >= ENOUGH_LINKS: return []
-    return [f'only {linked:.0%} of the nuclei have a counterpart in the next frame: frames far apart, or '
-            f'other axes? {read}']
-
-def warn_time(movie:Movie) -> None:
-    "Warn where nuclei have no neighbours in time; a frame that cannot be read is told by whoever needs it."
-    try: faults = find_time_faults(movie)
-    except (OSError, ValueError): return
-    for words in faults: warnings.warn(f'movie {movie.name}: {words}', stacklevel=3)
 
 # %% ../../nbs/05_movies/10_links.ipynb #c8151629
 def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y, x, volume

@@ -130,7 +130,7 @@ def settle_states(decoded:Predictions, # of one movie
 def settle_divisions(decoded:Predictions, # of one movie
                      nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                      size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
-                     least:float=.05, # lowest score to list
+                     least:float=ENOUGH, # lowest score to list; below ENOUGH none is called
                     ) -> tuple: # Predictions; divisions: movie, frame, mother, daughter_1, daughter_2, score
     "Decide the divisions of a movie, and with them the states."
     columns = ['movie', 'frame', 'mother', 'daughter_1', 'daughter_2', 'score']

@@ -35,7 +35,8 @@ from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
-                                      link_nuclei, warn_time)
+                                      link_nuclei)
+from ..movies.neighbours import warn_time
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
 from ..models.run import Run, load_run
@@ -252,13 +253,12 @@ def decide_states(run, # trained run
     if decode: found, divisions = settle_divisions(found, table, size)
     return found, divisions, suspects
 
-# %% ../../nbs/10_prediction/06_whole_movie.ipynb #d76c730c
+# %% ../../nbs/10_prediction/06_whole_movie.ipynb #d186e560
 def write_table(table, path):
     "Write a table, whole or not at all; without one, remove what an earlier job left there."
     if table is None: return Path(path).unlink(missing_ok=True)
     with atomic_path(path) as tmp: table.to_csv(tmp, index=False, float_format='%.7g', lineterminator='\n')
 
-# %% ../../nbs/10_prediction/06_whole_movie.ipynb #d186e560
 def refuse_other_movie(output_dir:str|Path, name:str # folder to write to; of the movie
                       ) -> None:
     "Refuse a folder that holds the predictions of another movie: `ValueError` that names it."

@@ -20,7 +20,7 @@ from ..lineage.graph import Finding
 from .scan import Scan, usual_width
 from ..movies.movie import Movie
 from ..movies.scale import LEAST_Z, is_coarse, measure_movie
-from ..movies.links import find_time_faults
+from ..movies.neighbours import find_time_faults
 
 # %% ../../nbs/14_review/02_findings.ipynb #37d9de81
 #: Kind of finding → (level: mend, look or know; what to do about it).

@@ -25,7 +25,8 @@ from ..lineage.states import assign_states, count_states, find_doubts
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
-from ..movies.links import choose_register, find_time_faults, warn_time
+from ..movies.links import choose_register
+from ..movies.neighbours import find_time_faults, warn_time
 from ..movies.repair import describe_movie
 from ..movies.scale import describe_scale, find_step, measure_movie
 from .store import MOVES, STORE_FORMAT, StoreReader, finish_store

@@ -73,11 +73,12 @@ def check_leaks(table:pd.DataFrame, # one row a sample
 # %% ../../nbs/09_training/03_leaks.ipynb #8b7b100d
 def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype
               ) -> np.ndarray: # (N,) 16 hexadecimal digits each
-    "Fingerprint the crop at t of each sample."
+    "Fingerprint the crops of each sample, all frames; '' where t is black: no copy of other black ones."
     t, hashes = raw.shape[1]//2, []
     for crops in raw:   # one by one: together they may be larger than the memory
-        middle = np.ascontiguousarray(crops[t])
-        hashes.append(blake2b(middle.data, digest_size=8).hexdigest())
+        whole = np.ascontiguousarray(crops)
+        black = whole[t].min() == whole[t].max()
+        hashes.append('' if black else blake2b(whole.data, digest_size=8).hexdigest())
     return np.array(hashes)
 
 def find_copies(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id

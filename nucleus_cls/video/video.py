@@ -248,11 +248,10 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     if tree is True: tree = assign_states(movie.lineage())
     painter, box, known = prepare_film(movie, table, true, None if tree is False else tree, frames, look)
     begin = time.perf_counter()
-    with hold_output(output):
-        with open_encoder(output, (look.width, look.height), **coding) as add:
-            for t, image, seg in progress(stream_frames(movie, frames, box), 'drawing', 'frame', len(frames)):
-                minutes = None if look.frame_minutes is None else (t - frames[0])*look.frame_minutes
-                add(painter.draw(image, seg, t, *(k.get(t, {}) for k in known), minutes=minutes))
+    with hold_output(output), open_encoder(output, (look.width, look.height), **coding) as add:
+        for t, image, seg in progress(stream_frames(movie, frames, box), 'drawing', 'frame', len(frames)):
+            minutes = None if look.frame_minutes is None else (t - frames[0])*look.frame_minutes
+            add(painter.draw(image, seg, t, *(k.get(t, {}) for k in known), minutes=minutes))
     seconds = time.perf_counter() - begin
     summary = summarise_film(output, movie, frames, preset, look, coding, painter, table, seconds)
     write_json(output.parent/'video_summary.json', summary)
