@@ -150,6 +150,13 @@ def repository():
     if not cited or cited[1] != CONFIG['version']: yield 'CITATION.cff and settings.ini name different versions'
 
 
+def batch_scripts():
+    "The scripts for a SLURM cluster are shell."
+    scripts = sorted((ROOT/'slurm').glob('*.sbatch'))
+    return [done.stderr for done in (run('bash', '-n', path) for path in scripts) if done.returncode] or (
+        [] if scripts else ['slurm/ holds no script'])
+
+
 # -- the notebooks run
 
 def complaints(text):
@@ -199,7 +206,7 @@ QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': note
          'stored outputs': notebooks.outputs, 'notebooks clean': clean, 'export in sync, no orphan module': in_sync,
          'ruff': lint, 'light import': light_import, 'modules import silently': silent_modules,
          'commands answer --help': commands, 'chapters listed': contents.stale, **house.CHECKS, 'requirements are used': requirements,
-         'repository': repository, 'README current': readme.stale}
+         'batch scripts': batch_scripts, 'repository': repository, 'README current': readme.stale}
 
 
 def main(args):

@@ -131,6 +131,7 @@ def predict_whole(run, movie, output_dir:Path, *how # trained run; Movie; furthe
     from nucleus_cls.movies.scale import describe_scale, measure_movie
     from nucleus_cls.prediction.whole_movie import predict_movie
     widths = measure_movie(movie) if run.preprocess.width or movie.scale else None
+    if movie.notes: print(f'Read as: {"; ".join(movie.notes)}')
     print(describe_scale(widths, scale=movie.scale))
     return predict_movie(run, movie, None, output_dir, *how)
 

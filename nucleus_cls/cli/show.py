@@ -14,6 +14,7 @@ from fastcore.script import Param
 
 from ..core import write_text
 from .command import command, read_movie_flags
+from .predict import predict_whole
 
 # %% ../../nbs/15_cli/05_show.ipynb #94dfca3d
 def get_predictions(opened, # Movie
@@ -23,14 +24,10 @@ def get_predictions(opened, # Movie
                    ) -> Path: # predictions.csv
     "Find the predictions of a movie, or make them."
     from nucleus_cls.models.pretrained import open_run
-    from nucleus_cls.movies.scale import describe_scale, measure_movie
-    from nucleus_cls.prediction.whole_movie import predict_movie
     if predictions and run: raise ValueError('give predictions, or a run that makes them, not both')
     if predictions: return Path(predictions)
     loaded = open_run(run or 'pretrained')
-    if loaded.preprocess.width or opened.scale: print(describe_scale(measure_movie(opened),
-                                                                     scale=opened.scale))
-    print(predict_movie(loaded, opened, output_dir=output_dir))
+    print(predict_whole(loaded, opened, Path(output_dir)))
     return Path(output_dir)/'predictions.csv'
 
 # %% ../../nbs/15_cli/05_show.ipynb #21ecfcb0

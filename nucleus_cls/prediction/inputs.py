@@ -25,15 +25,18 @@ from ..core import progress
 from ..files import describe_error
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import check_voxel_size
+from ..volumes.crops import find_nuclei
 from ..movies.tiff import read_tiff
 from ..movies.movie import check_seg, movie_from_arrays
 from ..movies.scale import measure_movie
+from ..movies.links import choose_register, find_link_size
 from ..samples.folders import find_samples, read_sample, read_sample_row
 from ..transforms.preprocess import (Preprocess, apply_scale, check_space, find_crop_edges,
                                                find_voxel_step)
 from ..transforms.tensors import list_segs, to_tensor
 from .predictions import Predictions, join_flags, predict_stream, tabulate, try_tensor
 from .timepoint import fill_window, stream_timepoint
+from .whole_movie import follow_nuclei
 from ..models.run import Run
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c783114e
@@ -90,11 +93,19 @@ def warn_blind(run:Run # trained run
                   stacklevel=3)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c3f55444
-def _predict_timepoint(run, frames, segs, ids, where, step) -> Predictions:
+def _follow(run, segs, step, voxel) -> np.ndarray|None: # (n,3,3), as for `stream_timepoint`; None: boxes stay
+    "Say by how much boxes move in the frames beside t, as a whole movie would, where all segs are known."
+    if run.preprocess.register in ('none', 'crop') or any(seg is None for seg in segs): return None
+    window = movie_from_arrays(segs, segs, voxel_size=check_voxel_size(voxel))
+    prep = replace(run.preprocess, register=choose_register(window, run.preprocess.register))
+    return follow_nuclei([find_nuclei(seg) for seg in segs], find_link_size(window), prep, step)
+
+def _predict_timepoint(run, frames, segs, ids, where, step, voxel) -> Predictions:
     "Predict nuclei of a timepoint."
     seg = segs[1]
     if seg is None: raise ValueError('a whole timepoint needs a seg that says where its nuclei are: give one')
-    nuclei = stream_timepoint(frames, seg, run.preprocess, ids, segs=segs, step=step)
+    moves = _follow(run, segs, step, voxel)
+    nuclei = stream_timepoint(frames, seg, run.preprocess, ids, segs=segs, step=step, moves=moves)
     rows, probs = predict_stream(run, (({**where, **row}, x) for row, x in nuclei))
     return tabulate(rows, probs, run.states)
 
@@ -148,7 +159,7 @@ def predict_volumes(run:Run, # trained run
     widths = find_seg_widths(ruled, voxel_size, scale)
     step = find_voxel_step(run.preprocess, voxel_size, widths)
     segs = [beside[0], seg, beside[1]]
-    if whole: found = _predict_timepoint(run, frames, segs, nuclei_ids, where, step)
+    if whole: found = _predict_timepoint(run, frames, segs, nuclei_ids, where, step, voxel_size)
     elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, step):
         raise ValueError(
             f'{frames[1].shape} voxels look like a whole timepoint: give full=True (--full_timestamp) for '
