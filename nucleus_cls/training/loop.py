@@ -113,7 +113,7 @@ def load_last(folder:Path, # run folder
     was = TrainConfig().to_dict() | last['config']   # with settings newer than the run
     now = config.to_dict()
     changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
-               if now[k] != was[k] and k not in ('device', 'cache_gib')]
+               if now[k] != was[k] and k not in ('device', 'cache_gib', 'init')]       # a start is past
     if last['data_hash'] != data_hash: changed.append('these are not the samples it began with')
     if not changed: return last
     raise ValueError(f'{folder}: cannot resume: {changed[0]}; give the same, or name another --output_dir')
