@@ -56,7 +56,7 @@ lab-check: $(READY) ## the widgets in a real JupyterLab in headless Chromium
 
 test-validate: ## results checked by the libraries of others, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-validate
-	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5]' $(NBDEV)
+	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5,cluster,parallel]' $(NBDEV)
 	@.venv-validate/bin/python tools/checks.py --only_notebooks --flags validate
 
 test-lowest: ## the notebooks with the lowest versions that settings.ini allows, in an environment of their own

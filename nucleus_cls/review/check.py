@@ -77,7 +77,7 @@ class CheckReport:
 # %% ../../nbs/14_review/04_check.ipynb #e1ae8981
 def recommend_size(nuclei:pd.DataFrame, # of the scan: boxes z0…x1, voxels
                    widths:tuple|None, # (z,y,x) of the movie's nuclei, voxels; None: read as stored
-                  ) -> tuple: # (edge of a crop, voxels as read, a multiple of 8; share of nuclei that fit into 64)
+                  ) -> tuple: # (edge of a crop, voxels as read; share of nuclei that fit into 64)
     "Find the crop that holds 95 % of the nuclei twice over."
     step = np.array(find_step(widths) or (1.,)*3)
     edges = np.stack([nuclei[f'{a}1'] - nuclei[f'{a}0'] for a in 'zyx'], 1)/step
