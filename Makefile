@@ -62,7 +62,7 @@ test-validate: ## results checked by the libraries of others, in an environment 
 test-lowest: ## the notebooks with the lowest versions that settings.ini allows, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-lowest
 	@.venv-lowest/bin/python tools/lowest.py > .venv-lowest/lowest.txt
-	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -c .venv-lowest/lowest.txt -e '.[hdf5,cluster,zarr]' $(NBDEV)
+	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -c .venv-lowest/lowest.txt -e '.[hdf5,cluster,parallel,zarr]' hypothesis $(NBDEV)
 	@.venv-lowest/bin/python tools/checks.py --only_notebooks
 
 lint: $(READY) ## ruff and mypy
