@@ -105,24 +105,17 @@ def score_known(found, # Predictions
                 seconds:float, # that it took
                ):
     "Score what was predicted, where the true state is known."
-    from sklearn.metrics import classification_report
     from nucleus_cls.core import write_json
-    known = found.table[(found.table['true_state'] != '') & (found.table['state'] != '')]
-    if known.empty: return
-    states = sorted(set(known['true_state']) | set(known['state']),
-                    key=[*found.states, *known['true_state']].index)
-    scores = classification_report(known['true_state'], known['state'], labels=states, output_dict=True,
-                                   zero_division=0)
-    accuracy = float((known['true_state'] == known['state']).mean())
-    per_state = {s: {'precision': v['precision'], 'recall': v['recall'], 'f1': v['f1-score'],
-                     'support': int(v['support'])}
-                 for s, v in scores.items() if s in states}
-    write_json(Path(output_dir)/'scores.json', {
-        'n': len(known), 'accuracy': accuracy, 'mean_confidence': float(known['confidence'].mean()),
-        'seconds_per_sample': seconds/max(len(found), 1), 'per_state': per_state})
-    each = ', '.join(f'{s} {v["f1"]:.2f} ({v["support"]})' for s, v in per_state.items())
-    print(f'Accuracy {accuracy:.3f} on {len(known):,} samples of known state, F1: {each}; mean confidence '
-          f'{known["confidence"].mean():.2f}, {1000*seconds/max(len(found), 1):.0f} ms a sample')
+    from nucleus_cls.training.metrics import score_predictions
+    known = ((found.table['true_state'] != '') & (found.table['state'] != '')).to_numpy()
+    if not known.any(): return
+    scores = score_predictions(found.table['true_state'][known], found.probs[known], found.states)
+    mean, each = float(found.table['confidence'][known].mean()), seconds/len(found)
+    write_json(Path(output_dir)/'scores.json',
+               scores | {'n': int(known.sum()), 'mean_confidence': mean, 'seconds_per_sample': each})
+    per_state = ', '.join(f'{s} {v["f1"]:.2f} ({v["support"]})' for s, v in scores['per_state'].items() if v)
+    print(f'Accuracy {scores["accuracy"]:.3f} on {known.sum():,} samples of known state, F1: {per_state}; '
+          f'mean confidence {mean:.2f}, {1000*each:.0f} ms a sample')
 
 # %% ../../nbs/15_cli/04_predict.ipynb #f7dea1b5
 def predict_whole(run, movie, output_dir:Path, *how # trained run; Movie; further arguments of `predict_movie`

@@ -21,14 +21,14 @@ def get_predictions(opened, # Movie
                     predictions:str|None, # predictions.csv; None: predict
                     run:str|None, # run folder, or pretrained; None: pretrained
                     output_dir:Path, # folder for what is predicted
-                   ) -> Path: # predictions.csv
+                   ) -> tuple: # predictions.csv, and the run that made them (None: not known)
     "Find the predictions of a movie, or make them."
     from nucleus_cls.models.pretrained import open_run
     if predictions and run: raise ValueError('give predictions, or a run that makes them, not both')
-    if predictions: return Path(predictions)
+    if predictions: return Path(predictions), None
     loaded = open_run(run or 'pretrained')
     print(predict_whole(loaded, opened, Path(output_dir)))
-    return Path(output_dir)/'predictions.csv'
+    return Path(output_dir)/'predictions.csv', loaded
 
 # %% ../../nbs/15_cli/05_show.ipynb #21ecfcb0
 @command
@@ -54,10 +54,9 @@ def nucleus_video(
     from nucleus_cls.video.video import make_video
     opened = open_movie(movie, **read_movie_flags(**kwargs))
     beside = Path(output).with_suffix('')
-    found = get_predictions(opened, predictions_csv, run, beside.with_name(f'{beside.name}_predictions'))
+    found, _ = get_predictions(opened, predictions_csv, run, beside.with_name(f'{beside.name}_predictions'))
     summary = make_video(opened, found, output, preset, truth, tree, light=light, views=views, only=only,
-                         fps=fps,
-                         frame_minutes=frame_minutes)
+                         fps=fps, frame_minutes=frame_minutes)
     print(f'{output}: {summary["n_frames"]} frames')
 
 # %% ../../nbs/15_cli/05_show.ipynb #7f3ba33a
@@ -72,41 +71,36 @@ def nucleus_report(
     **kwargs
 ):
     "Predict a movie and write a page and a film about it."
-    from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.movies.open import open_movie
-    from nucleus_cls.report.movie_report import count_events, report_movie
+    from nucleus_cls.report.movie_report import report_movie
     from nucleus_cls.video.video import make_video
     opened, out = open_movie(movie, **read_movie_flags(**kwargs)), Path(output_dir)
-    found = get_predictions(opened, predictions, run, out)
+    found, told = get_predictions(opened, predictions, run, out)
     make_video(opened, found, out/'movie.mp4', frame_minutes=frame_minutes)
-    told = None if predictions else open_run(run or 'pretrained')
-    report_movie(out/'report.html', opened, found.parent, told, 'movie.mp4')
-    n = count_events(found.parent)
-    print(f'{n["divisions"]} divisions, {n["deaths"]} deaths, {n["doubtful"]} of {n["nuclei"]:,} nuclei '
-          f'doubtful; '
-          f'page and film: {out/"report.html"}, {out/"movie.mp4"}')
+    n = report_movie(out/'report.html', opened, found, told, 'movie.mp4')
+    doubt = f'{n["doubtful"]} of {n["nuclei"]:,} nuclei doubtful'
+    events = f'{n["divisions"]} divisions, {n["deaths"]} deaths, {doubt}'
+    print(f'{events}; page and film: {out/"report.html"}, {out/"movie.mp4"}')
 
 # %% ../../nbs/15_cli/05_show.ipynb #06e95e51
 #: cells of the notebook: kind and text; {movie} is filled in
 _CELLS = (
-    ('markdown', '# {name}\n\nThe states of the nuclei of one movie: what is in it, what the network says, '
-                 'what to look at.'),
-    ('code', 'from nucleus_cls import open_movie, check_movie, open_run, predict_movie, overlay\nfrom '
-             'nucleus_cls.core import STATES\n\nmovie = open_movie({movie!r}{options})\nmovie.name, '
-             'len(movie.frames), movie.voxel_size'),
+    ('markdown', '# {name}\n\nThe states of the nuclei of one movie: what is in it, what the network says '
+                 'of it.'),
+    ('code', 'from nucleus_cls import open_movie, check_movie, open_run, predict_movie, overlay\n'
+             'from nucleus_cls.report.movie_report import list_doubtful\n\n'
+             'movie = open_movie({movie!r}{options})\nmovie.name, len(movie.frames), movie.voxel_size'),
     ('markdown', 'Is anything wrong with it?'),
     ('code', 'print(check_movie(movie, None))'),
-    ('markdown', 'Predict every nucleus with the network that comes with the package. Interrupted, run the '
-                 'cell again.'),
-    ('code', "run = open_run('pretrained')\nfound = predict_movie(run, movie, "
-             "output_dir='predictions')\nfound"),
+    ('markdown', 'Predict every nucleus with the network that comes along. Interrupted, run the cell again.'),
+    ('code', "found = predict_movie(open_run('pretrained'), movie, output_dir='predictions')\nfound"),
     ('markdown', 'The frame with most events, and the states over time.'),
     ('code', 'overlay(movie, found)'),
-    ('code', "found.table.groupby(['frame', 'state']).size().unstack(fill_value=0).plot(figsize=(8, 3), "
-             "ylabel='nuclei');"),
+    ('code', "counts = found.table.groupby(['frame', 'state']).size().unstack(fill_value=0)\n"
+             "counts.plot(figsize=(8, 3), ylabel='nuclei');"),
     ('markdown', 'Divisions, best first; and the nuclei to look at before anything is believed.'),
     ('code', "import pandas as pd\npd.read_csv('predictions/divisions.csv').head(20)"),
-    ('code', "found.table[(found.table['quality'] != '') | (found.table['confidence'] < .6)].head(20)"))
+    ('code', 'list_doubtful(found.table).head(20)'))
 
 @command
 @delegates(read_movie_flags)
@@ -116,16 +110,19 @@ def nucleus_notebook(
     **kwargs
 ):
     "Write a notebook that opens, checks, predicts and shows a movie, to go on from."
+    from nucleus_cls.movies.movie import is_address
     path, told = Path(output), read_movie_flags(**kwargs)
     if path.exists(): raise ValueError(f'{path} exists; choose another name with --output')
     if movie is None:
         from nucleus_cls.simulation.movies import simulate
         movie = simulate(path.parent/'simulated', 1, 12, 0, 'realistic')[0]
     options = ''.join(f', {k}={v!r}' for k, v in told.items())
-    def fill(text): return text.format(name=Path(movie).stem, movie=str(movie), options=options)
-    cells = [{'cell_type': kind, 'id': f'cell-{k}', 'metadata': {}, 'source': fill(text),
-              **({'execution_count': None, 'outputs': []} if kind == 'code' else {})} for k,
-             (kind, text) in enumerate(_CELLS)]
+    place = str(movie) if is_address(movie) else str(Path(movie).absolute())
+    def fill(text): return text.format(name=Path(movie).stem, movie=place, options=options)
+    cells = []
+    for k, (kind, text) in enumerate(_CELLS):
+        cell = {'cell_type': kind, 'id': f'cell-{k}', 'metadata': {}, 'source': fill(text)}
+        cells.append(cell | ({'execution_count': None, 'outputs': []} if kind == 'code' else {}))
     kernel = {'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'}}
     write_text(path, json.dumps({'cells': cells, 'metadata': kernel, 'nbformat': 4, 'nbformat_minor': 5},
                                 indent=1))

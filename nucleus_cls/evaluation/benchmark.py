@@ -31,7 +31,7 @@ from .evaluate import evaluate, score_samples
 from .train import finish_run
 from .timing import measure_peak_memory, measure_speed, read_timing, time_training
 from .scoreboard import flatten_scores, plot_scoreboard, summarise_recipes, to_markdown
-from ..resume import check_same_settings
+from ..resume import check_same_settings, hold_output
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #56115d3c
 def make_recipes(models, # names of networks, or name → TrainConfig
@@ -252,12 +252,12 @@ def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of st
              ) -> pd.DataFrame: # one row a recipe; `.attrs['failed']` lists what went wrong
     "Train and compare networks on the same samples, or compare trained ones; run again, it goes on."
     if not hasattr(samples, 'table'): samples = open_samples(samples)
-    if runs: rows = compare_runs(runs, samples)
-    else:
-        config = config or TrainConfig()
-        jobs = plan_trials(make_recipes(models, config, seeds, reference),
-                           choose_held_out(samples, config, val, folds), output_dir)
-        rows = do_trials(jobs, samples, output_dir, on_epoch)
-    summary = write_tables(rows, output_dir)
+    config = config or TrainConfig()
+    recipes = {} if runs else make_recipes(models, config, seeds, reference)
+    held = [] if runs else choose_held_out(samples, config, val, folds)
+    with hold_output(output_dir):
+        if runs: rows = compare_runs(runs, samples)
+        else: rows = do_trials(plan_trials(recipes, held, output_dir), samples, output_dir, on_epoch)
+        summary = write_tables(rows, output_dir)
     summary.attrs['failed'] = [f'{r["recipe"]}: {r["error"]}' for r in rows if r['error']]
     return summary

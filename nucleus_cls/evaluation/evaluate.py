@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from ..core import STATES, atomic_path, list_versions, write_json, write_text
+from ..resume import hold_output
 from ..samples.samples import Samples, open_samples
 from ..models.run import Run, pick_states
 from ..training.metrics import choose_scored, format_report, score_sets
@@ -148,7 +149,8 @@ def evaluate(run:Run, # trained run
     fitted = (run.config.get('calibration') or {}).get('fitted_on', ())
     # where the run was calibrated, `ece` is not independent
     metrics['calibrated_on'] = sorted(set(fitted) & set(metrics['movies']))
-    if output_dir is not None:
+    if output_dir is None: return metrics
+    with hold_output(output_dir):
         p = tabulate_samples(held.table, probs, quality, run.states)
         write_scores(output_dir, metrics, sets, probs, run.states)
         p.to_csv(Path(output_dir)/'predictions.csv')

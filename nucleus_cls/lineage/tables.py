@@ -78,8 +78,8 @@ class Table:
     def meaning(self) -> str:
         "Say which column was taken for what."
         ours = {name: words for name, words in self.titles.items() if name != 'tree'}
-        told = ', '.join(new if squeeze_title(old)[0] == new else f'{new} from {old!r}' for new,
-                         old in ours.items())
+        def tell(new, old): return new if squeeze_title(old)[0] == new else f'{new} from {old!r}'
+        told = ', '.join(tell(new, old) for new, old in ours.items())
         return f'table{self.program and " of " + self.program}: {told}'
 
 def split_row(line:str, mark:str # a line of the file; what stands between its cells

@@ -80,9 +80,10 @@ def recognise(path:str|Path, # folder, file or address
     held = f'the file {here.name}'
     if here.is_dir():
         held = ', '.join(sorted(p.name for p in here.iterdir())[:5]) or 'an empty folder'
-    ends = [here.suffix.lower()] if here.is_file() else sorted({p.suffix.lower() for p in here.iterdir()})
-    if other := next((e for e in ends if e in CONVERT), None):
-        raise ValueError(f'{path}: {other} is not read; {CONVERT[other]}')
+    files = [p.suffix.lower() for p in here.iterdir()
+             if p.is_file()] if here.is_dir() else [here.suffix.lower()]
+    ending = next(iter(set(files))) if len(set(files)) == 1 else ''
+    if ending in CONVERT: raise ValueError(f'{path}: {ending} is not read; {CONVERT[ending]}')
     if wanted: raise ValueError(f'{path}: nothing in it fits images {wanted!r}; found {held}')
     looked_for = ', or '.join(f'{layout.expects} ({layout.name})' for layout in known)
     raise ValueError(f'{path}: not a movie in a layout we know; found {held}; expected {looked_for}')

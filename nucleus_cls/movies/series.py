@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core import read_json
 from ..settings import check_known
-from ..files import check_count, check_inside, list_arrays
+from ..files import check_count, check_inside, describe_error, list_arrays
 from .tiff import IDS
 from .movie import Layout, Movie, find_frames, is_address, stamp_files
 from .stacks import (FrameFile, HdfFile, list_frames, match_files, open_hdf, open_stack,
@@ -32,13 +32,14 @@ HDF_ENDS = '.h5', '.hdf5', '.hdf', '.ims'
 
 def find_place(path:str|Path, # the movie: folder or file
                given:str|Path, # what the user wrote
+              strict:bool=False, # look in the movie only
               ) -> tuple: # (path or address, name of an array in it or None); None: there is no such thing
     "Find a source in the movie, beside it, or from the current folder."
     text = str(given)
     if is_address(text): return text, None
     inner = CONTAINER.fullmatch(text)
     bases = [] if is_address(path) else [Path(path), Path(path).parent]
-    for base in (*bases, Path()):
+    for base in bases[:1] if strict else (*bases, Path()):
         if inner and (base/inner[1]).is_file(): return base/inner[1], inner[2]
         if (base/text).exists(): return base/text, None
     return None
@@ -85,11 +86,11 @@ def movie_from_sources(images:dict, segs:dict, # frame → (stack, frame in it)
         "Read a frame from the stack that holds it."
         stack, number = by_frame[t]
         return stack.volume(number)
-    first = {what: next(iter(held.values()))[0] for what,
-             held in (('images', images), ('segmentations', segs)) if held}
+    both = {'images': images, 'segmentations': segs}
+    first = {what: next(iter(held.values()))[0] for what, held in both.items() if held}
     notes = [note for stack in first.values() for note in getattr(stack, 'notes', ())]
-    notes += [f'axes of {what} taken as {stack.axes}' for what,
-              stack in first.items() if getattr(stack, 'guessed', False)]
+    unsure = {what: stack.axes for what, stack in first.items() if getattr(stack, 'guessed', False)}
+    notes += [f'axes of {what} taken as {axes}' for what, axes in unsure.items()]
     size = told.get('voxel_size') or next((s.voxel_size for s in first.values() if s.voxel_size), None)
     return Movie(name, partial(read, images), partial(read, segs), list(images), list(segs), size,
                  told.get('lineage_file'), source, stamp_files(files) if files else '',
@@ -101,19 +102,19 @@ def _imaris_images(path, options:dict) -> dict: # frame → (stack, frame in it)
     file, channel = HdfFile(path), options.get('channel') or 0
     images = open_hdf(path, f'DataSet/ResolutionLevel 0/TimePoint {{t}}/Channel {channel}/Data', 'images',
                       'ZYX')
-    about = file.file['DataSetInfo/Image'].attrs
     def number(key): return float(b''.join(np.ravel(about[key]).tolist()))
     try:
+        about = file.file['DataSetInfo/Image'].attrs
         shape = tuple(int(number(c)) for c in 'ZYX')
         size = tuple((number(f'ExtMax{i}') - number(f'ExtMin{i}'))/n for i, n in zip((2, 1, 0), shape))
-    except (LookupError, ValueError, TypeError) as e: raise ValueError(f'{path}: no Imaris file that can be '
-                                                                       f'read') from e
-    for stack, _ in images.values(): stack.shape, stack.voxel_size = shape, size
-    return {t: (_Cut(stack, shape), i) for t, (stack, i) in images.items()}
+    except (LookupError, ValueError, TypeError) as e:
+        raise ValueError(f'{path}: no Imaris file that can be read ({describe_error(e)})') from e
+    return {t: (_Cut(stack, shape, size), i) for t, (stack, i) in images.items()}
 
 class _Cut:
     "A stack without its padding."
-    def __init__(self, stack, shape): self.stack, self.shape, self.voxel_size = stack, shape, stack.voxel_size
+    def __init__(self, stack, shape, voxel_size):
+        self.stack, self.shape, self.voxel_size = stack, shape, voxel_size
 
     def volume(self, t:int=0) -> np.ndarray: return self.stack.volume(t)[tuple(map(slice, self.shape))]
 
@@ -234,7 +235,7 @@ def _open_part(path, given:str, what:str, axes, told:dict, strict:bool) -> tuple
         paths = [p for v in files.values() for p in (v if isinstance(v, list) else [v])]
         return {t: (FrameFile(p, *own), 0) for t, p in files.items()}, paths
     if strict: check_inside(given, path, f'{path}: the {what}')
-    place, name = find_place(path, given) or (None, None)
+    place, name = find_place(path, given, strict) or (None, None)
     if place is None: raise ValueError(f'{path}: there is no {given} for the {what}')
     if what == 'images': return open_source(place, what, axes, channel, name), [place]
     return open_segs(place, axes, seg_axes, name), [place]

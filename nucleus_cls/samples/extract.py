@@ -216,7 +216,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                        movie.voxel_size, stamp, nodes])
     out = Path(output_dir)
     final = out/(f'{movie.name}_manifest.csv' if folders else f'{movie.name}.zarr')
-    with hold_output(out/f'.{movie.name}.work'):
+    with hold_output(final):
         job = Job(out/f'.{movie.name}.job', key, final)
         if not job.finished:
             if not job.begun: refuse_mixture(out, movie.name, folders)
