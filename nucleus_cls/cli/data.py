@@ -15,7 +15,7 @@ from pathlib import Path
 from fastcore.meta import delegates
 from fastcore.script import Param
 
-from ..core import STATES, check_name
+from ..core import check_name, list_states
 from .command import command, fit_one_line, read_movie_flags, split_list
 
 # %% ../../nbs/15_cli/02_data.ipynb #2279c8dd
@@ -124,7 +124,7 @@ def show_samples(output_dir:str|Path, # folder of samples
     by_table = any(reader.settings.get('states_from') for reader in samples.readers)
     doubts = {} if by_table else {f.kind: f for _, part in samples.table.groupby('movie')
                                   for f in find_doubts(part)}
-    shown = [state for state in STATES if (samples.table['state'] == state).any()]
+    shown = [s for s in list_states(samples.table['state']) if (samples.table['state'] == s).any()]
     print(f'{samples} in {output_dir}.', end=' ')
     if doubts: print('Do not train on them yet:', '; '.join(f'{f.kind} ({f.what_to_do})'
                                                             for f in doubts.values()))

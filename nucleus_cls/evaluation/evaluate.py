@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from ..core import STATES, atomic_path, list_versions, write_json, write_text
+from ..core import atomic_path, list_states, list_versions, write_json, write_text
 from ..resume import hold_output
 from ..samples.samples import Samples, open_samples
 from ..models.run import Run, pick_states
@@ -39,8 +39,10 @@ def describe_scores(run, # trained run
     units, over = choose_units(table)
     every, widest = sets['every_nucleus'], sets['every_nucleus'] or sets['balanced']
     spans = {k: s and compute_intervals(s[1], probs[s[0]], run.states, units[s[0]]) for k, s in sets.items()}
-    confusion = {k: s and confusion_matrix(s[1], pred[s[0]], labels=STATES).tolist() for k, s in sets.items()}
-    return score_sets(sets, probs, run.states) | dict(
+    scores = score_sets(sets, probs, run.states)
+    confusion = {k: s and confusion_matrix(s[1], pred[s[0]], labels=list(scores[k]['per_state'])).tolist()
+                 for k, s in sets.items()}
+    return scores | dict(
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
         n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
         events=every and score_events(table, every[0], every[1], pred[every[0]]),
@@ -53,12 +55,13 @@ def describe_scores(run, # trained run
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #4c27ba6f
 def find_truth(samples, # Samples to score
                complete:dict, # movie → do its samples hold all nuclei of their frames?
+               states=None, # the model's; own states that it has not are left out
               ) -> dict: # of `choose_scored`
     "Choose the nuclei to score; `ValueError` if none has a state."
-    sets = choose_scored(samples.table, complete)
+    sets = choose_scored(samples.table, complete, states)
     if not any(sets.values()):
         raise ValueError(
-            f'nothing to score: none of the {len(samples)} samples has one of the states {", ".join(STATES)}')
+            f'nothing to score: none of the {len(samples)} samples has a state')
     return sets
 
 def score_samples(run, # trained run
@@ -66,7 +69,7 @@ def score_samples(run, # trained run
                   complete:dict, # movie → do its samples hold all nuclei of their frames?
                  ) -> tuple: # content of metrics.json, `choose_scored`, probabilities (N,K), quality (N,)
     "Predict samples and score them both ways."
-    sets = find_truth(samples, complete)
+    sets = find_truth(samples, complete, run.states)
     probs, quality = predict_probs(run, samples)
     return describe_scores(run, samples, sets, probs), sets, probs, quality
 
@@ -99,7 +102,7 @@ def draw_confusion(sets:dict, # of `choose_scored`
     from nucleus_cls.plot.charts import shrink_png, plot_confusion, render_png
     pictures, out = [], io.BytesIO()
     for name, (rows, true) in ((name, chosen) for name, chosen in sets.items() if chosen):
-        shown = [s for s in STATES if s in states or s in true]
+        shown = [s for s in list_states(states, true) if s in states or s in true]
         title = f'{name.replace("_", " ")}: {len(rows):,} nuclei'
         fig = plot_confusion(confusion_matrix(true, pred[rows], labels=shown), shown, title)
         pictures.append(Image.open(io.BytesIO(render_png(fig))))

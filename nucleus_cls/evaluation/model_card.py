@@ -9,7 +9,7 @@ __all__ = ['INTENDED_USE', 'list_failures', 'describe_confusion', 'describe_weak
 # %% ../../nbs/11_evaluation/05_model_card.ipynb #93cc4a25
 import numpy as np
 
-from ..core import STATES, write_text
+from ..core import list_states, write_text
 
 # %% ../../nbs/11_evaluation/05_model_card.ipynb #d987560e
 def list_failures(config:dict, # config.json of a run
@@ -34,16 +34,17 @@ def list_failures(config:dict, # config.json of a run
 
 def describe_confusion(metrics:dict, name:str) -> list: # a sentence or none
     "Name the pair of states that is most often confused, as a share of the true one."
-    cm = np.asarray((metrics.get('confusion') or {}).get(name) or np.zeros((4, 4)), float)
+    cm = np.asarray((metrics.get('confusion') or {}).get(name) or [[0]], float)
     share = cm/np.maximum(cm.sum(1, keepdims=True), 1)*(1 - np.eye(len(cm)))
+    states = list(metrics[name]['per_state'])
     a, b = np.unravel_index(share.argmax(), share.shape)
     if share[a, b] < .05: return []
-    return [f'Most often confused: {share[a, b]:.0%} of `{STATES[a]}` ({cm[a, b]:.0f} nuclei) are called '
-            f'`{STATES[b]}`.']
+    return [f'Most often confused: {share[a, b]:.0%} of `{states[a]}` ({cm[a, b]:.0f} nuclei) are called '
+            f'`{states[b]}`.']
 
 def describe_weakest(metrics:dict, whole:float) -> list: # a sentence or none
     "Name the slice of nuclei with the lowest macro-F1."
-    def n_events(r): return sum(r[f'n_{s}'] for s in STATES if s != 'stable')
+    def n_events(r): return sum(n for k, n in r.items() if k[:2] == 'n_' and k != 'n_stable')
     rows = [r for r in metrics.get('strata') or () if n_events(r) >= 20]
     worst = min(rows, key=lambda r: r['macro_f1'], default=None)
     if worst is None or worst['macro_f1'] > whole - .05: return []
@@ -77,7 +78,7 @@ def format_data(config:dict) -> str: # Markdown
     "Set out how many nuclei of each state there were, and their share."
     lines = ['| state | trained on | share | held out | share |', '|---|---|---|---|---|']
     sides = [config['split']['counts'].get(side, {}) for side in ('train', 'val')]
-    for s in STATES:
+    for s in list_states(*sides):
         if any(s in side for side in sides): lines.append(f'| {s} | ' + ' | '.join(
             f'{side.get(s, 0):,} | {side.get(s, 0)/max(1, sum(side.values())):.1%}' for side in sides) + ' |')
     return '\n'.join(lines) + '\n'

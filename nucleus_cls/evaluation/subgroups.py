@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 from typing import Any
 
-from ..core import STATES, STATE_COLORS
-from ..plot.charts import Picture, STATE_MARKERS, add_state_legend, order_states, use_theme
+from ..core import STATES, list_states
+from ..plot.charts import STATE_MARKERS, Picture, add_state_legend, order_states, pick_color, use_theme
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d31e1eb3
 def measure_crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
@@ -43,11 +43,12 @@ def measure_properties(table:pd.DataFrame, # one row a nucleus
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #94897d57
 def score_subgroup(true:np.ndarray, # (N,) true states
                    pred:np.ndarray, # (N,) predicted states
+                   states:list|tuple=STATES, # to score
                   ) -> dict: # n, accuracy, macro_f1, and f1 and n of each state
     "Score one slice; a state that does not occur is None."
-    n = {s: int((true == s).sum()) for s in STATES}
-    hits = {s: 2*int(((true == s) & (pred == s)).sum()) for s in STATES}
-    f1 = {s: hits[s]/(n[s] + int((pred == s).sum())) if n[s] else None for s in STATES}
+    n = {s: int((true == s).sum()) for s in states}
+    hits = {s: 2*int(((true == s) & (pred == s)).sum()) for s in states}
+    f1 = {s: hits[s]/(n[s] + int((pred == s).sum())) if n[s] else None for s in states}
     return dict(n=len(true), accuracy=float((true == pred).mean()),
                 macro_f1=float(np.mean([v for v in f1.values() if v is not None])),
                 **{f'f1_{s}': v for s, v in f1.items()}, **{f'n_{s}': v for s, v in n.items()})
@@ -62,10 +63,10 @@ def score_subgroups(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y,
     "Score nuclei by movie, frame, depth, size and crowding; neighbours that are not scored still crowd."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
     true, pred = np.asarray(true, object), np.asarray(pred, object)
-    out = []
+    out, states = [], list_states(true, pred)
     movie = table['movie'].to_numpy(object)[rows]
     for m in sorted(set(movie)):
-        out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m]))
+        out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m], states))
     for by, v in measure_properties(table).items():
         v = v[rows]
         edges = np.unique(np.nanquantile(v, np.linspace(0, 1, n_bins + 1))) if np.isfinite(v).any() else []
@@ -73,7 +74,7 @@ def score_subgroups(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y,
         for k in range(len(edges) - 1):
             inside = np.isfinite(v) & (place == k)
             if inside.any(): out.append(dict(by=by, low=edges[k], high=edges[k+1])
-                                        | score_subgroup(true[inside], pred[inside]))
+                                        | score_subgroup(true[inside], pred[inside], states))
     order = ['by', 'name', 'low', 'high']
     return pd.DataFrame(out, columns=order + [c for c in (out[0] if out else ()) if c not in order])
 
@@ -98,12 +99,13 @@ def draw_slices(ax:Any, # matplotlib axes
                ) -> list: # states that have an F1
     "Draw F1 of each state over the slices of one property; a dot's size says how many nuclei."
     import seaborn as sns
+    states = [c.removeprefix('f1_') for c in part if c.startswith('f1_')]
     rows = [dict(slice=k, state=s, f1=row[f'f1_{s}'], size=6 + 10*np.log10(1 + row[f'n_{s}']))
-            for k, row in enumerate(part.to_dict('records')) for s in STATES]
+            for k, row in enumerate(part.to_dict('records')) for s in states]
     long = pd.DataFrame(rows).astype({'f1': float}).dropna()
-    how = dict(x='slice', y='f1', hue='state', palette=STATE_COLORS, legend=False, ax=ax)
+    how = dict(x='slice', y='f1', hue='state', palette={s: pick_color(s) for s in states}, legend=False, ax=ax)
     sns.lineplot(long, lw=1, estimator=None, **how)
-    sns.scatterplot(long, s=long['size'], style='state', markers=STATE_MARKERS, linewidth=0, **how)
+    sns.scatterplot(long, s=long['size'], style='state', markers={s: STATE_MARKERS.get(s, '.') for s in states}, linewidth=0, **how)
     def number(v): return f'{v:,.0f}' if abs(v) >= 10 else f'{v:.2g}'
     ends = [f'{number(low)}–\n{number(high)}' for low, high in zip(part['low'], part['high'])]
     ax.set_xticks(range(len(part)), ends, fontsize=6)

@@ -8,7 +8,7 @@ __all__ = ['choose_units', 'compute_average_precisions', 'score_draws', 'compute
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #aca86a1f
 import numpy as np
 
-from ..core import STATES
+from ..core import list_states
 from ..models.run import pick_states
 from ..training.splits import name_trees
 
@@ -59,7 +59,7 @@ def score_draws(is_true:np.ndarray, # (N,) is it the state?
                 average_precision=ap)
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #d0d1a89f
-def compute_intervals(true, # (N,) true states, each one of STATES
+def compute_intervals(true, # (N,) true states
                       probs:np.ndarray, # probabilities, (N,K); a row of NaN: no prediction
                       states, # the model's states, K names
                       units, # (N,) what is drawn again, of `choose_units`
@@ -79,10 +79,11 @@ def compute_intervals(true, # (N,) true states, each one of STATES
     weights = np.random.default_rng(seed).multinomial(len(names), [1/len(names)]*len(names), n_draws)
     column = {s: probs[:, k] for k, s in enumerate(states)}
     draws = {s: score_draws(true == s, pred == s, column.get(s), unit, weights)
-             for s in STATES if (true == s).any()}
+             for s in list_states(true) if (true == s).any()}
     def ends(v): return np.nanquantile(v, [(1 - level)/2, (1 + level)/2]).tolist()
     right = weights @ np.bincount(unit[true == pred], minlength=len(names))
-    per_state = {s: {k: ends(v) for k, v in draws[s].items()} if s in draws else None for s in STATES}
+    per_state = {s: {k: ends(v) for k, v in draws[s].items()} if s in draws else None
+                 for s in list_states(states, true)}
     return dict(level=level, n_units=len(names), n_draws=n_draws,
                 accuracy=ends(right/(weights @ np.bincount(unit))),
                 macro_f1=ends(np.nanmean([d['f1'] for d in draws.values()], axis=0)), per_state=per_state)

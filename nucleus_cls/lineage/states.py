@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, UNKNOWN, node_name
+from ..core import UNKNOWN, list_states, node_name
 from .graph import Lineage, note_names
 
 # %% ../../nbs/02_lineage/06_states.ipynb #7d44ca0a
@@ -106,9 +106,9 @@ def assign_states(lin:Lineage, # from `read_lineage`
 
 # %% ../../nbs/02_lineage/06_states.ipynb #6ceab6d4
 def count_states(tab:pd.DataFrame, # from `assign_states`
-                ) -> pd.Series: # nuclei: four states, unknown; near_event (of unknown), lost (of death)
+                ) -> pd.Series: # nuclei: states, unknown; near_event (of unknown), lost (of death)
     "Count nuclei by state."
-    counts = tab.state.value_counts().reindex([*STATES, UNKNOWN], fill_value=0)
+    counts = tab.state.value_counts().reindex([*list_states(tab.state), UNKNOWN], fill_value=0)
     marked = tab[['near_event', 'lost']].sum()
     return pd.concat([counts, marked]).astype(int).rename('nuclei')
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..core import STATES, atomic_path, read_json
+from ..core import atomic_path, is_state, read_json
 from ..files import explain_errors
 from ..transforms.preprocess import Preprocess
 from .registry import build_model, pick_device
@@ -144,7 +144,7 @@ def check_run(path:str|Path, # config.json of a run
     if version != FORMAT: raise ValueError(f'{path}: format {version}, not {FORMAT}: update this package')
     with explain_errors(path):
         states, shift = config['states'], np.array(config['logit_adjust'], float)
-        if not set(states) <= set(STATES) or shift.shape != (len(states),) or not np.isfinite(shift).all():
+        if not all(map(is_state, states)) or shift.shape != (len(states),) or not np.isfinite(shift).all():
             raise ValueError(f'its states {str(states)[:60]} and logit_adjust do not go together')
         for part in ('model_settings', 'preprocessing'):
             values = [n for v in config[part].values() for n in np.ravel(v)]

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 
-from ..core import EVENTS, STATES, UNKNOWN
+from ..core import EVENTS, UNKNOWN, list_states
 from .charts import Picture, pick_color, use_theme
 from .views import (HALO, choose_contrast, draw_picture, draw_scale_bar, flatten,
                                     iterate_shadows, trace_outlines)
@@ -45,7 +45,7 @@ def add_counts_legend(fig, # a figure
                      ):
     "Put the states that occur, and how often, below a figure."
     handles = []
-    for s in (*STATES, UNKNOWN, None):
+    for s in (*list_states(counts), UNKNOWN, None):
         if not counts.get(s): continue
         look, words = style_outline(s), f'{s or "no state"} ({counts[s]})'
         handles.append(Line2D([], [], color=look['colors'], lw=2, ls=look['linestyles'], label=words))

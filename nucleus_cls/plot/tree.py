@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 
-from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, node_name
+from ..core import EVENTS, UNKNOWN, is_state, node_name
 from ..lineage.states import count_states
-from .charts import CURVES, Picture, STATE_MARKERS, pick_color, use_theme
+from .charts import CURVES, STATE_MARKERS, Picture, pick_color, use_theme
 
 # %% ../../nbs/04_plot/03_tree.ipynb #4d530121
 def assign_lanes(tab:pd.DataFrame, # from `assign_states`, or rows of it
@@ -64,11 +64,11 @@ def draw_nodes(ax, # matplotlib axes
         dashes.set_array(tab[color_by].to_numpy(float))
         ax.figure.colorbar(dashes, ax=ax, label=color_by)
         return
-    dashes.set_color(tab.state.map(STATE_COLORS))
-    for state, n in count_states(tab)[[*STATES, UNKNOWN]].items():
+    dashes.set_color(tab.state.map(pick_color))
+    for state, n in count_states(tab)[:-2].items():
         dots = tab.state.eq(state).to_numpy() & (state in EVENTS)
         ax.scatter(t[dots], y[dots], s=np.clip(800/n_lanes, 9, 30), fc=pick_color(state), ec='#222222', lw=.5,
-                   marker=STATE_MARKERS[state], zorder=3, label=f'{state} {n:,}')
+                   marker=STATE_MARKERS.get(state, '.'), zorder=3, label=f'{state} {n:,}')
     ax.legend(ncols=5, loc='lower left', bbox_to_anchor=(0, 1))
 
 @use_theme()
@@ -103,7 +103,7 @@ def pair_states(tab:pd.DataFrame, # from `assign_states`
     if known.duplicated(['frame', 'nucleus_id']).any():
         raise ValueError('the predictions name a nucleus twice: give the rows of a single movie')
     both = tab.merge(known, on=['frame', 'nucleus_id'], how='left')
-    both['predicted'] = both['predicted'].where(both['predicted'].isin(STATES), '')
+    both['predicted'] = both['predicted'].where(both['predicted'].map(is_state).astype(bool), '')
     if not (both['predicted'] != '').any():
         raise ValueError('no nucleus of the lineage has a prediction: are both of the same movie?')
     both['true'] = both['state'].where(both['state'].isin(EVENTS), 'stable')

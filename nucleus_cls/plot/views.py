@@ -16,9 +16,9 @@ from skimage.measure import find_contours
 from collections.abc import Callable
 from typing import Any
 
-from ..core import STATE_COLORS
+
 from ..volumes.crops import find_nuclei
-from .charts import CURVES, Picture, YELLOW, use_theme
+from .charts import CURVES, YELLOW, Picture, pick_color, use_theme
 
 # %% ../../nbs/04_plot/02_views.ipynb #094afce5
 HALO = [withStroke(linewidth=1.6, foreground='#000000')]
@@ -139,7 +139,7 @@ def draw_probabilities(ax, # matplotlib axes
     names = [s.replace('_', '\n') for s in probs.index]
     sns.barplot(x=probs.to_numpy(), y=names, width=.7, saturation=1, color=CURVES[0], lw=0, ax=ax)
     for bar, state, p in zip(ax.patches, probs.index, probs):
-        bar.set_facecolor(STATE_COLORS.get(state, CURVES[0]))
+        bar.set_facecolor(pick_color(state))
         look = dict(x=p - .03, ha='right', color='#111111') if p > .6 else dict(x=p + .03, ha='left')
         ax.text(y=bar.get_y() + .35, s=f'{p:.2f}', va='center', fontsize=7, **look)
     ax.set(xlim=(0, 1), xticks=(0, .5, 1), xlabel='', facecolor='#222222')

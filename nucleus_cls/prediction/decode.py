@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['AFTER_KINDS', 'BEFORE_KINDS', 'OCCURS', 'AFTER', 'BEFORE', 'FOLLOWS', 'DOUBT', 'KEY', 'OWN', 'SEEN',
-           'compute_factors', 'list_link_factors', 'propagate_beliefs', 'log_sum', 'find_predecessors', 'weigh_links',
-           'cap_probability', 'correct_frequencies', 'decode', 'compute_missing_prior']
+           'compute_factors', 'list_link_factors', 'list_frequencies', 'propagate_beliefs', 'log_sum',
+           'find_predecessors', 'weigh_links', 'cap_probability', 'correct_frequencies', 'decode',
+           'compute_missing_prior']
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #60cdaa60
 import numpy as np
 import pandas as pd
+from collections.abc import Sequence
 from typing import Any
 
 from ..core import STATES
@@ -42,13 +44,29 @@ def compute_factors(shares:np.ndarray, # of what is seen (columns) with each sta
 def list_link_factors(states, # names of the states the model predicts, K of them
                      ) -> dict: # kind after or before → (K,) factors; 'follows' → (K,K), row: predecessor
     "List the factors for the states of a model."
-    at = [STATES.index(s) for s in states]
-    occurs = OCCURS[at]/OCCURS[at].sum()
+    known = [k for k, s in enumerate(states) if s in STATES]
+    at = [STATES.index(states[k]) for k in known]
+    occurs, follows = OCCURS[at]/max(OCCURS[at].sum(), 1e-9), np.ones((len(states), len(states)))
+    follows[np.ix_(known, known)] = compute_factors(FOLLOWS[np.ix_(at, at)], occurs) if known else 1
     after, before = (compute_factors(shares[at], occurs) for shares in (AFTER, BEFORE))
     number = compute_factors(np.add.reduceat(AFTER[at], [0, 3, 4], axis=1), occurs)
-    def of(what, names, table): return {f'{what} {name}': column for name, column in zip(names, table.T)}
+    def of(what, names, table):
+        whole = np.ones((len(states), table.shape[1]))   # links say nothing of a state of one's own
+        whole[known] = table
+        return {f'{what} {name}': column for name, column in zip(names, whole.T)}
     return {**of('after', AFTER_KINDS, after), **of('after', ('none', 'single', 'two'), number),
-            **of('before', BEFORE_KINDS, before), 'follows': compute_factors(FOLLOWS[np.ix_(at, at)], occurs)}
+            **of('before', BEFORE_KINDS, before), 'follows': follows}
+
+def list_frequencies(states:Sequence, # names of the states the model predicts, K of them
+                     probs:np.ndarray, # its probabilities, (N,K)
+                    ) -> np.ndarray: # (K,), sums to 1
+    "List how often each state occurs; of one's own, as often as the model says on average."
+    own = np.array([s not in STATES for s in states])
+    often = np.array([0 if s not in STATES else OCCURS[STATES.index(s)] for s in states])
+    if own.any():
+        said = np.nan_to_num(probs).mean(0)*own if len(probs) else own/len(own)
+        often = often/max(often.sum(), 1e-9)*max(1 - said.sum(), 1e-3) + np.maximum(said, own*1e-3)
+    return often/often.sum()
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #08852ce8
 def propagate_beliefs(belief:np.ndarray, # log of the factor of each nucleus by itself, (N,K)
@@ -146,8 +164,7 @@ def decode(predictions:Predictions, # of one movie, the network's
             f'predictions of {table["movie"].nunique()} movies: decode one movie at a time, ids repeat')
     if not 0 <= strength <= 1: raise ValueError(f'strength={strength}: expected 0 to 1')
     parent, n = find_predecessors(table, links)
-    occurs = OCCURS[[STATES.index(s) for s in states]]
-    factor, usual = list_link_factors(states), np.log(occurs/occurs.sum())
+    factor, usual = list_link_factors(states), np.log(list_frequencies(states, predictions.probs))
     own, linked = np.log(np.maximum(predictions.probs, 1e-9)), (parent >= 0) | (n > 0)
     if adjust is not None: own[linked] += strength*np.asarray(adjust)
     own -= log_sum(own)[:, None]

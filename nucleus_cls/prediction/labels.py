@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..core import STATE_COLORS, UNKNOWN, check_name, progress, write_text
+from ..core import check_name, progress, write_text
 from ..lineage.matching import list_ids
+from ..plot.charts import pick_color
 from ..plot.views import choose_contrast
 from ..movies.movie import Movie
 from ..movies.ctc import split_tracks
@@ -128,7 +129,7 @@ def make_napari_layers(movie:Movie, # images and masks
         return relabel(seg, table['nucleus_id'].to_numpy(np.int64)[rows], (rows + 1).astype(np.int32))
     scale = (1., *map(float, movie.voxel_size or (1, 1, 1)))
     names, number = ['state', *(f'p_{s}' for s in predictions.states)], np.arange(1, len(table) + 1)
-    colors = {int(i): STATE_COLORS.get(s, STATE_COLORS[UNKNOWN]) for i, s in zip(number, table['state'])}
+    colors = {int(i): pick_color(s) for i, s in zip(number, table['state'])}
     look = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
                 features=table[['frame', 'nucleus_id', *names]].assign(index=number))
     return [(Frames(image, n, first.shape, first.dtype),

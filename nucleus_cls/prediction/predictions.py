@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, atomic_path
+from ..core import atomic_path, is_state, list_states
 from ..files import explain_errors, open_table
 from ..samples.samples import Samples, open_samples
 from ..transforms.preprocess import Preprocess, check_space, find_voxel_step
@@ -46,7 +46,7 @@ class Predictions:
     def __repr__(self):
         n = self.table['state'].value_counts()
         counts = [f'{n[s]} {s or "without prediction"}'
-                  for s in (*dict.fromkeys((*STATES, *self.states)), '') if s in n]
+                  for s in (*list_states(self.states), '') if s in n]
         return f'{len(self)} nuclei: {", ".join(counts) or "none"}'
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #9187c026
@@ -66,7 +66,7 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
     table['state'], table['confidence'] = state, np.where(state == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
     table['quality'] = known('quality', '').fillna('').astype(str)
-    table['true_state'] = known('true_state', '').where(known('true_state', '').isin([*STATES, *states]), '')
+    table['true_state'] = known('true_state', '').where(known('true_state', '').map(is_state).astype(bool), '')
     table = table.sort_values(['movie', 'frame', 'nucleus_id'], kind='stable', ignore_index=True)
     return Predictions(table, tuple(states))
 

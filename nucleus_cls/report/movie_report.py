@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..core import EVENTS, STATES, get_date, node_name
+from ..core import EVENTS, get_date, is_state, node_name
 from ..files import open_table
 from ..movies.movie import Movie, format_frames
 from ..movies.scale import describe_scale, measure_movie
@@ -48,7 +48,7 @@ def list_doubtful(table:pd.DataFrame # of predictions
     marked = table['quality'].fillna('').map(lambda text: bool(set(str(text).split(';')) - PLACES))
     event = table['state'].isin(EVENTS)
     unsure = event & (table['confidence'] < SURE)
-    none = ~table['state'].isin(STATES)
+    none = ~table['state'].map(is_state).astype(bool)
     rows = table[marked | unsure | none]
     return rows.assign(event=event[rows.index]).sort_values(['event', 'confidence'], ascending=[False, True])
 

@@ -14,9 +14,8 @@ import pandas as pd
 from fastcore.xml import FT, Details, Summary
 from sklearn.metrics import confusion_matrix
 
-from ..core import STATES, list_versions, read_json, get_date
-from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_state_counts,
-                                     plot_states_over_time)
+from ..core import get_date, is_state, list_states, list_versions, read_json
+from ..plot.charts import count_states_by, plot_confusion, plot_history, plot_state_counts, plot_states_over_time
 from ..plot.views import plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
 from ..training.metrics import choose_scored
@@ -75,7 +74,7 @@ def pair_with_truth(predictions:pd.DataFrame, # table of predictions
     "Give each scoring its nuclei, with the state that counts as their truth."
     if samples is None:
         truth = predictions.get('true_state', pd.Series('', predictions.index))
-        clear = predictions.assign(truth=truth, row=-1)[truth.isin(STATES)]
+        clear = predictions.assign(truth=truth, row=-1)[truth.map(is_state).astype(bool)]
         return {'balanced': clear} if len(clear) else {}
     keys, t = ['movie', 'frame', 'nucleus_id'], samples.table
     held = t[t['movie'].isin(predictions['movie'])]
@@ -102,7 +101,8 @@ def show_scores(metrics:dict, # content of metrics.json; empty: only the matrice
     known = {name: s for name in SCORING_NAMES if (s := (metrics or {}).get(name))}
     blocks = [show_scoring(s, SCORING_NAMES[name]) for name, s in known.items()]
     for name, rows in sets.items():
-        states = [s for s in STATES if s in set(rows['truth']) | set(rows['state'])]
+        held = set(rows['truth']) | set(rows['state'])
+        states = [s for s in list_states(held) if s in held]
         cm = confusion_matrix(rows['truth'], rows['state'], labels=states)
         words = f'{len(rows):,} nuclei ({SCORING_NAMES[name]}); in %, the share of the row.'
         blocks.append(embed_figure(plot_confusion(cm, states, SCORING_NAMES[name]), words))
@@ -128,7 +128,7 @@ def show_examples(samples, # Samples: .crops(row)
     blocks, p = [], [c for c in rows if c.startswith('p_')]
     words = '{movie}, frame {frame}, nucleus {nucleus_id}: true {truth}, predicted {state} ({confidence:.2f})'
     surest = rows[rows['state'] != ''].sort_values('confidence', ascending=False, kind='stable')
-    for state in STATES:
+    for state in list_states(surest['truth']):
         mine = surest[surest['truth'] == state]
         for found in (mine[mine['state'] == state], mine[mine['state'] != state]):
             for r in found.head(1).to_dict('records'):

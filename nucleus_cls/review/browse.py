@@ -16,9 +16,9 @@ from ipyevents import Event
 from matplotlib.collections import LineCollection
 
 from pathlib import Path
-from ..core import STATE_COLORS, UNKNOWN, node_name, parse_node_name
+from ..core import node_name, parse_node_name
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
-from ..plot.charts import Picture, render_png
+from ..plot.charts import Picture, pick_color, render_png
 from ..plot.views import plot_crops, trace_outlines
 from ..plot.overlays import plot_overlay
 from ..movies.movie import Movie, read_frame
@@ -138,7 +138,7 @@ def format_track(view:MovieView, # what to look at
     way, boxes = view.track(key), []
     for k in way:
         state = view.table['state'][view.row[k]] if k in view.row else ''
-        words, color = html.escape(state or 'no state'), STATE_COLORS.get(state, STATE_COLORS[UNKNOWN])
+        words, color = html.escape(state or 'no state'), pick_color(state)
         style = f'display:inline-block;width:10px;height:16px;background:{color};'
         if k == key: style += 'outline:2px solid #000;'
         boxes.append(f'<span title="{node_name(*k)} {words}" style="{style}"></span>')

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
 
-from ..core import STATES, UNKNOWN, get_date, write_json, write_text
+from ..core import UNKNOWN, count_states, get_date, list_states, write_json, write_text
 from ..lineage.graph import Lineage
 from ..volumes.crops import cut_crop
 from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
@@ -126,7 +126,7 @@ def summarise_states(lineage:Lineage, # of the movie
     nodes = f'{len(frames):,} nodes in frames {frames.min()} to {frames.max()}'
     kept = table[table['reason'] == '']
     near, lost = kept['near_event'].sum(), kept['lost'].sum()
-    counts = kept['state'].value_counts().reindex([*STATES, UNKNOWN]).dropna()
+    counts = kept['state'].value_counts().reindex([*list_states(kept['state']), UNKNOWN]).dropna()
     samples = f'{len(kept):,} if extracted: ' + ', '.join(f'{n:,.0f} {s}' for s, n in counts.items())
     if near: samples += f' ({near:,} in interphase near an event)'
     out = {'lineage': f'{nodes}; divisions: {divisions}', 'samples': samples}
@@ -218,9 +218,8 @@ def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     text, data, page = (base.with_name(f'{base.name}.{end}') for end in ('txt', 'json', 'html'))
     write_text(text, f'{report}\n')
     write_json(data, report.to_dict())
-    states = None if table is None else embed_figure(plot_state_counts(
-        table['state'][table['reason'] == ''].value_counts().reindex([*STATES, UNKNOWN], fill_value=0)),
-        'Samples that extraction would give.')
+    states = None if table is None else embed_figure(
+        plot_state_counts(count_states(table[table['reason'] == ''])[:-2]), 'Samples that extraction would give.')
     short = [make_tiles(tiles), Ul(*[Li(B(k), f': {v}') for k, v in report.numbers.items()]), states]
     write_report(page, f'Check of {report.name}', [
         ('In short', short), *((title, [list_findings(report.at_level(k))]) for k, title in LEVELS.items()),

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, UNKNOWN, atomic_path, node_name
-from ..files import open_table, describe_error
+from ..core import UNKNOWN, atomic_path, check_state, node_name
+from ..files import open_table, describe_error, explain_errors
 from .samples import Samples
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #9e8b4be2
@@ -38,9 +38,8 @@ def read_corrections(path:str|Path, # corrections.csv; may not exist yet
                          f'{", ".join(CORRECTIONS)} (or movie, frame, nucleus, state), found '
                          f'{", ".join(table)[:100]}')
     table = table.reindex(columns=list(CORRECTIONS), fill_value='')
-    unknown = set(table['new_state']) - {*STATES, UNKNOWN, REJECTED, ''}
-    if unknown:
-        raise ValueError(f'{path}: new_state {min(unknown)!r}; expected {", ".join(STATES)} or {REJECTED}')
+    for word in set(table['new_state']) - {UNKNOWN, REJECTED, ''}:
+        with explain_errors(path): check_state(word)
     for c in ('frame', 'nucleus_id'):
         if not table[c].str.fullmatch(r'\d{1,18}').all():
             raise ValueError(f'{path}: {c} is no whole number')
@@ -61,10 +60,9 @@ def map_states(table:pd.DataFrame, # with a column state
     "Call states otherwise; `ValueError` for a pair that is none, or an old state that does not occur."
     if not mapping: return table
     pairs = dict(pair.split('=') if pair.count('=') == 1 else (pair, '') for pair in mapping)
-    wrong = [f'{a}={b}' for a, b in pairs.items() if b not in (*STATES, UNKNOWN)]
-    if wrong:
-        raise ValueError(f'map {wrong[0]}: expected OLD=STATE, with a state of {", ".join(STATES)}, '
-                         f'{UNKNOWN}')
+    for a, b in pairs.items():
+        if not b: raise ValueError(f'map {a}: expected OLD=STATE, such as debris=death')
+        if b != UNKNOWN: check_state(b)
     held = set(table['state'])
     if gone := [a for a in pairs if a not in held]:
         raise ValueError(f'map: no sample has the state {gone[0]!r}, but {", ".join(sorted(map(str, held)))}')

@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from ..core import STATES, read_json
+from ..core import read_json
 from ..settings import Settings, check_known, setting
 from ..transforms.augment import AugmentSettings, REFERENCE
 
@@ -18,7 +18,7 @@ from ..transforms.augment import AugmentSettings, REFERENCE
 @dataclass(frozen=True)
 class DataSettings(Settings):
     "Which samples to learn from, and which to hold out."
-    states:tuple = setting((), 'states to tell apart; empty: those that occur in the samples', choices=STATES)
+    states:tuple = setting((), 'states to tell apart; empty: those that occur in the samples')
     targets:str = setting('every_nucleus', 'nuclei near an event train as stable, or (balanced) are left out',
                           choices=('every_nucleus', 'balanced'))
     lost:str = setting('drop', 'a death that may be a lost track: left out, or trained on as a death',

@@ -44,6 +44,11 @@ class Team:
         "Wait until all have come this far."
         if self.size > 1: self.fabric.barrier()
 
+    def leave(self):
+        "Wait for the others and part from them: one that ends while another still listens would abort that one."
+        self.wait()
+        if self.size > 1: dist.destroy_process_group()
+
 # %% ../../nbs/09_training/09_distributed.ipynb #769c2e6f
 def is_first_process() -> bool:
     "Tell whether this process is the one that writes and speaks."

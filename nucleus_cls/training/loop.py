@@ -217,5 +217,5 @@ def fit(samples:Samples, # as `open_samples` gives them
         info['weights'] = hash_weights(folder/'best_model.safetensors')
         core.write_json(folder/'config.json', info)
     say('best epoch: {epoch}, macro-F1 {val_macro_f1:.3f} on what was held out'.format(**state['best']))
-    team.wait()   # until all is written
+    team.leave()   # when all is written
     return load_run(folder, str(team.device))

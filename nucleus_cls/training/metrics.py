@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from ..core import STATES, UNKNOWN
+from ..core import UNKNOWN, is_state, list_states
 from ..models.run import pick_states
 
 # %% ../../nbs/09_training/07_metrics.ipynb #3bfe5c42
@@ -42,7 +42,7 @@ def score_state(state:str, # the state to score
                 support=int(is_true.sum()))
 
 # %% ../../nbs/09_training/07_metrics.ipynb #2fb1a1ec
-def score_predictions(true:ArrayLike, # (N,) true states, each one of STATES
+def score_predictions(true:ArrayLike, # (N,) true states
                       probs:np.ndarray, # probabilities, (N,K), in [0,1]; a row of NaN: no prediction
                       states:Sequence, # the model's states, K names in the order of the columns
                      ) -> dict: # accuracy, macro_f1, ece, per_state {state: scores of `score_state`}
@@ -52,10 +52,10 @@ def score_predictions(true:ArrayLike, # (N,) true states, each one of STATES
     if len(true) != len(probs):
         raise ValueError(f'{len(true)} true states, but probabilities of {len(probs)} nuclei')
     if not len(true): raise ValueError('no nuclei to score: expected at least one with a true state')
-    if other := set(true) - set(STATES):
-        raise ValueError(f'true states hold {sorted(map(str, other))}: expected only {", ".join(STATES)}')
+    if other := {s for s in true if not is_state(s)}:
+        raise ValueError(f'true states hold {sorted(map(str, other))}: expected only states')
     column = {s: probs[:, k] for k, s in enumerate(states)}
-    per_state = {s: score_state(s, true, pred, column.get(s)) for s in STATES}
+    per_state = {s: score_state(s, true, pred, column.get(s)) for s in list_states(states, true)}
     f1 = [v['f1'] for v in per_state.values() if v]
     ece = calibration_error(np.nan_to_num(probs).max(1), true == pred)
     return dict(accuracy=float((true == pred).mean()), macro_f1=float(np.mean(f1)), ece=ece,
@@ -64,13 +64,15 @@ def score_predictions(true:ArrayLike, # (N,) true states, each one of STATES
 # %% ../../nbs/09_training/07_metrics.ipynb #9489002e
 def choose_scored(table:pd.DataFrame, # one row a sample: movie, state, lost
                   complete:dict, # movie → do its samples hold all nuclei of their frames?
+                  states:Sequence|None=None, # the model's; own states that it has not are left out; None: none is
                  ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
     "Choose the nuclei of both scorings, and the state that counts as their truth."
     state, lost = table['state'].to_numpy(object), table['lost'].eq(True).to_numpy()
-    clear = np.flatnonzero(np.isin(state.astype(str), STATES))
+    known = set(list_states(state if states is None else states))
+    clear = np.flatnonzero([s in known for s in state])
     sets = dict(balanced=(clear, state[clear]) if len(clear) else None, every_nucleus=None)
     if len(table) and all(complete.get(m, False) for m in table['movie'].unique()):
-        every = np.flatnonzero(~lost & np.isin(state.astype(str), (*STATES, UNKNOWN)))
+        every = np.flatnonzero(~lost & np.array([s == UNKNOWN or s in known for s in state], bool))
         truth = np.where(state[every] == UNKNOWN, 'stable', state[every])
         sets['every_nucleus'] = (every, truth) if len(every) else None
     return sets

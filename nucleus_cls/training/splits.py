@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..core import STATES
+from ..core import list_states
 from .config import TrainConfig
 from .leaks import check_leaks
 
@@ -66,7 +66,7 @@ class Split:
     def counts(self, target:np.ndarray # (N,) targets
               ) -> dict: # side → state → number of samples
         "Count the samples of each state on both sides."
-        return {side: {s: int((target[rows] == s).sum()) for s in STATES if (target == s).any()}
+        return {side: {s: int((target[rows] == s).sum()) for s in list_states(target) if (target == s).any()}
                 for side, rows in (('train', self.train), ('val', self.val))}
 
 # %% ../../nbs/09_training/04_splits.ipynb #7bd6a2f8
@@ -77,7 +77,7 @@ def cap_rows(rows:np.ndarray, # row numbers
             ) -> np.ndarray: # row numbers, sorted
     "Keep at most `n` rows of each state, chosen at random."
     rng = np.random.default_rng(seed)
-    return np.sort(np.concatenate([rng.permutation(rows[target[rows] == s])[:n] for s in STATES]))
+    return np.sort(np.concatenate([rng.permutation(rows[target[rows] == s])[:n] for s in list_states(target)]))
 
 # %% ../../nbs/09_training/04_splits.ipynb #46aaeb41
 def draw_random(target:np.ndarray, # (N,) targets, '' where not used
@@ -86,7 +86,7 @@ def draw_random(target:np.ndarray, # (N,) targets, '' where not used
                ) -> np.ndarray: # (N,) boolean, held out
     "Hold out the same share of every state, sample by sample (leaks: for comparisons only)."
     rng, out = np.random.default_rng(seed), np.zeros(len(target), bool)
-    for state in STATES:
+    for state in list_states(target):
         rows = rng.permutation(np.flatnonzero(target == state))
         out[rows[:max(round(fraction*len(rows)), min(1, len(rows) - 1))]] = True
     return out
@@ -115,7 +115,7 @@ def split_samples(table:pd.DataFrame, # one row a sample
     split.natural = split.counts(target)['train']
     if config.max_per_state: cap_split(split, target, config)
     for rows, what in ((split.train, 'to train on'), (split.val, 'to judge by')):
-        notes += [f'no sample of {s} {what}' for s in STATES if s in target and s not in target[rows]]
+        notes += [f'no sample of {s} {what}' for s in list_states(target) if s in target and s not in target[rows]]
     notes += check_leaks(table, split)
     return split
 

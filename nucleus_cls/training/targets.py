@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..core import STATES, UNKNOWN
+from ..core import STATES, UNKNOWN, is_state, list_states
 
 # %% ../../nbs/09_training/02_targets.ipynb #5d0a264f
 def choose_targets(table:pd.DataFrame, # one row a sample: state, lost
@@ -21,20 +21,23 @@ def choose_targets(table:pd.DataFrame, # one row a sample: state, lost
     state = table['state'].fillna(UNKNOWN).to_numpy(object)
     other = UNKNOWN if targets == 'balanced' else 'stable'
     target = np.where(state == UNKNOWN, other, state)
-    target[~np.isin(target.astype(str), STATES)] = ''
+    target[[not is_state(s) for s in target]] = ''
     if lost == 'drop': target[(target == 'death') & table['lost'].eq(True).to_numpy()] = ''
     return target
 
 # %% ../../nbs/09_training/02_targets.ipynb #c9c02d43
 def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
                   states:tuple=(), # states asked for; empty: those that occur
-                 ) -> tuple: # states to tell apart, in the order of STATES
+                 ) -> tuple: # states to tell apart, in the order of `list_states`
     "Choose the states of a training; `ValueError` if one has no sample or fewer than two remain."
-    n = {s: int((target == s).sum()) for s in STATES}
+    n = {s: int((target == s).sum()) for s in list_states(target)}
     found = 'the samples hold ' + ', '.join(f'{v} {s}' for s, v in n.items())
     for s in states:
         if not n.get(s): raise ValueError(f'state {s!r} has no sample to train on: {found}')
-    chosen = tuple(s for s in STATES if (s in states if states else n[s]))
+    if not states and not any(n[s] for s in STATES):
+        raise ValueError(f'none of {", ".join(STATES)} occurs: {found}. If these words are states, name '
+                         f'them: --states {",".join(s for s in n if n[s])}')
+    chosen = tuple(s for s in n if (s in states if states else n[s]))
     if len(chosen) < 2: raise ValueError(f'nothing to tell apart: {found}; at least two states are needed')
     return chosen
 

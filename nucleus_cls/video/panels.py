@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from PIL.ImageColor import getrgb
 
-from ..core import EVENTS, STATES, STATE_COLORS
+from ..core import EVENTS, STATES, UNKNOWN, is_state
 from ..plot.charts import NO_STATE, count_states_by, pick_color
 from ..plot.tree import assign_lanes, trace_links
 from .raster import load_font, paint_outline, soften_shadow
@@ -42,8 +42,8 @@ class Look:
                 raise ValueError(f'{name}={n}: expected an even number of pixels, {low} to {high}')
         if not self.views or len(set(self.views)) != len(self.views) or set(self.views) - set('zyx'):
             raise ValueError(f'views={self.views!r}: expected one to three of z, y, x, such as zyx or z')
-        if self.only is not None and self.only not in STATES:
-            raise ValueError(f'only={self.only!r}: expected one of {", ".join(STATES)}')
+        if self.only is not None and not is_state(self.only):
+            raise ValueError(f'only={self.only!r}: expected a state, such as {", ".join(STATES)}')
         if self.frame_minutes is not None and not self.frame_minutes > 0:
             raise ValueError(f'frame_minutes={self.frame_minutes}: expected minutes, more than 0')
 
@@ -54,12 +54,12 @@ def choose_inks(light:bool, # dark on white?
     names = ('#ffffff', '#222222', '#8a8a8a') if light else ('#111111', '#eeeeee', '#8a8a8a')
     return dict(zip(('ground', 'ink', 'faint'), map(getrgb, names)))
 
-def style_state(state, # one of STATES, `unknown`, or '' and None for no prediction
+def style_state(state, # a state, `unknown`, or '' and None for no prediction
                 unit:float=1., # pixels for what is one pixel on a screen of 720 lines
                 light:bool=False, # dark on white?
                ) -> dict: # keywords of `paint_outline`
     "Say how the outline of a nucleus of some state is drawn."
-    event, known = state in EVENTS, state in STATES
+    event, known = state in EVENTS, is_state(state)
     casing = '#000000'
     if light: casing = '#ffffff' if known else '#777777'
     return dict(color=getrgb(pick_color(state)), width=unit*(2.4 if event else 1.4),
@@ -69,7 +69,7 @@ def style_state(state, # one of STATES, `unknown`, or '' and None for no predict
 def keep_states(states:pd.Series, # words
                ) -> pd.Series: # the same; '' for what is no state and not `unknown`
     "Blank out words that have no colour."
-    return states.where(states.isin(STATE_COLORS), '')
+    return states.where(states.map(is_state).astype(bool) | (states == UNKNOWN), '')
 
 def look_up_predictions(rows:pd.DataFrame, # rows of one frame: nucleus_id, state; confidence, where known
                        ) -> dict: # nucleus_id → (state, confidence; NaN where not known)

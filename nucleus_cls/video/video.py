@@ -22,12 +22,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core import (EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, list_versions, progress,
-                              write_json)
+from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, is_state, list_states, list_versions, progress, write_json
 from ..settings import settings_from
 from ..workers import read_ahead
 from ..resume import hold_output
 from ..lineage.states import assign_states
+from ..plot.charts import OWN_COLORS
 from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box, take_movie
 from ..movies.movie import Movie
@@ -61,7 +61,7 @@ def find_true_states(truth, # True, or table or path as of predictions.csv, its 
                     ) -> pd.DataFrame: # frame, nucleus_id, state
     "Find the true states."
     if truth is not True: return take_rows(truth, movie)
-    if 'true_state' in table and table['true_state'].isin(STATES).any():
+    if 'true_state' in table and table['true_state'].map(is_state).any():
         return table[['frame', 'nucleus_id']].assign(state=table['true_state'])
     return assign_states(movie.lineage())
 
@@ -117,7 +117,7 @@ def make_gif_palette() -> Image.Image: # 16 × 16 pixels, RGB
         for a in (.12, .2, .3, .45, .6, .75, .9, 1.):
             for g in (0, 40, 90, 130, 165, 200, 255):
                 colors.append(tuple(round(c) for c in a*solid + (1 - a)*g))
-    colors += [getrgb(c) for c in STATE_COLORS.values()]
+    colors += [getrgb(c) for c in (*STATE_COLORS.values(), *OWN_COLORS)]
     colors += [(0, 0, 0)]*(256 - len(colors))
     palette = Image.new('RGB', (16, 16))
     palette.putdata(colors)
@@ -214,9 +214,10 @@ def prepare_film(movie:Movie, # the movie
     limits, box = choose_range_and_box(movie, frames, table, look.whole)
     groups = [g[g['frame'].isin(frames)] for g in (truth, table) if g is not None]
     known = [{int(t): look_up_predictions(rows) for t, rows in g.groupby('frame')} for g in groups]
-    can = [s for s in STATES if f'p_{s}' in table] or list(STATES)
     occur = set().union(*(set(g['state'].fillna('')) for g in groups))
-    named = tuple(s for s in (*STATES, UNKNOWN, '') if s in occur or s in can)
+    held = list_states(occur, (c.removeprefix('p_') for c in table if c.startswith('p_')))
+    can = [s for s in held if f'p_{s}' in table] or list(STATES)
+    named = tuple(s for s in (*held, UNKNOWN, '') if s in occur or s in can)
     counts = tuple(count_by_frame(g) for g in groups[::-1])
     size = tuple(s.stop - s.start for s in box)
     lineage = None if tree is None else (tree, known[-1])
