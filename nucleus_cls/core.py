@@ -33,7 +33,7 @@ UNKNOWN = 'unknown'
 STATE_COLORS = {'mitotic': '#D55E00', 'new_daughter': '#56B4E9', 'stable': '#909090', 'death': '#AA33CC',
                 'unknown': '#DDDDDD'}
 
-# %% ../nbs/00_core.ipynb #5457c1c2
+# %% ../nbs/00_core.ipynb #2b467835
 def is_state(name:Any, # any value
             ) -> bool:
     "Say whether a word can be a state, one of the four or of one's own; `unknown` and `rejected` are none."
@@ -52,7 +52,8 @@ def check_state(name:str # what somebody wrote
     near = get_close_matches(str(name).lower(), STATES, 1, .8)
     if name not in STATES and near: raise ValueError(f'state {name!r}: {near[0]} is meant?')
     if not is_state(name):
-        raise ValueError(f'state {str(name)[:40]!r}: expected {", ".join(STATES)}, or a word of letters, digits, _ and -')
+        raise ValueError(f'state {str(name)[:40]!r}: expected {", ".join(STATES)}, or a word of letters, '
+                         'digits, _ and -')
     return name
 
 # %% ../nbs/00_core.ipynb #eb8dabc6

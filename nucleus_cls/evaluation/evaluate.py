@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from ..core import atomic_path, list_states, list_versions, write_json, write_text
+from ..core import atomic_path, is_state, list_states, list_versions, write_json, write_text
 from ..resume import hold_output
 from ..samples.samples import Samples, open_samples
 from ..models.run import Run, pick_states
@@ -146,6 +146,9 @@ def evaluate(run:Run, # trained run
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
     held = choose_movies(samples, movies)
     metrics, sets, probs, quality = score_samples(run, held, held.complete)
+    left_out = [f'{n} {s}' for s, n in held.table['state'].value_counts().items()
+                if is_state(s) and s not in list_states(run.states)]
+    if left_out: warnings.warn(f'left out, states the network has not: {", ".join(left_out)}', stacklevel=2)
     if seen := find_seen_movies(run, metrics['movies']):
         metrics['trained_on'] = seen
         warnings.warn(f'the model was trained on {", ".join(seen)}: these scores are too good', stacklevel=2)

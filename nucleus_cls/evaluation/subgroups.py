@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from typing import Any
 
 from ..core import STATES, list_states
-from ..plot.charts import STATE_MARKERS, Picture, add_state_legend, order_states, pick_color, use_theme
+from ..plot.charts import (STATE_MARKERS, Picture, add_state_legend, order_states, pick_color,
+                                     use_theme)
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d31e1eb3
 def measure_crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
@@ -103,9 +104,11 @@ def draw_slices(ax:Any, # matplotlib axes
     rows = [dict(slice=k, state=s, f1=row[f'f1_{s}'], size=6 + 10*np.log10(1 + row[f'n_{s}']))
             for k, row in enumerate(part.to_dict('records')) for s in states]
     long = pd.DataFrame(rows).astype({'f1': float}).dropna()
-    how = dict(x='slice', y='f1', hue='state', palette={s: pick_color(s) for s in states}, legend=False, ax=ax)
+    colors = {s: pick_color(s) for s in states}
+    how = dict(x='slice', y='f1', hue='state', palette=colors, legend=False, ax=ax)
     sns.lineplot(long, lw=1, estimator=None, **how)
-    sns.scatterplot(long, s=long['size'], style='state', markers={s: STATE_MARKERS.get(s, '.') for s in states}, linewidth=0, **how)
+    signs = {s: STATE_MARKERS.get(s, 'P') for s in states}
+    sns.scatterplot(long, s=long['size'], style='state', markers=signs, linewidth=0, **how)
     def number(v): return f'{v:,.0f}' if abs(v) >= 10 else f'{v:.2g}'
     ends = [f'{number(low)}–\n{number(high)}' for low, high in zip(part['low'], part['high'])]
     ax.set_xticks(range(len(part)), ends, fontsize=6)

@@ -66,7 +66,8 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
     table['state'], table['confidence'] = state, np.where(state == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
     table['quality'] = known('quality', '').fillna('').astype(str)
-    table['true_state'] = known('true_state', '').where(known('true_state', '').map(is_state).astype(bool), '')
+    table['true_state'] = known('true_state', '')
+    table['true_state'] = table['true_state'].where(table['true_state'].map(is_state).astype(bool), '')
     table = table.sort_values(['movie', 'frame', 'nucleus_id'], kind='stable', ignore_index=True)
     return Predictions(table, tuple(states))
 

@@ -15,7 +15,8 @@ from fastcore.xml import FT, Details, Summary
 from sklearn.metrics import confusion_matrix
 
 from ..core import get_date, is_state, list_states, list_versions, read_json
-from ..plot.charts import count_states_by, plot_confusion, plot_history, plot_state_counts, plot_states_over_time
+from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_state_counts,
+                                     plot_states_over_time)
 from ..plot.views import plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
 from ..training.metrics import choose_scored

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
 
-from ..core import UNKNOWN, count_states, get_date, list_states, write_json, write_text
+from ..core import UNKNOWN, get_date, list_states, write_json, write_text
 from ..lineage.graph import Lineage
 from ..volumes.crops import cut_crop
 from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
+from ..lineage.states import count_states
 from ..plot.views import draw_picture, plot_three_views, trace_outlines
 from ..plot.overlays import find_nuclei_box
 from ..movies.movie import Movie, format_frames
@@ -219,7 +220,8 @@ def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     write_text(text, f'{report}\n')
     write_json(data, report.to_dict())
     states = None if table is None else embed_figure(
-        plot_state_counts(count_states(table[table['reason'] == ''])[:-2]), 'Samples that extraction would give.')
+        plot_state_counts(count_states(table[table['reason'] == ''])[:-2]),
+        'Samples that extraction would give.')
     short = [make_tiles(tiles), Ul(*[Li(B(k), f': {v}') for k, v in report.numbers.items()]), states]
     write_report(page, f'Check of {report.name}', [
         ('In short', short), *((title, [list_findings(report.at_level(k))]) for k, title in LEVELS.items()),

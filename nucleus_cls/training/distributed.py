@@ -45,7 +45,7 @@ class Team:
         if self.size > 1: self.fabric.barrier()
 
     def leave(self):
-        "Wait for the others and part from them: one that ends while another still listens would abort that one."
+        "Wait for the others, then part from them: one that just ended would abort those that still listen."
         self.wait()
         if self.size > 1: dist.destroy_process_group()
 

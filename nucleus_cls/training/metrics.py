@@ -64,7 +64,7 @@ def score_predictions(true:ArrayLike, # (N,) true states
 # %% ../../nbs/09_training/07_metrics.ipynb #9489002e
 def choose_scored(table:pd.DataFrame, # one row a sample: movie, state, lost
                   complete:dict, # movie → do its samples hold all nuclei of their frames?
-                  states:Sequence|None=None, # the model's; own states that it has not are left out; None: none is
+                  states:Sequence|None=None, # the model's: others of one's own are left out; None: all count
                  ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
     "Choose the nuclei of both scorings, and the state that counts as their truth."
     state, lost = table['state'].to_numpy(object), table['lost'].eq(True).to_numpy()

@@ -77,7 +77,8 @@ def cap_rows(rows:np.ndarray, # row numbers
             ) -> np.ndarray: # row numbers, sorted
     "Keep at most `n` rows of each state, chosen at random."
     rng = np.random.default_rng(seed)
-    return np.sort(np.concatenate([rng.permutation(rows[target[rows] == s])[:n] for s in list_states(target)]))
+    chosen = [rng.permutation(rows[target[rows] == s])[:n] for s in list_states(target)]
+    return np.sort(np.concatenate(chosen))
 
 # %% ../../nbs/09_training/04_splits.ipynb #46aaeb41
 def draw_random(target:np.ndarray, # (N,) targets, '' where not used
@@ -115,7 +116,8 @@ def split_samples(table:pd.DataFrame, # one row a sample
     split.natural = split.counts(target)['train']
     if config.max_per_state: cap_split(split, target, config)
     for rows, what in ((split.train, 'to train on'), (split.val, 'to judge by')):
-        notes += [f'no sample of {s} {what}' for s in list_states(target) if s in target and s not in target[rows]]
+        notes += [f'no sample of {s} {what}' for s in list_states(target)
+                  if s in target and s not in target[rows]]
     notes += check_leaks(table, split)
     return split
 

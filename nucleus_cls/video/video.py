@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..core import EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, is_state, list_states, list_versions, progress, write_json
+from ..core import (EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, is_state, list_states,
+                              list_versions, progress, write_json)
 from ..settings import settings_from
 from ..workers import read_ahead
 from ..resume import hold_output
@@ -111,7 +112,7 @@ def stream_frames(movie:Movie, # the movie
 # %% ../../nbs/13_video/04_video.ipynb #865a08b9
 def make_gif_palette() -> Image.Image: # 16 × 16 pixels, RGB
     "Make the 256 colours of a GIF: greys, and the colours of events as they lie over greys."
-    colors:list = [(round(g),)*3 for g in np.linspace(0, 255, 76)]
+    colors:list = [(round(g),)*3 for g in np.linspace(0, 255, 68)]
     for state in EVENTS:
         solid = np.array(getrgb(STATE_COLORS[state]))
         for a in (.12, .2, .3, .45, .6, .75, .9, 1.):
