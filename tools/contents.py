@@ -11,7 +11,9 @@ TITLES = {'': 'Basics', '01_simulation': 'A simulated embryo', '02_lineage': 'Fr
           '06_samples': 'From movie to samples', '07_transforms': 'From sample to tensor', '08_models': 'Networks',
           '09_training': 'Training', '10_prediction': 'Prediction', '11_evaluation': 'Evaluation',
           '12_report': 'Reports', '13_video': 'Video', '14_review': 'Check and review', '15_cli': 'Commands',
-          'tutorials': 'Tutorials'}
+          'tutorials': 'Tutorials', 'guide': 'Guide'}
+#: Sections for who uses the package, above those for who changes it; a page of the root, and files beside the pages.
+FIRST, BESIDE = ('tutorials', 'guide'), {'guide': ('api.ipynb', 'CHANGELOG.md')}
 YAML, INDEX = ROOT/'_quarto.yml', NBS/'index.ipynb'
 SIDEBAR = re.compile(r'(?<=      # the chapters, made by `make contents`\n).*?(?=      # the end of the chapters\n)', re.S)
 HEADER = '| package | chapters |\n|---|---|\n'
@@ -30,10 +32,20 @@ def name_of(path):
     return re.sub(r'^\d+_', '', path.stem).replace('_', ' ')
 
 
+def section(folder, paths, indent):
+    "A section of the sidebar as text."
+    pages = [*(p.as_posix() for p in paths), *BESIDE.get(folder, ())]
+    return f"{indent}- section: {TITLES[folder]}\n{indent}  contents: [{', '.join(pages)}]\n"
+
+
 def sidebar():
-    "The sections of the sidebar, a line each, ready for `_quarto.yml`."
-    for folder, paths in chapters().items():
-        yield f"      - section: {TITLES[folder]}\n        contents: [{', '.join(p.as_posix() for p in paths)}]\n"
+    "The sections of the sidebar, ready for `_quarto.yml`: how to use the package, then what is inside."
+    found = chapters()
+    found[''] = [p for p in found[''] if p.name not in BESIDE['guide']]
+    for folder in FIRST: yield section(folder, found[folder], ' '*6)
+    yield '      - section: Inside, chapter by chapter\n        contents:\n'
+    for folder, paths in found.items():
+        if folder not in FIRST: yield section(folder, paths, ' '*10)
 
 
 def table():

@@ -11,27 +11,36 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from nbdev.config import get_config
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 ROOT = Path(__file__).resolve().parent.parent
 PROC, SITE = ROOT/'_proc', ROOT/'_docs'
-BESIDE = 'CONTRIBUTING.md', 'LICENSE', 'CITATION.cff'  # files of the root that pages link to
+BESIDE = 'CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE', 'CITATION.cff'  # files of the root that pages link to
 
 
 def url_of(path):
-    "nbdev's address of a notebook's page: its path from nbs/ without suffix and without the numbers."
-    return re.sub(r'(^|/)\d+[a-z]?_', r'\1', path.relative_to(PROC).with_suffix('').as_posix())
+    "nbdev's address of a notebook's page: its path from nbs/ without suffix and without the number of the file."
+    name = path.relative_to(PROC).with_suffix('')
+    return name.with_name(re.sub(r'^\d+[a-z]?_', '', name.name)).as_posix()
 
 
 def relative_links(text, pages, here):
     """In the text of a prepared notebook in the folder `here`: nbdev's absolute links to our own pages become
-    relative, those to a code host go, those to files of the root stay in the site."""
+    relative, those to code lead to its page in the site, those to files of the root stay in the site."""
     cfg = get_config()
-    home = re.escape(f"{cfg['doc_host']}{cfg['doc_baseurl']}/")
+    home = re.escape(f"{cfg['doc_host']}{cfg['doc_baseurl'].rstrip('/')}/")
     def page(m): return os.path.relpath(pages[m[1]], here) if m[1] in pages else m[0]
     text = re.sub(home + r'([\w/]+)\.html', page, text)
     root = os.path.relpath(PROC, here)
     text = re.sub(r'\]\((?:\.\./)+(' + '|'.join(map(re.escape, BESIDE)) + r')\)', rf']({root}/\1)', text)
-    return re.sub(r'\[source\]\(' + re.escape(cfg['git_url']) + r'[^)]*\)\{.*?\}', '', text)
+    text = re.sub(r'\[\[(`[^`\]]+`)\]\([^)]*\)\]\(', r'[\1](', text)   # a name within a link is no link of its own
+    def plain(m): return re.sub(r'\[`([^`\]]+)`\]\([^)]*\)', r'\1', m[0])
+    text = re.sub(r'```python\n.*?```', plain, text, flags=re.S)
+    source = re.escape(cfg['git_url']) + rf"/blob/{cfg['branch']}/([\w/]+)\.py#L(\d+)"
+    return re.sub(rf'{source}(?:\)\{{.*?\}})?', lambda m: f'{root}/source/{m[1]}.html#line-{m[2]}'
+                  + ')'*m[0].endswith('}'), text)
 
 
 def local_notebook(nb, pages, here):
@@ -73,7 +82,19 @@ def build():
     if done.returncode: findings += [row for row in done.stderr.splitlines() if ': broken link ' not in row]
     if not (PROC/'_docs').is_dir(): return findings + ['no site was built']
     shutil.move(PROC/'_docs', SITE)
+    write_sources()
     return findings
+
+
+def write_sources():
+    "A page for each module with its code, a line an anchor; `[source]` leads there."
+    look = HtmlFormatter(full=True, linenos='table', lineanchors='line', anchorlinenos=True)
+    for path in sorted((ROOT/get_config()['lib_path']).glob('**/*.py')):
+        name = path.relative_to(ROOT)
+        page = SITE/'source'/name.with_suffix('.html')
+        page.parent.mkdir(parents=True, exist_ok=True)
+        look.title = name.as_posix()
+        page.write_text(highlight(path.read_text(encoding='utf-8'), PythonLexer(), look), encoding='utf-8')
 
 
 class Page(HTMLParser):
@@ -92,10 +113,12 @@ class Page(HTMLParser):
 def broken_links():
     "Every link of every page to a file or an anchor that is not there (other sites are not visited)."
     pages = {path.resolve(): Page(path) for path in sorted(SITE.glob('**/*.html'))}
+    own = get_config()['doc_host']
     broken = defaultdict(set)
     for path, page in pages.items():
         for link in page.links:
             url = urlsplit(link)
+            if link.startswith(own): broken[link].add(path.name)    # a page of ours, asked of a host
             if url.scheme or url.netloc: continue
             target = (path.parent/unquote(url.path)).resolve() if url.path else path
             if target.is_dir(): target = target/'index.html'

@@ -1,9 +1,12 @@
 """Run notebooks from top to bottom and store what they show: `make run NB=nbs/02_lineage/06_states.ipynb`. Cells with a flag
-(slow, cuda, validate) keep what they showed unless --flags names theirs; progress bars and warnings are not stored."""
+(slow, cuda, validate) keep what they showed unless --flags names theirs; progress bars and warnings are not stored.
+With --compare nothing is stored: what the notebooks say is compared with what is stored, numbers within a tenth."""
 import argparse
 import os
 import re
 import sys
+import tempfile
+from itertools import zip_longest
 
 import nbformat
 from nbclient import NotebookClient
@@ -16,6 +19,33 @@ WIDGET = 'application/vnd.jupyter.widget-view+json'
 def worth_storing(output):
     "Whether a reader of the docs should see an output."
     return output.get('name') != 'stderr' and WIDGET not in output.get('data', {})
+
+
+def texts(nb):
+    "What each cell of a notebook says: lists of words, numbers as numbers."
+    for cell in nb.cells:
+        outs = cell.get('outputs', ()) if 'cpu_count' not in cell.source else ()
+        said = ' '.join(''.join(o.get('text') or o.get('data', {}).get('text/plain', '')) for o in outs)
+        yield [word for word in re.split(r'(-?\d+(?:[.,]\d+)*)|\s+', re.sub(r'0x[0-9a-f]+|/tmp/\S+', '', said)) if word]
+
+
+def alike(a, b):
+    "Whether two words are the same, or numbers within a tenth of each other."
+    if a == b: return True
+    try: x, y = (float(w.replace(',', '')) for w in (a, b))
+    except (ValueError, AttributeError): return False
+    return abs(x - y) <= .1*max(abs(x), abs(y)) + .02
+
+
+def compare(path, flags=()):
+    "Run a copy of a notebook beside it; a line for each cell that says something else than what is stored."
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(os.path.abspath(path)), prefix='.compare_', suffix='.ipynb') as copy:
+        nb = nbformat.read(path, as_version=4)
+        nbformat.write(nb, copy.name)
+        execute(copy.name, flags)
+        for index, (old, new) in enumerate(zip(texts(nb), texts(nbformat.read(copy.name, as_version=4)), strict=True)):
+            other = [(a, b) for a, b in zip_longest(old, new) if not alike(a, b)]
+            if other: yield f'{path}, cell {index}: {len(other)} of {len(old)} words differ, such as {other[0]}'
 
 
 def execute(path, flags=()):
@@ -38,7 +68,11 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('notebooks', nargs='*', help='their paths; none: all')
     parser.add_argument('--flags', default='', help='run the cells with these flags too, A,B')
+    parser.add_argument('--compare', action='store_true', help='store nothing; tell what has changed')
     args = parser.parse_args()
+    if args.compare:
+        found = [row for path in args.notebooks or NOTEBOOKS for row in compare(path, args.flags.split(','))]
+        sys.exit('\n'.join(found) or 0)
     for path in args.notebooks or NOTEBOOKS:
         execute(path, args.flags.split(','))
         print(path, flush=True)

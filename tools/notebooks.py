@@ -126,18 +126,19 @@ def imports(path, cells):
 
 @each_notebook
 def sizes(path, cells):
-    "The norms of one sitting, in cells, lines, kilobytes and words."
+    "The norms of one sitting, in cells, lines, kilobytes and words; pages for users may show more pictures."
     kb, words = path.stat().st_size/1024, sum(len(c.source.split()) for c in cells if c.is_prose)
     lines = {c.index: c.n_lines() for c in cells if c.exported}
     documented = sum(c.documented for c in cells)
     pictures = [(c.index, kind, size) for c in cells for kind, size in c.pictures()]
     if len(cells) > 60: yield f'{len(cells)} cells (at most 60)'
-    if kb > 250: yield f'{kb:.0f} KB (at most 250)'
+    shows = path.relative_to(NBS).parts[0] in ('guide', 'tutorials')
+    if kb > (600 if shows else 250): yield f'{kb:.0f} KB (at most {600 if shows else 250})'
     if sum(lines.values()) > 300: yield f'{sum(lines.values())} exported lines (at most 300)'
     if words < 15*documented: yield f'{words} words of prose for {documented} exported cells (at least 15 each)'
-    if sum(kind != 'image/svg+xml' for _, kind, _ in pictures) > 4: yield 'more than 4 figures'
+    if sum(kind != 'image/svg+xml' for _, kind, _ in pictures) > (24 if shows else 4): yield 'more than 4 figures'
     for index, _, size in pictures:
-        if size > 40*1024: yield f'cell {index}: a figure of {size//1024} KB (at most 40)'
+        if size > (100 if shows else 40)*1024: yield f'cell {index}: a figure of {size//1024} KB'
     for index, n in lines.items():
         if n > 50: yield f'cell {index}: {n} exported lines (at most 50)'
     for c in cells:

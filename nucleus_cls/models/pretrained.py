@@ -42,6 +42,9 @@ def find_run(run:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`
         what = 'name one of those in it: ' if inside else 'it holds '
         found = ', '.join((inside or sorted(p.name for p in path.iterdir()))[:5]) or 'nothing'
         raise FileNotFoundError(f'{path}: no run folder, it has no config.json; {what}{found}')
+    if path.suffix in ('.pth', '.pt') and path.is_file():
+        raise ValueError(f'{path}: weights of an old script? First, in Python: from nucleus_cls import '
+                         f"import_weights; import_weights('{path}', 'old_run')")
     if path.is_file(): raise ValueError(f'{path}: a file; name its folder, which holds config.json too')
     return path
 

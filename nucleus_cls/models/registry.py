@@ -6,6 +6,8 @@
 __all__ = ['MODELS', 'find_model', 'build_model', 'choose_channels', 'count_parameters', 'pick_device']
 
 # %% ../../nbs/08_models/03_registry.ipynb #16bd0529
+from importlib.metadata import entry_points
+
 import torch
 from torch import nn
 
@@ -25,6 +27,7 @@ def find_model(name:str, # a key of MODELS
               ) -> tuple: # class, channels it sees
     "Look a network up by its name; `ValueError` for one that does not exist."
     if name in MODELS: return MODELS[name]
+    for point in entry_points(group='nucleus_models', name=name): return point.load()
     raise ValueError(f'there is no model {name!r}: choose one of {", ".join(MODELS)}')
 
 # %% ../../nbs/08_models/03_registry.ipynb #bd29086d

@@ -56,6 +56,9 @@ class Run:
     folder:Path # where the run is kept
     device:torch.device # where the network computes
 
+    def __repr__(self):
+        return f'{self.config["architecture"]} for {", ".join(self.states)}, in {self.folder.name}'
+
     def probs(self, xb:np.ndarray|torch.Tensor, # tensors of `to_tensor`, float32 (B,C,S,S,S)
               batch_size:int=32, # samples computed at once
               tta:int=None, # views to average, 1–16; None: the run's own (`tta` in config.json), or 1
