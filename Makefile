@@ -9,7 +9,7 @@ TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-house test-slow test-outputs test-validate test-lowest lint dist-check run readme contents film docs docs-check lab-check bench freeze clean
+.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-validate test-lowest lint dist-check run readme contents film docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ test-validate: ## results checked by the libraries of others, in an environment 
 	@'$(PYTHON)' -m venv .venv-validate
 	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5,cluster,parallel]' $(NBDEV)
 	@.venv-validate/bin/python tools/checks.py --only_notebooks --flags validate
+
+napari-check: ## the plugin in a real napari, without a screen (needs xvfb and Mesa's OpenGL)
+	@'$(PYTHON)' -m venv .venv-napari
+	@.venv-napari/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -e '.[napari]'
+	@.venv-napari/bin/npe2 validate nucleus_cls
+	@QT_QPA_PLATFORM=offscreen xvfb-run -a .venv-napari/bin/python tools/napari_check.py
 
 test-lowest: ## the notebooks with the lowest versions that settings.ini allows, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-lowest

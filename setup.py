@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 config = ConfigParser(delimiters=['='], interpolation=None)
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
-NOT_IN_DEV = ('trackmate', 's3', 'validate')   # heavy, or not with the pinned versions of all others
+NOT_IN_DEV = ('napari', 'trackmate', 's3', 'validate')   # heavy, or not with the pinned versions of all others
 extras = {key.removeprefix('extra_'): value.split() for key, value in cfg.items() if key.startswith('extra_')}
 
 setup(
@@ -23,9 +23,10 @@ setup(
     include_package_data=True,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    package_data={'nucleus_cls': ['checkpoints/*/*']},
+    package_data={'nucleus_cls': ['checkpoints/*/*', 'napari/napari.yaml']},
     extras_require={**extras, 'dev': sum((extras[key] for key in extras if key not in NOT_IN_DEV), cfg['dev_requirements'].split())},
     entry_points={'console_scripts': cfg.get('console_scripts', '').split(),
+                  'napari.manifest': ['nucleus_cls = nucleus_cls.napari:napari.yaml'],
                   'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]},
     classifiers=['Development Status :: 3 - Alpha', 'Intended Audience :: Science/Research',
                  'Natural Language :: English',

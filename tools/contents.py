@@ -11,6 +11,7 @@ TITLES = {'': 'Basics', '01_simulation': 'A simulated embryo', '02_lineage': 'Fr
           '06_samples': 'From movie to samples', '07_transforms': 'From sample to tensor', '08_models': 'Networks',
           '09_training': 'Training', '10_prediction': 'Prediction', '11_evaluation': 'Evaluation',
           '12_report': 'Reports', '13_video': 'Video', '14_review': 'Check and review', '15_cli': 'Commands',
+          '16_napari': 'In napari',
           'tutorials': 'Tutorials', 'guide': 'Guide'}
 #: Sections for who uses the package, above those for who changes it; a page of the root, and files beside the pages.
 FIRST, BESIDE = ('tutorials', 'guide'), {'guide': ('api.ipynb', 'CHANGELOG.md')}

@@ -6,7 +6,7 @@
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'find_movie_step', 'read_frame_for', 'read_windows', 'check_frames', 'follow_nuclei',
            'stream_movie', 'predict_blocks', 'make_run_key', 'stamp_movie', 'save_block', 'load_block', 'reopen_run',
            'do_block', 'describe_run_folder', 'predict_all_blocks', 'list_columns', 'decide_states', 'write_table',
-           'refuse_other_movie', 'predict_and_write', 'predict_movie']
+           'refuse_other_movie', 'describe_prediction', 'predict_and_write', 'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, fingerprint, list_versions, progress
+from ..core import atomic_path, fingerprint, list_versions, progress, write_json
 from ..workers import import_dask, read_ahead, share_work
 from ..resume import Job, hold_output
 from ..lineage.states import assign_states
 from ..volumes.crops import find_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import rescale_frame
-from ..movies.movie import Movie
+from ..movies.movie import Movie, is_address
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
@@ -269,6 +269,16 @@ def refuse_other_movie(output_dir:str|Path, name:str # folder to write to; of th
         raise ValueError(f'{path}: holds the predictions of movie {held[0]}; name another output_dir for '
                          f'{name}')
 
+def describe_prediction(run:Run, movie:Movie, decode:bool # as for `predict_movie`
+                       ) -> dict: # content of prediction.json
+    "Describe how a movie was predicted, so that it can be done again, and the movie opened again."
+    again = movie.again and movie.again | {'path': str(Path(movie.again['path']).absolute())
+                                           if not is_address(movie.again['path']) else movie.again['path']}
+    return {'movie': again, 'name': movie.name, 'scale': movie.scale, 'decode': decode,
+            'widths': measure_movie(movie) if run.preprocess.width else None,
+            'run': {k: run.config.get(k) for k in ('architecture', 'states', 'weights', 'data_hash')},
+            'versions': list_versions()}
+
 def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predict_movie`
                       output_dir, decode:bool, lineage:bool, # as it was told
                       coarse:bool, # are the nuclei too small?
@@ -288,6 +298,7 @@ def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predic
         found.to_csv(Path(output_dir)/'predictions.csv')
         write_table(divisions, Path(output_dir)/'divisions.csv')
         write_table(suspects, Path(output_dir)/'suspects.csv')
+        write_json(Path(output_dir)/'prediction.json', describe_prediction(run, movie, decode))
         job.remove()
     return found
 

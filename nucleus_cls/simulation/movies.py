@@ -171,7 +171,7 @@ class SimulatedMovie:
 
 # %% ../../nbs/01_simulation/06_movies.ipynb #7c8f7360
 def simulate_movie(preset:str='tiny', # a name in SIM_PRESETS
-                   seed=0, # whole number ≥ 0, or several
+                   seed:Any=0, # whole number ≥ 0, or several
                    name:str=None, # of the movie; None: from preset and seed
                    n_frames:int=None, # length; None: the preset's
                    **overrides, # any field of SimSettings
