@@ -54,7 +54,7 @@ def propose_divisions(mothers:pd.DataFrame, # of a frame: place z y x, volume, p
     return pd.DataFrame(found, columns=['mother', 'daughter_1', 'daughter_2', 'score'])
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #402e05d7
-ENOUGH = .4      #: score from which a division is called
+ENOUGH = .3      #: score from which a division is called
 GAP = 4          #: frames in which daughters may have no mask
 
 def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all frames

@@ -34,15 +34,15 @@ from ..volumes.voxels import rescale_frame
 from ..movies.movie import Movie, is_address
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
-from ..movies.links import (FOLLOW, choose_register, describe_links, find_link_size, find_moves,
-                                      link_nuclei)
+from ..movies.links import (FOLLOW, WALKING, choose_register, describe_links, find_link_size,
+                                      find_moves, link_nuclei)
 from ..movies.neighbours import warn_time
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
 from ..models.run import Run, load_run
 from .predictions import Predictions, join_flags, predict_stream, tabulate
 from .timepoint import stream_timepoint
-from .decode import compute_missing_prior, decode as decode_states
+from .decode import BELIEF, compute_missing_prior, decode as decode_states
 from .divisions import settle_divisions
 from .conflicts import find_conflicts
 
@@ -247,8 +247,9 @@ def decide_states(run, # trained run
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[list_columns(run)[len(PLACE):]].to_numpy(float), run.states)
     if lineage: suspects = find_conflicts(found, links, known)
+    walking = decode and len(links) and links['distance'].median()/2 >= WALKING
     if decode: found = decode_states(found, links, describe_links(table, links, size),
-                                     adjust=compute_missing_prior(run))
+                                     BELIEF if walking else 1., adjust=compute_missing_prior(run))
     divisions = None
     if decode: found, divisions = settle_divisions(found, table, size)
     return found, divisions, suspects

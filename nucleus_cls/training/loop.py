@@ -198,7 +198,7 @@ def fit(samples:Samples, # as `open_samples` gives them
     n_steps = len(cut_batches(config.epoch_samples or len(m.y), config.batch_size)) + 1
     parts, notes = make_parts(info, config, n_steps, team.device, last)
     say = print if progress else (lambda text: None)
-    for line in (*notes, *m.split.notes, *(f'{side}: {n}' for side, n in m.counts.items())): say(line)
+    for line in (*notes, *m.split.notes, *m.list_counts()): say(line)
     if team.rank == 0: core.write_json(folder/'config.json', info | dict(best=state['best']))
     judged, net = parts.get('mean', parts['model']), share_model(parts['model'], team)
     run = Run(judged, core.to_plain(info), m.prep, m.states, folder, team.device)
