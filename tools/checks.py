@@ -129,7 +129,7 @@ COME_ALONG = {'geff-spec': 'geff'}   #: imported, and brought by another require
 
 def requirements():
     "What is required is imported somewhere in the package, and what is imported is required."
-    def named(text): return {re.split(r'[[<>=!~]', r)[0].lower().replace('_', '-') for r in text.split()}
+    def named(text): return {re.split(r'[<>=!~\[]', r)[0].lower().replace('_', '-') for r in text.split()}
     extras = (text for key, text in CONFIG.items() if key.startswith('extra_'))
     required, imported = set.union(named(CONFIG['requirements']), *map(named, extras)), house.distributions()
     for name in sorted(required - imported - FOR_OTHERS.keys()): yield f'{name} is required, but imported nowhere'

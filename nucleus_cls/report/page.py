@@ -160,9 +160,11 @@ class PageChecker(HTMLParser):
         self.tags.add(tag)
         if tag not in self.void: self.open.append(tag)
         for k, v in attrs:
-            if k in ('src', 'href', 'srcset', 'data') and not v.startswith(('#', 'data:image/png;base64,')):
+            inside = '#', 'data:image/png;base64,', 'data:video/mp4;base64,'
+            if k in ('src', 'href', 'srcset', 'data') and not v.startswith(inside):
                 raise ValueError(f'the page refers to {v[:60]!r}: everything must be inside it')
-            if k == 'src': self.images.append(base64.b64decode(v.split(',')[1], validate=True))
+            if k != 'src' or tag != 'img': continue
+            self.images.append(base64.b64decode(v.split(',')[1], validate=True))
 
     def handle_endtag(self, tag:str):
         "Refuse a tag that closes another than the last one opened."
