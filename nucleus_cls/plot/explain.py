@@ -61,7 +61,7 @@ def grad_cam(model:nn.Module, # any of the networks
              x:Any, # tensor of one nucleus, (C,S,S,S)
              k:int=None, # which output; None: the largest
              layer:str=None, # name of a convolution; None: `find_deepest_layer`
-             by_voxel:bool=False, # weigh each voxel, not each feature map
+             by_voxel:bool=True, # weigh each voxel; False: each feature map as a whole
             ) -> np.ndarray: # float32 (S,S,S), 0–1; all 0 where nothing speaks for the state
     "Map the places that speak for a state."
     model.eval()
@@ -128,7 +128,7 @@ def plot_activations(maps:dict, # from `compute_activations`
 
 # %% ../../nbs/04_plot/04_explain.ipynb #45079ecd
 def compute_features(model:nn.Module, # any of the networks
-                     xb, # tensors, (B,C,S,S,S)
+                     xb:Any, # tensors, (B,C,S,S,S)
                      batch_size:int=64, # computed at once
                     ) -> np.ndarray: # float32 (B,F)
     "Compute what the last linear layer reads."
