@@ -87,8 +87,10 @@ def nucleus_report(
 _CELLS = (
     ('markdown', '# {name}\n\nThe states of the nuclei of one movie: what is in it, what the network says '
                  'of it.'),
-    ('code', 'from nucleus_cls import open_movie, check_movie, open_run, predict_movie, overlay\n'
-             'from nucleus_cls.report.movie_report import list_doubtful\n\n'
+    ('code', 'import pandas as pd\n'
+             'from nucleus_cls import (TrainConfig, browse_movie, check_movie, extract_movie,\n'
+             '                         list_doubtful, make_video, open_movie, open_run, overlay, plot_states_over_time,\n'
+             '                         predict_movie, train)\n\n'
              'movie = open_movie({movie!r}{options})\nmovie.name, len(movie.frames), movie.voxel_size'),
     ('markdown', 'Is anything wrong with it?'),
     ('code', 'print(check_movie(movie, None))'),
@@ -96,12 +98,32 @@ _CELLS = (
     ('code', "found = predict_movie(open_run('pretrained'), movie, output_dir='predictions')\nfound"),
     ('markdown', 'The frame with most events, and the states over time.'),
     ('code', 'overlay(movie, found)'),
-    ('code', "counts = found.table.groupby(['frame', 'state']).size().unstack(fill_value=0)\n"
-             "counts.plot(figsize=(8, 3), ylabel='nuclei');"),
+    ('code', 'plot_states_over_time(found.table, movie.name)'),
+    ('markdown', 'Slide through it; a click on a nucleus follows it.'),
+    ('code', 'browse_movie(movie, found)'),
     ('markdown', 'Divisions, best first; and the nuclei to look at before anything is believed.'),
-    ('code', "import pandas as pd\npd.read_csv('predictions/divisions.csv').head(20)"),
+    ('code', "pd.read_csv('predictions/divisions.csv').head(20)"),
     ('code', 'list_doubtful(found.table).head(20)'))
 
+# %% ../../nbs/15_cli/05_show.ipynb #b9057f57
+_LEARN_CELLS = (
+    ('markdown', 'Correct some: say here what you saw, as (frame, nucleus): state. The corrected table '
+                 'takes the place of a lineage.'),
+    ('code', "seen = {{}}   # such as {{(12, 7): 'mitotic', (13, 4): 'stable'}}\n"
+             "said = found.table[['movie', 'frame', 'nucleus_id', 'state']].copy()\n"
+             "keys = list(zip(said['frame'], said['nucleus_id']))\n"
+             "said['state'] = [seen.get(key, state) for key, state in zip(keys, said['state'])]\n"
+             "said.to_csv('states.csv', index=False)"),
+    ('markdown', 'Learn from it: a few epochs from the weights that come along, then predict again.'),
+    ('code', "if seen:\n"
+             "    samples = extract_movie(movie, 'my_samples', corrections='states.csv')\n"
+             "    config = TrainConfig(model='nucleusnet', num_epochs=5)\n"
+             "    run = train(samples, 'my_run', config, resume=True)\n"
+             "    found = predict_movie(run, movie, output_dir='predictions_again')"),
+    ('markdown', 'A film; `nucleus_report` in a shell puts all of it on one page.'),
+    ('code', "make_video(movie, found, 'movie.mp4')['output']"))
+
+# %% ../../nbs/15_cli/05_show.ipynb #6384710f
 @command
 @delegates(read_movie_flags)
 def nucleus_notebook(
@@ -120,7 +142,7 @@ def nucleus_notebook(
     place = str(movie) if is_address(movie) else str(Path(movie).absolute())
     def fill(text): return text.format(name=Path(movie).stem, movie=place, options=options)
     cells = []
-    for k, (kind, text) in enumerate(_CELLS):
+    for k, (kind, text) in enumerate(_CELLS + _LEARN_CELLS):
         cell = {'cell_type': kind, 'id': f'cell-{k}', 'metadata': {}, 'source': fill(text)}
         cells.append(cell | ({'execution_count': None, 'outputs': []} if kind == 'code' else {}))
     kernel = {'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'}}
