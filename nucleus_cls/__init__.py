@@ -9,7 +9,7 @@ __all__ = []
 from importlib import import_module
 
 # %% ../nbs/api.ipynb #33eb5b44
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Module → the names that a user needs from it.
 _NAMES = {

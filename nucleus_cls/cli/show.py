@@ -45,6 +45,7 @@ def nucleus_video(
     light:Param('Dark on white instead of bright on black', bool)=False,
     views:Param('Projections along z, y, x: such as z or zyx (default: of the preset)', str)=None,
     only:Param('Only the nuclei of this state', str)=None,
+    highlight:Param('Dim all but this nucleus and its track, FRAME_ID such as 012_007', str)=None,
     fps:Param('Frames a second (default: of the preset)', int)=None,
     frame_minutes:Param('Minutes from frame to frame: shows a clock', float)=None,
     **kwargs
@@ -56,7 +57,7 @@ def nucleus_video(
     beside = Path(output).with_suffix('')
     found, _ = get_predictions(opened, predictions_csv, run, beside.with_name(f'{beside.name}_predictions'))
     summary = make_video(opened, found, output, preset, truth, tree, light=light, views=views, only=only,
-                         fps=fps, frame_minutes=frame_minutes)
+                         highlight=highlight, fps=fps, frame_minutes=frame_minutes)
     print(f'{output}: {summary["n_frames"]} frames')
 
 # %% ../../nbs/15_cli/05_show.ipynb #7f3ba33a
@@ -89,8 +90,8 @@ _CELLS = (
                  'of it.'),
     ('code', 'import pandas as pd\n'
              'from nucleus_cls import (TrainConfig, browse_movie, check_movie, extract_movie,\n'
-             '                         list_doubtful, make_video, open_movie, open_run, overlay, plot_states_over_time,\n'
-             '                         predict_movie, train)\n\n'
+             '                         list_doubtful, make_video, open_movie, open_run, overlay,\n'
+             '                         plot_states_over_time, predict_movie, train)\n\n'
              'movie = open_movie({movie!r}{options})\nmovie.name, len(movie.frames), movie.voxel_size'),
     ('markdown', 'Is anything wrong with it?'),
     ('code', 'print(check_movie(movie, None))'),

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from PIL.ImageColor import getrgb
 
-from ..core import EVENTS, STATES, UNKNOWN, is_state
+from ..core import EVENTS, STATES, UNKNOWN, is_state, parse_node_name
 from ..plot.charts import NO_STATE, count_states_by, pick_color
 from ..plot.tree import assign_lanes, trace_links
 from .raster import load_font, paint_outline, soften_shadow
@@ -32,6 +32,7 @@ class Look:
     legend:bool=True # tell the colours of the states
     counts:bool=True # count the states, now and so far
     only:str|None=None # show the nuclei of this state alone; None: all
+    highlight:str|None=None # FRAME_ID, such as 012_007: dim all but this nucleus and its track; None: none
     frame_minutes:float|None=None # minutes from one frame to the next, >0; None: show no time
     whole:bool=False # show the whole volume; False: the part in which there are nuclei
 
@@ -44,6 +45,7 @@ class Look:
             raise ValueError(f'views={self.views!r}: expected one to three of z, y, x, such as zyx or z')
         if self.only is not None and not is_state(self.only):
             raise ValueError(f'only={self.only!r}: expected a state, such as {", ".join(STATES)}')
+        if self.highlight is not None: parse_node_name(self.highlight)
         if self.frame_minutes is not None and not self.frame_minutes > 0:
             raise ValueError(f'frame_minutes={self.frame_minutes}: expected minutes, more than 0')
 

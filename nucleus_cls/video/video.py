@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['VIDEO_PRESETS', 'take_rows', 'find_true_states', 'choose_range_and_box', 'stream_frames', 'make_gif_palette',
-           'compose_ffmpeg_command', 'make_part_folder', 'open_encoder', 'choose_settings', 'prepare_film',
-           'make_video', 'summarise_film']
+           'compose_ffmpeg_command', 'make_part_folder', 'open_encoder', 'choose_settings', 'find_relatives',
+           'dim_others', 'prepare_film', 'make_video', 'summarise_film']
 
 # %% ../../nbs/13_video/04_video.ipynb #8925ce79
 import os
@@ -23,7 +23,7 @@ import pandas as pd
 from PIL import Image
 
 from ..core import (EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, is_state, list_states,
-                              list_versions, progress, write_json)
+                              list_versions, parse_node_name, progress, write_json)
 from ..settings import settings_from
 from ..workers import read_ahead
 from ..resume import hold_output
@@ -203,6 +203,30 @@ def choose_settings(preset:str, # a name in VIDEO_PRESETS
     if not 0 <= crf <= 51: raise ValueError(f'crf={crf}: expected 0 (best) to 51')
     return settings_from(Look, values), coding
 
+# %% ../../nbs/13_video/04_video.ipynb #a878ac16
+def find_relatives(table:pd.DataFrame, # predictions with the column parent
+                   name:str, # frame_id of a nucleus, such as 012_007
+                  ) -> set: # (frame, nucleus_id) of it, its ancestors and its descendants
+    "Find the nuclei that one was before, and those that it becomes."
+    if 'parent' not in table:
+        raise ValueError('highlight needs predictions with links: predict a whole movie')
+    key = list(zip(table['frame'].astype(int), table['nucleus_id'].astype(int)))
+    parent = {k: parse_node_name(p) for k, p in zip(key, table['parent'].fillna('')) if p}
+    first = parse_node_name(name)
+    if first not in key: raise ValueError(f'highlight={name!r}: no such nucleus among the predictions')
+    found = {first}
+    for k in sorted(key):
+        if parent.get(k) in found: found.add(k)                       # parents come first: they lie before
+    while first in parent: found.add(first := parent[first])
+    return found
+
+def dim_others(known:list, # tables of `look_up_predictions`: a dict by frame each
+               chosen:set, # (frame, nucleus_id) to leave bright
+              ) -> list: # the same with no confidence in the others
+    "Dim all nuclei but some."
+    return [{t: {n: (state, np.nan if (t, n) in chosen else 0.) for n, (state, _) in rows.items()}
+             for t, rows in by_frame.items()} for by_frame in known]
+
 # %% ../../nbs/13_video/04_video.ipynb #3f16da03
 def prepare_film(movie:Movie, # the movie
                  table:pd.DataFrame, # its predictions
@@ -215,6 +239,7 @@ def prepare_film(movie:Movie, # the movie
     limits, box = choose_range_and_box(movie, frames, table, look.whole)
     groups = [g[g['frame'].isin(frames)] for g in (truth, table) if g is not None]
     known = [{int(t): look_up_predictions(rows) for t, rows in g.groupby('frame')} for g in groups]
+    if look.highlight: known = dim_others(known, find_relatives(table, look.highlight))
     occur = set().union(*(set(g['state'].fillna('')) for g in groups))
     held = list_states(occur, (c.removeprefix('p_') for c in table if c.startswith('p_')))
     can = [s for s in held if f'p_{s}' in table] or list(STATES)
