@@ -9,7 +9,7 @@ TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-validate test-lowest lint dist-check run readme contents film docs docs-check lab-check bench freeze clean
+.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-hold test-validate test-lowest lint dist-check run readme contents film docs docs-check lab-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check-house: $(READY) ## what is left to do of the house rules (PACKAGE=name: of
 
 test-slow: $(READY) ## the notebooks with their slow cells too
 	@$(BIN)/python tools/checks.py --only_notebooks --flags slow
+
+test-hold: $(READY) ## kill commands, run them twice, damage their files: nothing is lost or mixed
+	@$(BIN)/python tools/hold.py
 
 test-outputs: $(READY) ## what notebooks say against what they have stored (NB=path; none: all, half an hour)
 	@$(BIN)/python tools/execute.py --compare $(NB)

@@ -141,7 +141,8 @@ async def visit(report, profile, host, names, shots=None):
 
 def browse(report, shots=None):
     "Serve the site to this machine alone, start the browser with an empty profile, visit every page."
-    names, chromium = [str(p.relative_to(SITE)) for p in sorted(SITE.glob('**/*.html'))], find_chromium()
+    pages, chromium = (p.relative_to(SITE) for p in sorted(SITE.glob('**/*.html'))), find_chromium()
+    names = [str(p) for p in pages if p.parts[0] != 'source']    # pages of plain code
     if not names or not chromium:
         return report.line('Chromium', 0, ['no pages in _docs/' if chromium else NO_CHROMIUM])
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(SITE)))

@@ -50,9 +50,10 @@ def nucleus_simulate(
     layout:Param('File layout', str, choices=('blastospim', 'ctc', 'omezarr'))='blastospim',
 ):
     "Simulate movies of dividing embryos, with lineages."
+    from nucleus_cls.resume import hold_output
     from nucleus_cls.simulation.movies import simulate
     write = simulate if layout == 'blastospim' else partial(simulate_as, layout)
-    movies = write(output_dir, n_movies, n_frames, seed, preset)
+    with hold_output(output_dir): movies = write(output_dir, n_movies, n_frames, seed, preset)
     print(f'{len(movies)} movies in {output_dir}. Next: nucleus_extract {output_dir} --output_dir samples')
 
 # %% ../../nbs/15_cli/02_data.ipynb #b53fe5cd
