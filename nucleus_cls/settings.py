@@ -141,7 +141,7 @@ class Settings:
 
 # %% ../nbs/01_settings.ipynb #7364084b
 def describe_settings(s, # an object whose fields are made by `setting`
-                     ) -> str: # a Markdown table, one line a setting
+                     ) -> str: # a Markdown table, one line per setting
     "List name, value, accepted values and meaning of every setting."
     lines = ['| setting | value | accepts | meaning |', '|---|---|---|---|']
     for f in fields(s):

@@ -76,7 +76,7 @@ def nucleus_check(
 
 # %% ../../nbs/15_cli/02_data.ipynb #f95b9da4
 def find_movies(paths:list, # movies in any layout, or folders of them
-                names:list=None, # one name a movie; None: the folders'
+                names:list=None, # one name per movie; None: the folders'
                 told:dict=None, # of `read_movie_flags`: how to read them
                ) -> dict: # name → path
     "List the movies at some paths by name; `ValueError` when two share one."

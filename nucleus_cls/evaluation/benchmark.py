@@ -183,7 +183,7 @@ def try_work(name:str, # for the user
 def write_tables(rows:list, # one dict a job
                  output_dir, # folder of the benchmark
                  picture:bool=True, # table.png too
-                ) -> pd.DataFrame: # one row a recipe
+                ) -> pd.DataFrame: # one row per recipe
     "Write results.csv, table.csv, table.md and table.png."
     results, out = pd.DataFrame(rows), Path(output_dir)
     if 'model' not in results: results['model'] = ''
@@ -202,7 +202,7 @@ def write_tables(rows:list, # one dict a job
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #e04a497e
 def compare_runs(runs, # run folders
                  samples, # Samples to score
-                ) -> list: # one row a run
+                ) -> list: # one row per run
     "Score trained runs on the same samples."
     names = [Path(r).resolve().name for r in runs]
     names = [n if names.count(n) == 1 else str(r) for n, r in zip(names, runs)]
@@ -249,7 +249,7 @@ def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of st
               config:TrainConfig=None, # settings for `models` given by name; None: the defaults
               val:Sequence=(), # names of the movies to hold out; empty: drawn
               on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop that training
-             ) -> pd.DataFrame: # one row a recipe; `.attrs['failed']` lists what went wrong
+             ) -> pd.DataFrame: # one row per recipe; `.attrs['failed']` lists what went wrong
     "Train and compare networks on the same samples, or compare trained ones; run again, it goes on."
     if not hasattr(samples, 'table'): samples = open_samples(samples)
     config = config or TrainConfig()

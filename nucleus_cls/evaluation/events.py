@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from ..core import EVENTS
 
 # %% ../../nbs/11_evaluation/01_events.ipynb #f7691711
-def find_parents(table:pd.DataFrame, # one row a nucleus: movie, frame, nucleus_id, parent; z, y, x
+def find_parents(table:pd.DataFrame, # one row per nucleus: movie, frame, nucleus_id, parent; z, y, x
                  reach:float=8., # farthest a nucleus without lineage may have come, voxels; 0: do not guess
                 ) -> np.ndarray: # (N,) row number of its parent, -1 where there is none in the table
     "Find the row of the nucleus that each nucleus comes from."
@@ -69,7 +69,7 @@ def match_events(is_true:np.ndarray, # (N,) is it the event?
     return match
 
 # %% ../../nbs/11_evaluation/01_events.ipynb #24019541
-def score_events(table:pd.DataFrame, # one row a nucleus: movie, frame, nucleus_id, parent, …
+def score_events(table:pd.DataFrame, # one row per nucleus: movie, frame, nucleus_id, parent, …
                  rows, # row numbers of the nuclei to score, (M,)
                  true, # their true states, (M,)
                  pred, # their predicted states, (M,)
@@ -93,8 +93,8 @@ def score_events(table:pd.DataFrame, # one row a nucleus: movie, frame, nucleus_
     return dict(frame_buffer=frame_buffer, macro_f1=float(np.mean(f1)) if f1 else None, per_state=per_state)
 
 # %% ../../nbs/11_evaluation/01_events.ipynb #5ca0c38d
-def rank_events(table:pd.DataFrame, # of `predict_movie`, one row a nucleus: frame, nucleus_id, p_<state>
-                truth:pd.DataFrame, # of `assign_states`, one row a nucleus: frame, nucleus_id, state
+def rank_events(table:pd.DataFrame, # of `predict_movie`, one row per nucleus: frame, nucleus_id, p_<state>
+                truth:pd.DataFrame, # of `assign_states`, one row per nucleus: frame, nucleus_id, state
                ) -> pd.DataFrame: # one row an event that occurs: n, ranks, average precision, called, right
     "Tell where the true events stand among all nuclei, ordered by the probability of their state."
     from sklearn.metrics import average_precision_score

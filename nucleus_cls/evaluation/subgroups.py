@@ -17,7 +17,7 @@ from ..plot.charts import (STATE_MARKERS, Picture, add_state_legend, order_state
                                      use_theme)
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d31e1eb3
-def measure_crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
+def measure_crowding(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
                     ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: unknown
     "Measure how close the nearest neighbour is."
     t, out = table.reset_index(drop=True), np.full(len(table), np.nan)
@@ -32,7 +32,7 @@ def measure_crowding(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y
 PROPERTIES = {'frame': 'frame', 'depth': 'depth z (voxels)', 'size': 'volume (voxels)',
         'crowding': 'nearest nucleus (diameters)'}   #: what is sliced by, and how it is labelled
 
-def measure_properties(table:pd.DataFrame, # one row a nucleus
+def measure_properties(table:pd.DataFrame, # one row per nucleus
                       ) -> dict: # name of PROPERTIES → values (N,), as far as the table tells
     "Collect what nuclei can be sliced by."
     def column(name): return pd.to_numeric(table[name]).to_numpy(float, na_value=np.nan)
@@ -55,7 +55,7 @@ def score_subgroup(true:np.ndarray, # (N,) true states
                 **{f'f1_{s}': v for s, v in f1.items()}, **{f'n_{s}': v for s, v in n.items()})
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d3e168aa
-def score_subgroups(table:pd.DataFrame, # one row a nucleus: movie, frame, z, y, x, volume
+def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
                     rows, # row numbers of the nuclei to score, (M,)
                     true, # their true states, (M,)
                     pred, # their predicted states, (M,)

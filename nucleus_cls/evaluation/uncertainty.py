@@ -13,7 +13,7 @@ from ..models.run import pick_states
 from ..training.splits import name_trees
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #9d0318a4
-def choose_units(table, # one row a sample: movie, root
+def choose_units(table, # one row per sample: movie, root
                 ) -> tuple: # unit of each sample (N,), and what they are: 'movies' or 'lineage trees'
     "Name what is drawn again: movies, or lineage trees where there is only one."
     if table['movie'].nunique() > 1: return table['movie'].to_numpy(object), 'movies'

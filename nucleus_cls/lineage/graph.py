@@ -80,7 +80,7 @@ class Finding:
 @dataclass
 class Lineage:
     "Nuclei and the links between them, mended, with a list of what was mended."
-    nodes:pd.DataFrame # one row a nucleus, sorted: frame, nucleus_id, z, y, x (voxels or NaN), markers
+    nodes:pd.DataFrame # one row per nucleus, sorted: frame, nucleus_id, z, y, x (voxels or NaN), markers
     edges:np.ndarray # (E,2) rows of `nodes`, parent then child, the child later; in the file's order
     findings:list = field(default_factory=list) # of `Finding`
     source:str = 'lineage' # where it came from, for messages

@@ -20,7 +20,7 @@ from .graph import Lineage, RESERVED, mend_edges, note_names, note_nodes, parse_
 @dataclass
 class Points:
     "Nuclei as a file lists them, not yet tied to a segmentation."
-    table:pd.DataFrame # one row a point: frame, z, y, x, perhaps nucleus_id; further columns are markers
+    table:pd.DataFrame # one row per point: frame, z, y, x, perhaps nucleus_id; further columns are markers
     links:np.ndarray # (E,2) rows of `table`, parent then child, in the file's order
     source:str = 'lineage' # where it came from, for messages
     um:bool = False # places are in µm, not voxels
@@ -80,7 +80,7 @@ INSIDE, BESIDE, OUTSIDE, TAKEN = range(4)   #: how a point was tied to a nucleus
 
 def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
                  seg:np.ndarray, # nucleus ids, (Z,Y,X)
-                 reach:int=2, # how far from a mask a point may lie, voxels, ≥0
+                 reach:int=2, # how far from a mask per point may lie, voxels, ≥0
                  linked:np.ndarray=None, # (n,) bool, which points have a link and come first; None: all alike
                 ) -> tuple: # ((n,) ids, 0: none; (n,) how, one of INSIDE, BESIDE, OUTSIDE, TAKEN)
     "Find the nucleus of each point of a frame; no nucleus is given twice."
@@ -123,7 +123,7 @@ def list_ids(seg:np.ndarray) -> np.ndarray: # the ids in a seg, ascending, witho
 def tie_points(table:pd.DataFrame, # as `place_points` gives it
                seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation
                frames:Iterable[int]=(), # frames that have a seg
-               reach:int=2, # how far from a mask a point may lie, voxels
+               reach:int=2, # how far from a mask per point may lie, voxels
                linked:np.ndarray=None, # (n,) bool, as for `match_points`
               ) -> tuple: # ((n,) ids; (n,) how: INSIDE…, -1: id given, -2: no seg; [(frame, id) left over])
     "Give every point an id: the file's, that of the nucleus at its place, or a fresh one."
@@ -155,7 +155,7 @@ def lineage_from_points(points:Points, # what a file gave
                         frames:Iterable[int]=(), # frames that have a seg
                         voxel_size:tuple=None, # (z,y,x), µm; None: as the file says, where it does
                         offset:int=0, # frames to add to the file's
-                        reach:int=2, # how far from a mask a point may lie, voxels
+                        reach:int=2, # how far from a mask per point may lie, voxels
                        ) -> Lineage:
     "Tie points to a segmentation and make a `Lineage`, with every miss among its findings."
     table, links, findings = place_points(points, voxel_size, offset)

@@ -79,7 +79,7 @@ def join_names(names:np.ndarray, # (N,) node names
 def assign_states(lin:Lineage, # from `read_lineage`
                   w:int=8, # window of rule 4, nodes before and after, ≥0
                   frames:Iterable[int]=None, # frames the movie really has; None: those of the lineage
-                 ) -> pd.DataFrame: # one row a node, sorted by frame and id
+                 ) -> pd.DataFrame: # one row per node, sorted by frame and id
     "Give every nucleus its state, by the five rules, with its track, its relatives and its markers."
     whole = isinstance(w, (int, np.integer)) and not isinstance(w, bool)
     if not whole or w < 0:

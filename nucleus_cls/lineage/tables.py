@@ -69,7 +69,7 @@ def name_columns(titles:list # of a table, as they stand
 @dataclass
 class Table:
     "A table as text, and what its columns mean."
-    rows:pd.DataFrame # one row a point, text; our names, other columns by their own titles
+    rows:pd.DataFrame # one row per point, text; our names, other columns by their own titles
     titles:dict # our name → title in the file
     units:dict # our name → unit, '' where none is given
     program:str = '' # that writes such titles; '' for none that we know

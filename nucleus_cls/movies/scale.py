@@ -19,7 +19,7 @@ from .movie import Movie
 
 # %% ../../nbs/05_movies/09_scale.ipynb #558fd7e6
 def measure_spread(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
-                  ) -> np.ndarray: # (n,7) a row a nucleus: volume, widths z y x, at a face along z y x
+                  ) -> np.ndarray: # (n,7) a row per nucleus: volume, widths z y x, at a face along z y x
     "Measure how wide every nucleus of a frame is, and which faces of the volume it touches."
     ids, start, length = find_nucleus_runs(seg)
     if not len(ids): return np.empty((0, 7))

@@ -23,7 +23,7 @@ from .omezarr import Pyramid, open_group, read_ome
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3355c9f9
 def match_files(folder:str|Path, # the movie's folder
-                pattern:str, # such as raw/*_T{t}.tif, or raw/t{t}_z{z}.tif for one plane a file
+                pattern:str, # such as raw/*_T{t}.tif, or raw/t{t}_z{z}.tif for one plane per file
                 strict:bool=False, # refuse links that lead out of the folder
                ) -> dict: # frame → path, or the paths of its planes
     "Find the file of every frame; `ValueError` when two claim one, or for a pattern that leads out."
@@ -69,7 +69,7 @@ def read_volume(path:str|Path, # .tif, .npy or .npz
     if axes is None and channel in (None,
                                     IDS) and not path.suffix.lower().startswith('.np'): return read_tiff(path)
     stack = open_stack(path, axes, channel, key)
-    if stack.n_frames != 1: raise ValueError(f'{path}: expected one frame a file, found {stack.n_frames}')
+    if stack.n_frames != 1: raise ValueError(f'{path}: expected one frame per file, found {stack.n_frames}')
     return stack.volume()
 
 class FrameFile:

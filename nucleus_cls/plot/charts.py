@@ -194,9 +194,9 @@ def plot_history(history:pd.DataFrame, # one row an epoch; columns ending in los
     return fig
 
 # %% ../../nbs/04_plot/01_charts.ipynb #a5c7341c
-def count_states_by(table:pd.DataFrame, # one row a nucleus: state and `by`
+def count_states_by(table:pd.DataFrame, # one row per nucleus: state and `by`
                     by:str, # column to count by, such as movie or frame
-                   ) -> pd.DataFrame: # one row a value of `by`, one column a state that occurs
+                   ) -> pd.DataFrame: # one row per value of `by`, one column per state that occurs
     "Count nuclei by state and something else."
     counts = pd.crosstab(table[by], table['state'].replace('', None).fillna('no state'))
     return counts[order_states(counts)]
@@ -224,7 +224,7 @@ def plot_state_counts(counts:Any, # state → number of nuclei (dict or Series)
 
 # %% ../../nbs/04_plot/01_charts.ipynb #206b14db
 def stack_states(ax, # matplotlib axes
-                 table:pd.DataFrame, # one row a nucleus: frame, state
+                 table:pd.DataFrame, # one row per nucleus: frame, state
                  states:list, # those to draw, from the top
                 ):
     "Stack the number of nuclei of some states over the frames."
@@ -238,7 +238,7 @@ def stack_states(ax, # matplotlib axes
     for axis in (ax.xaxis, ax.yaxis): axis.get_major_locator().set_params(integer=True)
 
 @use_theme()
-def plot_states_over_time(table:pd.DataFrame, # one row a nucleus: frame, state
+def plot_states_over_time(table:pd.DataFrame, # one row per nucleus: frame, state
                           title:str='', # words above
                          ) -> Picture:
     "Stack the number of nuclei of each state over the frames; below, the events alone."

@@ -99,7 +99,7 @@ def plot_overlay(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
     return fig
 
 # %% ../../nbs/04_plot/05_overlays.ipynb #0e71a005
-def find_busiest_frame(table:pd.DataFrame, # one row a nucleus: frame, state
+def find_busiest_frame(table:pd.DataFrame, # one row per nucleus: frame, state
                       ) -> int: # frame
     "Find the frame with most kinds of events, then with most events; the middle frame where there are none."
     events = table[table['state'].isin(EVENTS)]

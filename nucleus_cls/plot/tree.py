@@ -76,7 +76,7 @@ def plot_tree(tab:pd.DataFrame, # from `assign_states`, or the rows of some root
               ax=None, # axes to draw on; None: a new figure
               color_by:str='state', # 'state' or a column of numbers, such as a marker
              ): # the figure
-    "Draw the lineage tree, time to the right, a line a track, nodes coloured by state or by a number."
+    "Draw the lineage tree, time to the right, a line per track, nodes coloured by state or by a number."
     known = ['state', *tab.select_dtypes(['number', 'bool']).columns]
     if color_by not in known: raise ValueError(f'color_by={color_by!r}: expected one of {", ".join(known)}')
     if not len(tab): raise ValueError('there are no nuclei to draw: the table has no rows')

@@ -139,7 +139,7 @@ def make_napari_layers(movie:Movie, # images and masks
             (*make_tracks(lineage, table, predictions.states, scale), 'tracks')]
 
 def make_tracks(lineage, # from `as_lineage`
-                table:pd.DataFrame, # a row a node of the lineage, in the same order
+                table:pd.DataFrame, # a row per node of the lineage, in the same order
                 states, # the model's states
                 scale, # (t,z,y,x)
                ) -> tuple: # (rows of track, t, z, y, x), settings

@@ -79,10 +79,11 @@ def check_whole(path:str|Path # CSV file
         columns = file.readline().count(b',')
         file.seek(max(file.seek(0, 2) - 4096, 0))
         last = file.read().rsplit(b'\n', 1)[-1]
-    if last and last.count(b',') < columns: raise ValueError('its last line breaks off; was it only half copied?')
+    if last and last.count(b',') < columns:
+        raise ValueError('its last line breaks off; was it only half copied?')
 
 def read_predictions(path:str|Path, # predictions.csv
-                    ) -> pd.DataFrame: # one row a nucleus; words that are not known are empty
+                    ) -> pd.DataFrame: # one row per nucleus; words that are not known are empty
     "Read a table of predictions; `ValueError` for a table of something else."
     path = Path(path)
     if not path.is_file():

@@ -162,7 +162,7 @@ def find_point_faults(scan:Scan, # of the movie
 def measure_steps(scan:Scan, # of the movie
                   states:pd.DataFrame, # table of states
                   voxel_size:tuple=None, # (z,y,x), µm; None: lengths in voxels
-                 ) -> pd.DataFrame: # a row a step of a track: step, gap, ratio, distance (diameters), born, …
+                 ) -> pd.DataFrame: # a row per step of a track: gap, ratio, distance (diameters), born, …
     "Measure every step of every track, from seg to seg."
     n = scan.nuclei[['frame', 'nucleus_id', 'z', 'y', 'x', 'volume', 'border']]
     t = states[['frame', 'nucleus_id', 'track', 'state']].merge(n, on=['frame', 'nucleus_id'])
@@ -213,7 +213,7 @@ def forecast_samples(scan:Scan, # of the movie
                      states:pd.DataFrame, # table of states
                      look:LineageLook=None, # that went through the frames
                      timeframe:int=1, # frames before and after t in a sample
-                    ) -> pd.DataFrame: # one row a nucleus: state, near_event, lost, reason (empty: a sample)
+                    ) -> pd.DataFrame: # a row per nucleus: state, near_event, lost, reason (empty: a sample)
     "Foretell the manifest of an extraction."
     f = scan.frames
     images = f['frame'][f['background'].notna()].tolist()

@@ -27,7 +27,7 @@ def find_confident_states(given:np.ndarray, # number of the given state, (N,), 0
     return np.where(over.max(1) < 0, -1, over.argmax(1))
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #8ee0786e
-def find_wrong_states(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id
+def find_wrong_states(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id
                       target:np.ndarray, # its given state, (N,), '' where it has none
                       probs:np.ndarray, # out-of-fold probabilities, (N,K); NaN: no prediction
                       states, # the K states

@@ -23,7 +23,7 @@ from ..samples.corrections import CORRECTIONS, REJECTED, read_corrections, write
 from ..prediction.predictions import Predictions
 
 # %% ../../nbs/14_review/07_review.ipynb #53e71b3c
-def order_samples(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id, state
+def order_samples(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id, state
                   predictions=None, # Predictions of them; None: none
                   order='doubtful', # 'doubtful', 'random', or index values of `table`
                   seed:int=0, # of the random order, and for ties

@@ -44,7 +44,7 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
 NUCLEI = [*NUCLEUS_COLUMNS, 'pieces', 'stray', 'holes', 'touches'] #: columns for nuclei, besides frame
 
 def measure_seg(seg, # nucleus ids, (Z,Y,X)
-               ) -> np.ndarray: # (n, len(NUCLEI)) floats, a row a nucleus by id
+               ) -> np.ndarray: # (n, len(NUCLEI)) floats, a row per nucleus by id
     "Measure every nucleus of a frame: place, volume, border, pieces, holes, neighbours."
     found = find_regions(seg)
     rows = scan_nuclei(seg)
@@ -106,8 +106,8 @@ def try_read(movie, t:int) -> tuple: # (image, seg): array, words of an error, o
 @dataclass
 class Scan:
     "What one pass over a movie measured."
-    frames:pd.DataFrame # one row a frame that has a file
-    nuclei:pd.DataFrame # one row a nucleus: frame and NUCLEI
+    frames:pd.DataFrame # one row per frame that has a file
+    nuclei:pd.DataFrame # one row per nucleus: frame and NUCLEI
 
 # %% ../../nbs/14_review/01_scan.ipynb #b724f4d7
 def measure_frame(t:int, image, seg, # of `try_read`: arrays, words of an error, or None

@@ -23,7 +23,7 @@ CORRECTIONS = ('movie', 'frame', 'nucleus_id', 'old_state', 'new_state', 'when')
 REJECTED = 'rejected'   #: the new state of a sample that is not to be used
 
 def read_corrections(path:str|Path, # corrections.csv; may not exist yet
-                    ) -> pd.DataFrame: # one row a judgement, CORRECTIONS; empty where there is no file
+                    ) -> pd.DataFrame: # one row per judgement, CORRECTIONS; empty where there is no file
     "Read a table of corrections; `ValueError` if it is something else."
     path = Path(path)
     if not path.exists(): return pd.DataFrame({c: pd.Series(dtype=object) for c in CORRECTIONS})
@@ -47,7 +47,7 @@ def read_corrections(path:str|Path, # corrections.csv; may not exist yet
     return table
 
 def write_corrections(path:str|Path, # CSV file to write
-                      table:pd.DataFrame, # one row a judgement, with the columns CORRECTIONS
+                      table:pd.DataFrame, # one row per judgement, with the columns CORRECTIONS
                      ) -> None:
     "Write a table of corrections, whole or not at all."
     with atomic_path(path) as tmp:
@@ -84,7 +84,7 @@ def states_from_table(path:str|Path, # states table: movie, frame, nucleus, stat
     return mine[['frame', 'nucleus_id']].assign(state=mine['new_state'], **blank)
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #10839db5
-def apply_corrections(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id, state
+def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id, state
                       path:str|Path, # corrections.csv; must exist
                      ) -> pd.DataFrame: # a copy with the new states; '' where rejected
     "Put corrections into a table of samples."

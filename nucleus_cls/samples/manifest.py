@@ -79,7 +79,7 @@ def join_states(nuclei:pd.DataFrame, # nuclei of the seg, all frames
                 states:pd.DataFrame, # the states' table
                 movie:Movie, # its frames
                 k:int, # half the window's length, frames
-               ) -> pd.DataFrame: # one row a nucleus of either list, by frame and id
+               ) -> pd.DataFrame: # one row per nucleus of either list, by frame and id
     "Join what the seg shows with what the lineage says; `reason` is empty where a sample can be cut."
     known = states.rename(columns={c: f'marker_{c}' for c in states.columns if c not in STATE_COLUMNS})
     table = nuclei.merge(known.drop(columns=list('zyx')), 'outer', ['frame', 'nucleus_id'], indicator='side')

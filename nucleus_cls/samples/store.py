@@ -48,14 +48,14 @@ WHOLE = ('frame', 'nucleus_id', 'track', 'fate_frame', 'n_nuclei', 'volume', 'z0
          'x1', 'cz', 'cy', 'cx', 'dz', 'dy', 'dx', *MOVES)
 
 def write_manifest(path:str|Path, # CSV file to write
-                   table:pd.DataFrame, # one row a nucleus
+                   table:pd.DataFrame, # one row per nucleus
                   ):
     "Write the table of samples, the same table to the same bytes; places to a ten-thousandth of a voxel."
     table = table.astype({c: 'Int64' for c in WHOLE if c in table}).round(dict.fromkeys('zyx', 4))
     with atomic_path(path) as tmp: table.to_csv(tmp, index=False, lineterminator='\n')
 
 # %% ../../nbs/06_samples/01_store.ipynb #7032f8b7
-def read_manifest(path:str|Path) -> pd.DataFrame: # one row a nucleus, with fixed types
+def read_manifest(path:str|Path) -> pd.DataFrame: # one row per nucleus, with fixed types
     "Read a table of samples; empty texts stay texts, unknown whole numbers become <NA>."
     try: head = pd.read_csv(open_table(path), nrows=0).columns
     except ValueError as e: raise ValueError(f'{path}: not a table of samples ({describe_error(e)})') from e
@@ -104,7 +104,7 @@ def open_arrays(path:str|Path) -> dict: # array name → zarr array
 # %% ../../nbs/06_samples/01_store.ipynb #01bc730d
 def mark_covered_cells(boxes, # (n,6) start and shape, voxels
                        shape, # of the volume, (Z,Y,X)
-                      ) -> np.ndarray: # boolean, one entry a cell of CELL_EDGE³ voxels
+                      ) -> np.ndarray: # boolean, one entry per cell of CELL_EDGE³ voxels
     "Mark the cells of a volume that at least one box touches."
     cells = np.zeros([-(-n // CELL_EDGE) for n in shape], bool)
     low, high = np.clip(boxes[:, :3], 0, shape), np.clip(boxes[:, :3] + boxes[:, 3:], 0, shape)
@@ -165,7 +165,7 @@ def count_chunks(path:str|Path) -> int: # files
     return sum(name.isdigit() for _, _, names in os.walk(path) for name in names)
 
 def finish_store(path:str|Path, # folder of the store
-                 manifest:pd.DataFrame, # one row a nucleus
+                 manifest:pd.DataFrame, # one row per nucleus
                  info:dict, # movie, image_frames, wedge_frames, shape, settings, complete, fingerprint, …
                 ):
     "Write the manifest and the description of a store; the manifest becomes part of its fingerprint."

@@ -16,7 +16,7 @@ from ..core import node_name
 # %% ../../nbs/09_training/03_leaks.ipynb #36adcaed
 LEAKS = ('same nucleus', 'neighbouring frames', 'sisters', 'same lineage tree', 'same movie')
 
-def find_leaks(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id, track, root, parent
+def find_leaks(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id, track, root, parent
                train:np.ndarray|list, # row numbers trained on
                val:np.ndarray|list, # row numbers held out
               ) -> pd.DataFrame: # one row a thing shared: leak, movie, train, val (an example), pairs
@@ -53,7 +53,7 @@ def find_shared(leak:str, # what to call it, one of LEAKS
     return both[['leak', 'movie', 'train', 'val', 'pairs']]
 
 # %% ../../nbs/09_training/03_leaks.ipynb #189c766b
-def check_leaks(table:pd.DataFrame, # one row a sample
+def check_leaks(table:pd.DataFrame, # one row per sample
                 split, # of `split_samples`: train, val, kind
                ) -> list: # sentences for the user
     "Refuse a split by movie or lineage that leaks; count the leaks of a random one."
@@ -81,7 +81,7 @@ def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype
         hashes.append('' if black else blake2b(whole.data, digest_size=8).hexdigest())
     return np.array(hashes)
 
-def find_copies(table:pd.DataFrame, # one row a sample: movie, frame, nucleus_id
+def find_copies(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id
                 hashes:np.ndarray, # fingerprint of each sample, (N,), '' where not known
                 split, # of `split_samples`: train, val, kind
                ) -> list: # sentences for the user

@@ -62,7 +62,7 @@ def score_predictions(true:ArrayLike, # (N,) true states
                 per_state=per_state)
 
 # %% ../../nbs/09_training/07_metrics.ipynb #9489002e
-def choose_scored(table:pd.DataFrame, # one row a sample: movie, state, lost
+def choose_scored(table:pd.DataFrame, # one row per sample: movie, state, lost
                   complete:dict, # movie → do its samples hold all nuclei of their frames?
                   states:Sequence|None=None, # the model's: others of one's own are left out; None: all count
                  ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
@@ -91,7 +91,7 @@ _TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out
 
 def format_report(both:dict, # of `score_sets`
                   spans:dict=None, # of `compute_intervals`, for each scoring; None: no intervals
-                 ) -> str: # a table a scoring
+                 ) -> str: # a table per scoring
     "Format both scorings as tables of text."
     lines = []
     for name, s in both.items():

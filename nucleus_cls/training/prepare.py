@@ -95,7 +95,7 @@ class TrainingData:
     val_at:np.ndarray # positions in the cache to judge by, (M,)
     val_true:np.ndarray # names of their true states, (M,)
 
-    def list_counts(self) -> list: # a line a side
+    def list_counts(self) -> list: # a line per side
         "Say how many samples of each state there are to train on and to judge by."
         sides = {'train': 'to train on', 'val': 'to judge by'}
         return [f'{words}: ' + ', '.join(f'{n:,} {s}' for s, n in self.counts[side].items())

@@ -17,7 +17,7 @@ from .config import TrainConfig
 from .leaks import check_leaks
 
 # %% ../../nbs/09_training/04_splits.ipynb #84bb78ac
-def name_trees(table:pd.DataFrame, # one row a sample: movie, root
+def name_trees(table:pd.DataFrame, # one row per sample: movie, root
               ) -> np.ndarray: # (N,) 'movie/root', or 'movie' where a root is not known
     "Name the lineage tree of each sample."
     root = table['root'].where(table['root'] != '')
@@ -93,7 +93,7 @@ def draw_random(target:np.ndarray, # (N,) targets, '' where not used
     return out
 
 # %% ../../nbs/09_training/04_splits.ipynb #649a32e5
-def split_samples(table:pd.DataFrame, # one row a sample
+def split_samples(table:pd.DataFrame, # one row per sample
                   target:np.ndarray, # (N,) targets, '' where not used
                   config:TrainConfig=TrainConfig(), # split, val, val_fraction, split_seed
                  ) -> Split:
@@ -144,7 +144,7 @@ def check_val(val:tuple, # names to hold out
         raise ValueError(f'val names every {what} ({there}): none is left to train on')
 
 # %% ../../nbs/09_training/04_splits.ipynb #8bb6310a
-def make_folds(table:pd.DataFrame, # one row a sample
+def make_folds(table:pd.DataFrame, # one row per sample
                target:np.ndarray, # (N,) targets, '' where not used
                k:int=None, # number of folds; None: one movie each (of trees: five)
                kind:str=None, # 'movie' or 'lineage'; None: movies, or trees where there is one movie
@@ -163,7 +163,7 @@ def make_folds(table:pd.DataFrame, # one row a sample
     counts['all'] = counts.sum(axis=1)
     return deal_out(counts, k, seed)
 
-def deal_out(counts:pd.DataFrame, # one row a group, one column a state, and all of them
+def deal_out(counts:pd.DataFrame, # one row a group, one column per state, and all of them
              k:int, # number of folds
              seed:int=0, # settles ties
             ) -> list: # k tuples of names of groups, sorted

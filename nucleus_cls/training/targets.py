@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ..core import STATES, UNKNOWN, is_state, list_states
 
 # %% ../../nbs/09_training/02_targets.ipynb #5d0a264f
-def choose_targets(table:pd.DataFrame, # one row a sample: state, lost
+def choose_targets(table:pd.DataFrame, # one row per sample: state, lost
                    targets:str='every_nucleus', # unknown is stable ('every_nucleus') or left out ('balanced')
                    lost:str='drop', # a death that may be a lost track is left out ('drop') or a 'death'
                   ) -> np.ndarray: # (N,) state names, '' where a sample is not trained on
@@ -42,7 +42,7 @@ def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
     return chosen
 
 # %% ../../nbs/09_training/02_targets.ipynb #ca49c6be
-def find_near_events(table:pd.DataFrame, # one row a sample: movie, frame, track, state
+def find_near_events(table:pd.DataFrame, # one row per sample: movie, frame, track, state
                      frames:int=3, # how far an event may be, frames
                     ) -> np.ndarray: # (N,) bool; the events themselves are not near
     "Find the nuclei with an event on their own track a few frames before or after."

@@ -66,7 +66,7 @@ def draw_space_changes(n:int, # samples
                        s:AugmentSettings, # what may change
                        rand, # function: shape, half-width → uniform numbers around 0
                        isotropic:torch.Tensor=None, # bool (n,): samples whose axes may be swapped; None: all
-                      ) -> dict: # name → tensor, a sample a row
+                      ) -> dict: # name → tensor, a sample per row
     "Draw where every sample goes."
     loose = rand(n, .5) + .5 < s.turned
     place, drift = rand((n, 1, 3), s.shift).repeat(1, 3, 1), rand((n, 2, 3), s.drift)
@@ -86,7 +86,7 @@ def draw_space_changes(n:int, # samples
 def draw_light_changes(n:int, # samples
                        s:AugmentSettings, # what may change
                        rand, # function: shape, half-width → uniform numbers around 0
-                      ) -> dict: # name → tensor, a sample a row
+                      ) -> dict: # name → tensor, a sample per row
     "Draw what happens to the light of every sample."
     def chance(): return rand(n, .5) + .5
     which = (chance()*3).long().clamp_max(2)
@@ -104,7 +104,7 @@ def draw_changes(n:int, # samples in the batch
                  generator:torch.Generator=None, # where chance comes from; None: torch's own
                  device='cpu', # where the batch is
                  isotropic=None, # bool (n,): samples whose axes may be swapped; None: all
-                ) -> dict: # name → tensor, a sample a row
+                ) -> dict: # name → tensor, a sample per row
     "Draw everything that will happen to a batch."
     s = settings or AugmentSettings()
     def rand(shape, half): return draw_uniform(shape, -half, half, generator, device)

@@ -82,7 +82,7 @@ def look_up_predictions(rows:pd.DataFrame, # rows of one frame: nucleus_id, stat
 
 # %% ../../nbs/13_video/02_panels.ipynb #142f2b86
 def count_by_frame(table:pd.DataFrame, # frame, state
-                  ) -> pd.DataFrame: # a row a frame, a column a state, '' for none
+                  ) -> pd.DataFrame: # a row per frame, a column per state, '' for none
     "Count the states of every frame."
     counts = count_states_by(table.assign(state=keep_states(table['state'])), 'frame')
     return counts.rename(columns={'no state': ''})

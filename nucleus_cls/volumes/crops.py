@@ -44,7 +44,7 @@ def find_nucleus_runs(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 backgr
 NUCLEUS_COLUMNS = ['nucleus_id', 'z', 'y', 'x', 'volume', 'z0', 'y0', 'x0', 'z1', 'y1', 'x1', 'border']
 
 def scan_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
-               ) -> np.ndarray: # (n,12) floats, a row a nucleus by id, columns as NUCLEUS_COLUMNS
+               ) -> np.ndarray: # (n,12) floats, a row per nucleus by id, columns as NUCLEUS_COLUMNS
     "Measure every nucleus of a frame in one scan."
     ids, start, length = find_nucleus_runs(seg)
     if not len(ids): return np.empty((0, len(NUCLEUS_COLUMNS)))
@@ -70,7 +70,7 @@ def tabulate_nuclei(rows:np.ndarray, # (n,12), from `scan_nuclei`
     return pd.DataFrame(rows, columns=NUCLEUS_COLUMNS).astype(types)
 
 def find_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
-               ) -> pd.DataFrame: # one row a nucleus, by id
+               ) -> pd.DataFrame: # one row per nucleus, by id
     "List every nucleus of a frame, from one scan; `border` says that it touches a face of the volume."
     return tabulate_nuclei(scan_nuclei(seg))
 
