@@ -27,6 +27,7 @@ _NAMES = {
     'samples.samples': ('Samples', 'open_samples'),
     'samples.corrections': ('read_corrections', 'correct_samples'),
     'samples.extract': ('extract_movie',),
+    'samples.contact': ('plot_contact_sheet',),
     'models.run': ('Run',),
     'models.pretrained': ('open_run',),
     'models.old_weights': ('import_weights',),

@@ -62,6 +62,8 @@ def nucleus_evaluate(
     for name, reason in why.items():
         score = f'{metrics[name]["macro_f1"]:.3f}' if metrics[name] else f'none, {reason}'
         print(f'macro-F1, {name}: {score}')
+    for state, v in ((metrics['events'] or {}).get('per_state') or {}).items():
+        if v: print(f'{state}: F1 {v["exact_f1"]:.3f} in the very frame, {v["f1"]:.3f} within one')
     print(f'Scores in {output_dir}')
 
 # %% ../../nbs/15_cli/03_learn.ipynb #7431a102

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from collections.abc import Sequence
@@ -270,6 +270,7 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     frames = movie.frames if frames is None else sorted({int(t) for t in frames})
     if not frames or not set(frames) <= set(movie.frames):
         raise ValueError(f'frames={frames}: movie {movie.name} has {movie.frames[0]} to {movie.frames[-1]}')
+    if len(movie.seg(frames[0])) == 1: look = replace(look, views='z')      # one slice has no sides
     table = take_rows(predictions, movie)
     true = None if truth is False else find_true_states(truth, table, movie)
     if tree is True: tree = assign_states(movie.lineage())
