@@ -14,9 +14,11 @@ from threading import Timer
 
 import contents
 import docs
+import execute
 import house
 import notebooks
 import readme
+from nbclient.exceptions import CellExecutionError
 from notebooks import NBS, NOTEBOOKS, ROOT
 from report import Report
 
@@ -191,12 +193,26 @@ def run_nbdev_test(report, flags, n_workers):
         report.line('nbdev_test', 0, findings or ([said()[-3000:]] if status else []))
 
 
+#: Pages for who uses the package; they take minutes, so nbdev_test passes over them and `make test-slow` runs them.
+PAGES = [p for p in NOTEBOOKS if p.relative_to(NBS).parts[0] in ('guide', 'tutorials')]
+
+
+def run_pages(report):
+    "Run the pages for users, and compare what they say with what is stored."
+    for path in PAGES:
+        begin = time.monotonic()
+        try: findings = list(execute.compare(str(path)))
+        except CellExecutionError as e: findings = [str(e)[-500:]]
+        report.line(f'{path.relative_to(ROOT)}, as stored', time.monotonic() - begin, findings)
+
+
 def run_notebooks(report, flags, n_workers):
     "Run every notebook; none may be left out, or leave a file in the project."
+    if 'slow' in flags: run_pages(report)
     def files(): return {p for folder in (ROOT, NBS, *{p.parent for p in NOTEBOOKS}) for p in folder.iterdir()}
     before = files()
     done = set(run_nbdev_test(report, flags, n_workers))
-    left = [f'{p.relative_to(ROOT)} was not run' for p in NOTEBOOKS if p not in done]
+    left = [f'{p.relative_to(ROOT)} was not run' for p in NOTEBOOKS if p not in done and p not in PAGES]
     left += [f'{p.relative_to(ROOT)} was written into the project' for p in sorted(files() - before)]
     report.line('every notebook run, nothing left behind', 0, left)
 
