@@ -49,8 +49,9 @@ def list_states(*names:Iterable # words, some of them states
 def check_state(name:str # what somebody wrote
                ) -> str: # the same
     "Return a word that can be a state; `ValueError` for another, or one that is nearly one of the four."
-    near = get_close_matches(str(name).lower(), STATES, 1, .8)
-    if name not in STATES and near: raise ValueError(f'state {name!r}: {near[0]} is meant?')
+    alike = get_close_matches(str(name).lower(), STATES, 1, .8)
+    near = [s for s in alike if abs(len(s) - len(name)) <= 1]       # `unstable` is a word of its own
+    if name not in STATES and near: raise ValueError(f'state {name!r}: did you mean {near[0]}?')
     if not is_state(name):
         raise ValueError(f'state {str(name)[:40]!r}: expected {", ".join(STATES)}, or a word of letters, '
                          'digits, _ and -')

@@ -104,7 +104,8 @@ def finish_job(job:Job, # whose steps are all done
 _held:set = set()       # outputs that this process holds
 
 @contextmanager
-def hold_output(path:str|Path # output folder (made if need be), or a file
+def hold_output(path:str|Path, # output folder (made if need be), or a file
+                wait:float=0, # for another that holds it, seconds, before it is an error
                ) -> Iterator[None]:
     "Hold an output for the time of a block; `ValueError` that names who holds it already."
     path = Path(path).absolute()
@@ -116,7 +117,7 @@ def hold_output(path:str|Path # output folder (made if need be), or a file
         yield
         return
     owner, held = lock.with_name(f'{lock.name}.owner'), FileLock(lock)
-    try: held.acquire(timeout=0)
+    try: held.acquire(timeout=wait)
     except Timeout:
         who = owner.read_text(encoding='utf-8') if owner.is_file() else 'another process'
         raise ValueError(f'{path}: {who} is at work there; wait for it, or name another output') from None

@@ -118,12 +118,14 @@ def show_samples(output_dir:str|Path, # folder of samples
     "Draw and print what samples a folder holds."
     from nucleus_cls.lineage.states import count_states, find_doubts
     from nucleus_cls.plot.charts import plot_state_counts, save_figure
+    from nucleus_cls.resume import hold_output
     from nucleus_cls.samples.contact import plot_contact_sheet
     from nucleus_cls.samples.samples import open_samples
     samples = open_samples(output_dir)
     picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
-    save_figure(picture, Path(output_dir)/'counts.png')
-    save_figure(plot_contact_sheet(samples), Path(output_dir)/'contact.png', colors=64)
+    with hold_output(output_dir, wait=60):          # jobs that fill one folder draw one after the other
+        save_figure(picture, Path(output_dir)/'counts.png')
+        save_figure(plot_contact_sheet(samples), Path(output_dir)/'contact.png', colors=64)
     by_table = any(reader.settings.get('states_from') for reader in samples.readers)
     doubts = {} if by_table else {f.kind: f for _, part in samples.table.groupby('movie')
                                   for f in find_doubts(part)}

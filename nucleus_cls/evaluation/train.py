@@ -76,7 +76,7 @@ def finish_run(run:Run, # trained run; its config gets the calibration
     told = run.config['training']
     samples = correct_samples(samples, told.get('corrections'), told.get('map', ()))
     held_out, complete = find_held_out(run, samples)
-    sets = find_truth(held_out, complete)
+    sets = find_truth(held_out, complete, run.states)
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)
     cross = calibrate_run(run, held_out, sets, before)
     calibration = run.config['calibration']

@@ -13,6 +13,7 @@ import numpy as np
 from ..core import atomic_path
 from ..plot.explain import compute_features
 from ..movies.movie import Movie
+from ..transforms.preprocess import apply_scale
 from ..models.run import Run
 from .tables import check_new_path
 from .whole_movie import stream_movie
@@ -31,7 +32,7 @@ def export_embedding(run:Run, # trained run
     def flush():
         if block: parts.append(compute_features(run.model, np.stack(block)))
         block.clear()
-    for row, x in stream_movie(movie, run.preprocess):
+    for row, x in stream_movie(movie, apply_scale(run.preprocess, movie.scale)):
         rows.append((row['frame'], row['nucleus_id']))
         block.append(x)
         if len(block) == AT_ONCE: flush()

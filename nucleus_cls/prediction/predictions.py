@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..core import atomic_path, is_state, list_states
+from ..core import atomic_path, list_states
 from ..files import explain_errors, open_table
 from ..samples.samples import Samples, open_samples
 from ..transforms.preprocess import Preprocess, check_space, find_voxel_step
@@ -66,8 +66,8 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
     table['state'], table['confidence'] = state, np.where(state == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
     table['quality'] = known('quality', '').fillna('').astype(str)
-    table['true_state'] = known('true_state', '')
-    table['true_state'] = table['true_state'].where(table['true_state'].map(is_state).astype(bool), '')
+    told = known('true_state', '')
+    table['true_state'] = told.where(told.isin(list_states(states)), '')
     table = table.sort_values(['movie', 'frame', 'nucleus_id'], kind='stable', ignore_index=True)
     return Predictions(table, tuple(states))
 

@@ -117,7 +117,8 @@ CARD_SCRIPT = '''
     const rows = judged.map(c => [c.dataset.movie, c.dataset.frame,
       c.dataset.nucleus, c.dataset.state, c.querySelector("select").value,
       new Date().toISOString()]);
-    const text = [COLUMNS, ...rows].map(r => r.join(",")).join("\\n") + "\\n";
+    const cell = v => /[",]/.test(v) ? '"' + v.replaceAll('"', '""') + '"' : v;
+    const text = [COLUMNS, ...rows].map(r => r.map(cell).join(",")).join("\\n") + "\\n";
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], {type: "text/csv"}));
     link.download = "corrections.csv";
@@ -148,7 +149,7 @@ def show_cards(movie:Movie, # the movie
               ) -> list: # blocks
     "Show mothers and deaths as cards, the least sure first."
     rows = table[table['state'].isin(['mitotic', 'death'])].dropna(subset=['z', 'y', 'x'])
-    rows = rows.sort_values('confidence').head(most)
+    more, rows = len(rows) - most, rows.sort_values('confidence').head(most)
     if rows.empty: return [make_text('None.')]
     colors:dict = {}
     for r in table.itertuples():
@@ -162,4 +163,5 @@ def show_cards(movie:Movie, # the movie
     bar = Div(Button('least sure first', cls='doubt'), Button('in time', cls='time'),
               Button('save corrections.csv', cls='save'), Span('0 judged', cls='count'), cls='bar')
     script = f'const COLUMNS = {list(CORRECTIONS)};{CARD_SCRIPT}'
-    return [Style(Safe(CARD_CSS)), bar, Div(*cards, cls='cards'), Script(Safe(script))]
+    rest = make_text(f'… and {more:,} surer ones, in predictions.csv.') if more > 0 else None
+    return [Style(Safe(CARD_CSS)), bar, Div(*cards, cls='cards'), rest, Script(Safe(script))]

@@ -79,7 +79,8 @@ def pair_with_truth(predictions:pd.DataFrame, # table of predictions
         return {'balanced': clear} if len(clear) else {}
     keys, t = ['movie', 'frame', 'nucleus_id'], samples.table
     held = t[t['movie'].isin(predictions['movie'])]
-    sets = choose_scored(held, samples.complete)
+    states = [c.removeprefix('p_') for c in predictions if c.startswith('p_')]
+    sets = choose_scored(held, samples.complete, states or None)
     held = held[keys].assign(row=held.index)
     return {name: held.iloc[sets[name][0]].assign(truth=sets[name][1]).merge(predictions, on=keys)
             for name in SCORING_NAMES if sets[name]}
