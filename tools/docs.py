@@ -56,8 +56,9 @@ def local_notebook(nb, pages, here):
 
 def prepare():
     "Run nbdev's own preprocessing into _proc/; return what it complained of."
+    env = {k: v for k, v in os.environ.items() if k != 'VIRTUAL_ENV'}    # of another activated one IPython warns
     done = subprocess.run([sys.executable, '-c', 'from nbdev.serve import proc_nbs; proc_nbs(force=True)'],
-                          cwd=ROOT, capture_output=True, text=True, check=False)
+                          cwd=ROOT, capture_output=True, text=True, check=False, env=env)
     said = re.sub(r'\x1b\[[0-9;]*m', '', done.stdout + done.stderr)
     if done.returncode:   # the cell that failed, and why
         return [said[said.rfind('\nException: ') + 1:].strip()[-1500:], *re.findall(r'^\w+Error: .*', said, re.M)[:1]]
