@@ -1,8 +1,8 @@
 """Measure what the shipped network saves: `python benchmarks/finetune.py` (about half an hour on two cores).
 
-From 10, 50 and 200 samples of two simulated movies of one preset, a network is trained twice: from random weights,
-and from the network that comes with the package (`init = "pretrained"`), with the same settings otherwise. A third
-movie picks the epoch, and both are scored on a fourth and fifth, all their events among 500 other nuclei, by the
+From 10, 50 and 200 samples of two simulated movies of one preset, a network is trained from random weights, and from
+the network that comes with the package (`init = "pretrained"`) at several learning rates, with the same settings
+otherwise. A third movie picks the epoch, and both are scored on a fourth and fifth, all their events among 500 other nuclei, by the
 average precision of mitotic and of new_daughter, which no threshold enters. Runs that are there are not repeated. The
 table goes to `finetune.csv` beside this file; n = 0 is the shipped network as it is.
 """
@@ -67,7 +67,9 @@ def main():
     ap.add_argument('--seeds', type=int, default=3, help='repeats, with other samples and first weights')
     ap.add_argument('--sizes', default='10,50,200', help='numbers of samples')
     ap.add_argument('--num_epochs', type=int, default=6, help='epochs of 256 draws')
+    ap.add_argument('--rates', default='3e-3,1e-3,3e-4,1e-4', help='learning rates from the shipped network')
     args = ap.parse_args()
+    starts = [('none', 3e-3), *(('pretrained', float(rate)) for rate in args.rates.split(','))]
     work = Path(args.work)
     samples, names = make_samples(work/'samples', args.preset, args.seed)
     target = choose_targets(samples.table).astype(str)
@@ -76,22 +78,22 @@ def main():
     stable = np.flatnonzero(test & (target == 'stable'))
     test[np.random.default_rng(0).permutation(stable)[500:]] = False
     pretrained = open_run('pretrained')
-    found = [dict(n=0, start='pretrained', seed=0, **precisions(pretrained, samples.select(test), target[test]))]
+    found = [dict(n=0, start='pretrained', lr=0., seed=0, **precisions(pretrained, samples.select(test), target[test]))]
     for n in map(int, args.sizes.split(',')):
         for seed in range(args.seeds):
-            for start in ('', 'pretrained'):
-                folder = work/f'{start or "random"}_{n}_{seed}'
+            for start, lr in starts:
+                folder = work/f'{start}_{lr:g}_{n}_{seed}'
                 if not (folder/'scores.json').is_file():
                     shutil.rmtree(folder, ignore_errors=True)
-                    config = load_config(model=pretrained.config['architecture'], init=start, val=(names[2],),
+                    config = load_config(model=pretrained.config['architecture'], init=start, val=(names[2],), lr=lr,
                                          states=(*EVENTS, 'stable'), num_epochs=args.num_epochs, epoch_samples=256,
-                                         seed=seed, patience=args.num_epochs, **({'lr': 1e-3} if start else {}))
+                                         seed=seed, patience=args.num_epochs)
                     run = fit(choose(samples, target, names, n, seed), folder, config, progress=False)
                     write_json(folder/'scores.json', precisions(run, samples.select(test), target[test]))
                 scores = json.loads((folder/'scores.json').read_text())
-                found.append(dict(n=n, start=start or 'random', seed=seed, **scores))
+                found.append(dict(n=n, start='random' if start == 'none' else start, lr=lr, seed=seed, **scores))
                 print(found[-1], flush=True)
-    table = pd.DataFrame(found).groupby(['n', 'start'], sort=False)[list(EVENTS)].agg(['mean', 'std']).round(3)
+    table = pd.DataFrame(found).groupby(['n', 'start', 'lr'], sort=False)[list(EVENTS)].agg(['mean', 'std']).round(3)
     table.to_csv(Path(__file__).with_suffix('.csv'))
     print(table.to_string())
 

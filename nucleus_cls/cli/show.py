@@ -118,7 +118,7 @@ _LEARN_CELLS = (
     ('markdown', 'Learn from it: a few epochs from the weights that come along, then predict again.'),
     ('code', "if seen:\n"
              "    samples = extract_movie(movie, 'my_samples', corrections='states.csv')\n"
-             "    config = TrainConfig(model='nucleusnet', num_epochs=5, lr=3e-4)\n"
+             "    config = TrainConfig(model='nucleusnet', num_epochs=5)\n"
              "    run = train(samples, 'my_run', config, resume=True)\n"
              "    found = predict_movie(run, movie, output_dir='predictions_again')"),
     ('markdown', 'A film; `nucleus_report` in a shell puts all of it on one page.'),

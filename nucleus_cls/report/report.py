@@ -60,6 +60,7 @@ def show_training(config:dict, # content of config.json; None: not known
     if split.get('train_movies'): said.append(f'Trained on {name_some(split["train_movies"])}.')
     if split.get('held_out'): said.append(f'Held out: {name_some(split["held_out"])}.')
     if best.get('epoch'): said.append(f'The weights are those of epoch {best["epoch"]}.')
+    elif best: said.append('No epoch was better than the weights it began with, which stay.')
     blocks = [make_text(' '.join(said))] if said else []
     if history is not None: blocks.append(embed_figure(plot_history(history), 'Loss and scores by epoch.'))
     return blocks

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['validate', 'is_out_of_patience', 'EpochEnd', 'ask_to_stop', 'save_epoch', 'load_last', 'use_all_cores', 'show_steps',
-           'make_parts', 'learn_epoch', 'fit']
+           'make_parts', 'judge_start', 'learn_epoch', 'fit']
 
 # %% ../../nbs/09_training/11_loop.ipynb #64a0766a
 import copy
@@ -32,7 +32,7 @@ from .config import TrainConfig
 from .metrics import score_predictions
 from .prepare import TrainingData, describe_training, prepare_training
 from .distributed import Team, find_team, share_model
-from .epoch import cut_batches, make_optimizer, train_epoch
+from .epoch import cut_batches, make_optimizer, settle_rate, train_epoch
 
 # %% ../../nbs/09_training/11_loop.ipynb #2a6dc32e
 def validate(run:Run, # the network as it is now
@@ -156,6 +156,15 @@ def make_parts(info:dict, # content of config.json
     for name, part in parts.items() if last else (): part.load_state_dict(last[name])
     return parts, notes
 
+def judge_start(run:Run, # with the weights of an earlier run
+                m:TrainingData, # what to judge by
+                state:dict, # of the training; its `best` becomes epoch 0
+                team:Team, # the processes that share the work
+               ) -> None:
+    "Judge and keep the weights a training starts from: they stay unless an epoch is better."
+    state['best'] = dict(epoch=0, **validate(run, m.cache, m.val_at, m.val_true, team))
+    if team.rank == 0: save_weights(run.model, run.folder/'best_model.safetensors')
+
 def learn_epoch(run:Run, # the network that is judged
                 net:torch.nn.Module, # what `share_model` made of the network that learns
                 parts:dict, # of `make_parts`
@@ -184,14 +193,15 @@ def fit(samples:Samples, # as `open_samples` gives them
        ) -> Run: # with the best weights
     "Train a network until it gets no better; `ValueError` for samples, settings or a folder that do not fit."
     config, folder = config or TrainConfig(), Path(output_dir)
+    asked, config = config, settle_rate(config)
     samples = correct_samples(samples, config.corrections, config.map)
     use_all_cores()
     team = find_team(config.device)
     progress = progress and team.rank == 0
-    last = load_last(folder, config, samples.data_hash, resume)
+    last = load_last(folder, asked, samples.data_hash, resume)
     team.wait()   # until all have looked, nobody writes
     m = prepare_training(samples, config)
-    state = last or dict(history=[], best=dict(epoch=0, val_macro_f1=-1.), config=config.to_dict(),
+    state = last or dict(history=[], best=dict(epoch=0, val_macro_f1=-1.), config=asked.to_dict(),
                          data_hash=samples.data_hash, date=core.get_date())
     history = state['history']
     info = describe_training(samples, config, m, state['date'])
@@ -202,6 +212,7 @@ def fit(samples:Samples, # as `open_samples` gives them
     if team.rank == 0: core.write_json(folder/'config.json', info | dict(best=state['best']))
     judged, net = parts.get('mean', parts['model']), share_model(parts['model'], team)
     run = Run(judged, core.to_plain(info), m.prep, m.states, folder, team.device)
+    if notes and not history: judge_start(run, m, state, team)
     with show_steps(progress, n_steps*config.num_epochs, n_steps*len(history)) as bar:
         for epoch in range(len(history), config.num_epochs):
             if is_out_of_patience(epoch, state['best']['epoch'], config.patience): break
@@ -216,6 +227,8 @@ def fit(samples:Samples, # as `open_samples` gives them
     if team.rank == 0:
         info['weights'] = hash_weights(folder/'best_model.safetensors')
         core.write_json(folder/'config.json', info)
-    say('best epoch: {epoch}, macro-F1 {val_macro_f1:.3f} on what was held out'.format(**state['best']))
+    told = 'best epoch: {epoch}'
+    if not state['best']['epoch']: told = 'no epoch was better than the start, which stays'
+    say((told + ', macro-F1 {val_macro_f1:.3f} on what was held out').format(**state['best']))
     team.leave()   # when all is written
     return load_run(folder, str(team.device))
