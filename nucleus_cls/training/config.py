@@ -26,11 +26,12 @@ class DataSettings(Settings):
     corrections:str = setting('', 'corrections.csv of a review: states to learn instead; empty: none', 'file')
     map:tuple = setting((), 'call states of the samples otherwise, such as debris=death', 'OLD=STATE')
     max_per_state:int = setting(0, 'at most so many of a state, drawn at random; 0: all', 'samples', low=0)
+    limits:tuple = setting((), 'likewise state by state, such as stable=1000, death=24', 'STATE=N')
     split:str = setting('movie', 'what is held out whole; random lets near copies leak',
                         choices=('movie', 'lineage', 'random'))
     val:tuple = setting((), 'movies to hold out; empty: drawn by split_seed', 'movie names')
     val_fraction:float = setting(.2, 'share to hold out where it is drawn', low=.01, high=.9)
-    split_seed:int = setting(0, 'seed of the draws of max_per_state and of the held-out movies', low=0)
+    split_seed:int = setting(0, 'seed of the draws of max_per_state, limits and the held-out movies', low=0)
     cache_gib:float = setting(4., 'cache of crops: in memory up to this size, on disk beyond', 'GiB', low=0)
 
 # %% ../../nbs/09_training/01_config.ipynb #dc13ef7e
@@ -59,6 +60,8 @@ class LearnSettings(Settings):
                                    low=.1, high=100)
     loss:str = setting('cross_entropy', 'price of a wrong answer; weighted: rare states cost more',
                        choices=('cross_entropy', 'weighted', 'focal'))
+    class_weights:tuple = setting((), 'a wrong answer costs so many times as much, state by state, such as '
+                                  'death=3; it is then named more often', 'STATE=FACTOR')
     focal_gamma:float = setting(2., 'with focal: how fast a sample that is right stops counting',
                                 low=0, high=10)
     label_smoothing:float = setting(0., 'share of the truth given to all states alike', low=0, high=.9)

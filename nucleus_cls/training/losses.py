@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..settings import read_numbers
 from .config import TrainConfig
 
 # %% ../../nbs/09_training/06_losses.ipynb #304257ea
@@ -35,12 +36,15 @@ def compute_state_weights(shares:np.ndarray, # share of each state in the draws,
     return np.where(shares > 0, 1/(np.count_nonzero(shares)*np.where(shares > 0, shares, 1)), 0.)
 
 # %% ../../nbs/09_training/06_losses.ipynb #2acbb024
-def make_loss(config:TrainConfig, #  loss, focal_gamma, label_smoothing
+def make_loss(config:TrainConfig, # loss, class_weights, focal_gamma, label_smoothing
               shares:np.ndarray, # share of each state in the draws, (K,)
+              states:tuple, # their names
               device:str|torch.device='cpu', # where the network computes
              ) -> Callable: # logits (B,K), yb (B,) → losses (B,)
     "Make the loss that the settings name."
-    w = torch.tensor(compute_state_weights(shares), dtype=torch.float32, device=device)
-    weights = w if config.loss == 'weighted' else None
+    factors = read_numbers(config.class_weights, states, 'class_weights')
+    w = compute_state_weights(shares) if config.loss == 'weighted' else np.ones(len(states))
+    w = w*[factors.get(s, 1.) for s in states]
+    weights = torch.tensor(w, dtype=torch.float32, device=device) if (w != 1).any() else None
     gamma = config.focal_gamma if config.loss == 'focal' else 0.
     return partial(compute_losses, weights=weights, gamma=gamma, smoothing=config.label_smoothing)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import core
+from ..settings import read_numbers
 from ..samples.samples import Samples
 from ..movies.scale import ALIKE, WIDTH
 from ..transforms.preprocess import Preprocess
@@ -112,6 +113,7 @@ def prepare_training(samples:Samples, # all there are
     target[~np.isin(target.astype(str), choose_states(target, config.states))] = ''
     split = split_samples(table, target, config)
     states = choose_states(target[split.train], config.states)
+    read_numbers(config.class_weights, states, 'class_weights')   # wrong ones are refused before the work
     prep = choose_preprocess(samples, config)
     rows = np.concatenate([split.train, split.val])
     cache = load_cache(samples, rows, prep, config.tensor_size + config.margin, config.cache_gib, folder)

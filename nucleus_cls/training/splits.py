@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import list_states
+from ..settings import read_numbers
 from .config import TrainConfig
 from .leaks import check_leaks
 
@@ -72,12 +73,12 @@ class Split:
 # %% ../../nbs/09_training/04_splits.ipynb #7bd6a2f8
 def cap_rows(rows:np.ndarray, # row numbers
              target:np.ndarray, # (N,) targets of all rows
-             n:int, # samples of a state at most
+             most:dict, # state → samples to keep at most
              seed:int=0, # seed of the choice
             ) -> np.ndarray: # row numbers, sorted
-    "Keep at most `n` rows of each state, chosen at random."
+    "Keep at most so many rows of each state, chosen at random."
     rng = np.random.default_rng(seed)
-    chosen = [rng.permutation(rows[target[rows] == s])[:n] for s in list_states(target)]
+    chosen = [rng.permutation(rows[target[rows] == s])[:most.get(s, 0)] for s in list_states(target)]
     return np.sort(np.concatenate(chosen))
 
 # %% ../../nbs/09_training/04_splits.ipynb #46aaeb41
@@ -114,7 +115,7 @@ def split_samples(table:pd.DataFrame, # one row per sample
         val = used & np.isin(groups.astype(str), held_out)
     split = Split(np.flatnonzero(used & ~val), np.flatnonzero(val), kind, held_out, {}, notes)
     split.natural = split.counts(target)['train']
-    if config.max_per_state: cap_split(split, target, config)
+    if config.max_per_state or config.limits: cap_split(split, target, config)
     for rows, what in ((split.train, 'to train on'), (split.val, 'to judge by')):
         notes += [f'no sample of {s} {what}' for s in list_states(target)
                   if s in target and s not in target[rows]]
@@ -123,12 +124,16 @@ def split_samples(table:pd.DataFrame, # one row per sample
 
 def cap_split(split:Split, # changed in place
               target:np.ndarray, # (N,) targets, '' where not used
-              config:TrainConfig, # max_per_state, val_fraction, split_seed
+              config:TrainConfig, # max_per_state, limits, val_fraction, split_seed
              ) -> None:
-    "Keep at most `max_per_state` samples of each state, on both sides together."
-    n_val = max(1, round(config.max_per_state*config.val_fraction))
-    split.train = cap_rows(split.train, target, config.max_per_state - n_val, config.split_seed)
-    split.val = cap_rows(split.val, target, n_val, config.split_seed)
+    "Keep at most so many samples of each state, on both sides together."
+    states = [s for s in list_states(target) if s in target]
+    given = read_numbers(config.limits, states, 'limits', low=2)
+    most = {s: int(given.get(s, config.max_per_state or len(target))) for s in states}
+    val = {s: max(1, round(n*config.val_fraction)) for s, n in most.items()}
+    train = {s: n - val[s] for s, n in most.items()}
+    split.train = cap_rows(split.train, target, train, config.split_seed)
+    split.val = cap_rows(split.val, target, val, config.split_seed)
 
 # %% ../../nbs/09_training/04_splits.ipynb #d5e2b7b5
 def check_val(val:tuple, # names to hold out
