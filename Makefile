@@ -65,7 +65,7 @@ lab-check: $(READY) ## the widgets in a real JupyterLab in headless Chromium
 
 test-validate: ## results checked by the libraries of others, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-validate
-	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5,cluster,parallel]' $(NBDEV)
+	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5,cluster,parallel,onnx,fast]' $(NBDEV)
 	@.venv-validate/bin/python tools/checks.py --only_notebooks --flags validate
 
 napari-check: ## the plugin in a real napari, without a screen (needs xvfb and Mesa's OpenGL)

@@ -31,6 +31,7 @@ _NAMES = {
     'models.run': ('Run',),
     'models.pretrained': ('open_run',),
     'models.old_weights': ('import_weights',),
+    'models.runtimes': ('export_network',),
     'training.config': ('TrainConfig', 'load_config'),
     'prediction.predictions': ('Predictions', 'read_predictions'),
     'prediction.whole_movie': ('predict_movie',),

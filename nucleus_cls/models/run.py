@@ -8,7 +8,7 @@ __all__ = ['VIEWS', 'FORMAT', 'apply_temperature', 'apply_view', 'Run', 'choose_
 
 # %% ../../nbs/08_models/05_run.ipynb #cf326751
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ class Run:
     states:tuple # names of the K outputs
     folder:Path # where the run is kept
     device:torch.device # where the network computes
+    answer:Callable|None=None # tensors → logits, in place of the model: a faster engine
 
     def __repr__(self):
         return f'{self.config["architecture"]} for {", ".join(self.states)}, in {self.folder.name}'
@@ -71,7 +72,8 @@ class Run:
         with torch.inference_mode():
             for xs in torch.as_tensor(xb).split(batch_size):
                 xs = xs.to(self.device, torch.float32, memory_format=torch.channels_last_3d)
-                logits = (self.model(apply_view(xs, view)).float() + shift for view in views)
+                ask = self.answer or self.model
+                logits = (ask(apply_view(xs, view)).float() + shift for view in views)
                 p = sum(x.softmax(1) for x in logits)/len(views)
                 out.append(p.cpu().numpy())
         calibration = self.config.get('calibration') or {}
