@@ -4,21 +4,24 @@
 
 # %% auto #0
 __all__ = ['LINE_STYLES', 'look_up_states', 'style_outline', 'add_counts_legend', 'find_nuclei_box', 'plot_overlay',
-           'find_busiest_frame', 'take_movie', 'overlay', 'scale_light', 'color_by_state', 'plot_film_strip']
+           'find_busiest_frame', 'take_movie', 'overlay', 'plot_place', 'scale_light', 'color_by_state',
+           'plot_film_strip']
 
 # %% ../../nbs/04_plot/05_overlays.ipynb #7db6ceb1
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from ..core import EVENTS, UNKNOWN, list_states
-from .charts import Picture, pick_color, use_theme
+from .charts import YELLOW, Picture, pick_color, use_theme
 from .views import (HALO, choose_contrast, draw_picture, draw_scale_bar, flatten,
-                                    iterate_shadows, trace_outlines)
+                                    iterate_shadows, name_offsets, trace_outlines)
 
 # %% ../../nbs/04_plot/05_overlays.ipynb #8f362108
 def look_up_states(table:pd.DataFrame, # rows of one frame: nucleus_id, state
@@ -135,6 +138,30 @@ def overlay(movie:Any, # Movie: .name, .image(t), .seg(t), .voxel_size
     rows = table[table['frame'] == frame]
     return plot_overlay(movie.image(frame), movie.seg(frame), rows, title,
                         **{'voxel_size': movie.voxel_size} | how)
+
+# %% ../../nbs/04_plot/05_overlays.ipynb #85a3ce14
+@use_theme(dark=True)
+def plot_place(flats:Sequence, # brightest voxels of the frames, (Y,X) each; None: there is no such frame
+               box:tuple, # of the nucleus at t: y0, x0, y1, x1, voxels
+               title:str='', # words above
+               voxel_size:tuple=None, # (z,y,x), µm; None: lengths in voxels
+              ) -> Picture:
+    "Show whole frames with the box of one nucleus."
+    dy, dx = (voxel_size or (1, 1, 1))[1:]
+    y0, x0, y1, x1 = np.multiply(box, (dy, dx, dy, dx))
+    there = [flat for flat in flats if flat is not None]
+    high, wide = np.multiply(there[0].shape, (dy, dx))
+    lo, hi = choose_contrast(np.stack(there))
+    fig = Picture(figsize=(2.1*len(flats), 2.1*high/wide + .35))
+    fig.suptitle(title, x=.01, ha='left', fontsize=9)
+    for ax, flat, name in zip(fig.subplots(1, len(flats)), flats, name_offsets(len(flats))):
+        if flat is None: ax.set_axis_off()
+        else: draw_picture(ax, flat, (dy, dx), vmin=lo, vmax=hi)
+        ax.set_title(name if flat is not None else f'{name}: not there', fontsize=7, loc='left')
+        box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=YELLOW, lw=1)
+        if flat is not None: ax.add_patch(box)
+    draw_scale_bar(fig.axes[len(flats)//2], wide, high, 'µm' if voxel_size else 'voxels')
+    return fig
 
 # %% ../../nbs/04_plot/05_overlays.ipynb #1312a0f9
 def scale_light(grey:np.ndarray, # grey values, any shape
