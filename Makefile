@@ -12,7 +12,7 @@ NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclie
 .PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-hold test-validate test-lowest lint dist-check run readme contents film docs docs-check widgets-check bench freeze clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with the package, editable, and all it needs
 

@@ -22,7 +22,7 @@ from chromium import FLAGS, NO_CHROMIUM, connect, find_chromium, wrongs
 from notebooks import NBS, ROOT
 from report import Report
 
-#: What the notebook begins with: a small movie and predictions that follow its lineage, but for one mitosis; both on disk.
+#: What the notebook begins with: a small movie, predictions that follow its lineage, and others that miss a mitosis.
 FIXTURE = '''
 import numpy as np
 import pandas as pd
@@ -64,6 +64,7 @@ ERRORS = f'''{PANEL}.content.widgets.flatMap(cell => [...(cell.model.sharedModel
 #: Run all cells of it.
 RUN = f'''jupyterapp.shell.activateById({PANEL}.id);
 jupyterapp.commands.execute("notebook:run-all-cells").then(() => 1)'''
+SAVE = 'jupyterapp.commands.execute("docmanager:save").then(() => 1)'
 #: Ask its kernel for the value of an expression.
 ASK = PANEL + '''.sessionContext.session.kernel.requestExecute(
   {code: "", silent: true, store_history: false, user_expressions: {x: %s}}).done.then(r => {
@@ -113,8 +114,8 @@ def serve(folder):
                         'PYTHONPATH': str(ROOT),
                         **{f'JUPYTER{k}_DIR': str(home/k.lower().strip('_'))
                            for k in ('_CONFIG', '_DATA', '_RUNTIME', 'LAB_SETTINGS', 'LAB_WORKSPACES')}}
-    words = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--expose-app-in-browser', '--ip=127.0.0.1',
-             f'--port={port}', f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={folder}',
+    words = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--expose-app-in-browser',
+             '--ip=127.0.0.1', f'--port={port}', f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={folder}',
              '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
     with open(folder/'server.txt', 'w') as said:
         server = subprocess.Popen(words, cwd=folder, env=env, stdout=said, stderr=said)
@@ -192,6 +193,12 @@ SPOT = '''(lambda b, n: (lambda at: [at[0], 1 - at[1]])(b.shown.transFigure.inve
   ).tolist()))(browser, browser.view.read(browser.time.value)[2].iloc[-1])'''
 
 
+async def resize(tab, width):
+    "Give the window another width, and the page a moment to follow."
+    await tab.call('Emulation.setDeviceMetricsOverride', width=width, height=1457, deviceScaleFactor=1, mobile=False)
+    await asyncio.sleep(1)
+
+
 async def shoot(tab, shots, name, thing=None):
     "Keep a picture of the screen, or of a thing on it, where a folder for it is given."
     if not shots: return
@@ -227,6 +234,13 @@ async def use_browser(tab, said, shots):
     if right['left'] < left['right'] or right['top'] > left['bottom'] or right['right'] > 1280:
         raise ValueError(f'crops at {right}, picture at {left}')
     said('its crops are beside the picture')
+    await resize(tab, 900)
+    await shoot(tab, shots and Path(shots)/'steps', 'narrow')
+    widths = await tab.ask(f'''[...{PICTURES}.slice(0, 2), ...{WINDOWS}[0].querySelectorAll(".noUi-base")]
+      .map(e => e.getBoundingClientRect().width)''')
+    if min(widths) < 100: raise ValueError(f'in a narrow window pictures and sliders are {widths} pixels wide')
+    await resize(tab, 1280)
+    said('in a narrow window everything is there, in more rows')
     await tab.ask(f'{HANDLE % 0}.focus()')
     await press(tab, 'ArrowRight', 39)
     await until_kernel(tab, 'browser.time.value == browser.play.value == browser.key[0] == 1')
@@ -326,7 +340,6 @@ async def visit(tab, report, address, name, use):
     await until(tab, f'{PICTURES}.some(i => i.naturalWidth)', f'the windows of {name}')
     said(f'JupyterLab runs {name}')
     await use(said)
-    await tab.ask('jupyterapp.commands.execute("docmanager:save").then(() => 1)')    # so that it lets go
 
 
 async def look(report, profile, chapters, host, address, shots):
@@ -343,6 +356,7 @@ async def look(report, profile, chapters, host, address, shots):
         except (TimeoutError, ValueError) as e:
             await shoot(tab, shots, 'failed')
             report.line(name, 0, [str(e), *sorted(set(wrongs(tab.events, host)))])
+        await tab.ask(SAVE)    # a page with something unsaved does not let go
 
 
 def check(report, shots=None):

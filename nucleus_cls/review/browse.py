@@ -181,11 +181,11 @@ def format_track(view:MovieView, # what to look at
             f'{", then " + ", ".join(born) if born else ""}<br>{"".join(boxes)}')
 
 # %% ../../nbs/14_review/05_browse.ipynb #12710a6f
-STRETCHED = {'width': 'auto', 'flex': '1 1 auto'}   #: layout of what takes the room there is
+STRETCHED = {'width': 'auto', 'flex': '1 1 280px'}   #: layout of what takes the room there is
 SHORT = {'description_width': '60px'}   #: style of sliders below each other
-ROW = {'width': '100%', 'align_items': 'center'}   #: layout of a row of controls
-PICTURES = {'align_items': 'flex-start', 'overflow': 'hidden'}   #: of a row of pictures
-ASIDE = {'flex': '2 1 0%', 'min_width': '0', 'overflow': 'hidden'}   #: of what stands beside a picture
+ROW = {'width': '100%', 'flex_flow': 'row wrap', 'align_items': 'center'}   #: of a row of controls
+PICTURES = ROW | {'align_items': 'flex-start', 'overflow': 'hidden'}   #: of a row of pictures
+ASIDE = {'flex': '1 1 300px', 'overflow': 'hidden'}   #: of what stands beside a picture, or below it
 HINT = 'Click on a nucleus to see it from three sides and along its track.'
 
 def make_controls(frames, # frames to choose from
@@ -198,7 +198,7 @@ def make_controls(frames, # frames to choose from
         time=widgets.SelectionSlider(options=frames, description='frame', layout=STRETCHED, style=SHORT),
         depth=widgets.IntSlider(depth//2, 0, depth - 1, description='z', layout=STRETCHED | flat,
                                 style=SHORT),
-        kind=widgets.ToggleButtons(options=['projection', 'slice'], layout={'width': 'auto'} | flat,
+        kind=widgets.ToggleButtons(options=['projection', 'slice'], layout={'width': '208px'} | flat,
                                    style={'button_width': '96px'}),
         outlined=widgets.Checkbox(True, description='outlines', indent=False, layout={'width': '90px'}),
         nucleus=widgets.Dropdown(description='nucleus', style=SHORT, layout={'width': 'auto'}))
@@ -229,7 +229,7 @@ class Panel(widgets.VBox):
 
 def join_pictures(figs:list, # figures
                   dpi:int=72, # pixels an inch
-                  colors:int=48, # colours to keep, for a small file
+                  colors:int=128, # colours to keep, for a small file
                  ) -> bytes: # a PNG file
     "Put figures side by side."
     parts = [Image.open(io.BytesIO(render_png(fig, dpi))).convert('RGB') for fig in figs]
