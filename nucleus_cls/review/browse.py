@@ -38,6 +38,7 @@ def open_predictions(predictions:Any # Predictions, their table, or predictions.
     "Make predictions of whatever holds them."
     if isinstance(predictions, Predictions): return predictions
     table = read_predictions(predictions) if isinstance(predictions, (str, Path)) else predictions
+    if 'movie' not in table: table = table.assign(movie='')
     return Predictions(table, tuple(c.removeprefix('p_') for c in table if c.startswith('p_')))
 
 def take_predictions(predictions:Any, # Predictions, their table or file; None: there are none
