@@ -9,10 +9,10 @@ TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-hold test-validate test-lowest lint dist-check run readme contents film docs docs-check lab-check bench freeze clean
+.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-hold test-validate test-lowest lint dist-check run readme contents film docs docs-check widgets-check bench freeze clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with the package, editable, and all it needs
 
@@ -60,9 +60,6 @@ docs: $(READY) ## the documentation site in _docs/
 docs-check: $(READY) ## every page of the site in headless Chromium
 	@$(BIN)/python tools/browser.py
 
-lab-check: $(READY) ## the widgets in a real JupyterLab in headless Chromium
-	@$(BIN)/python tools/lab.py
-
 test-validate: ## results checked by the libraries of others, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-validate
 	@.venv-validate/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -r tools/validate.txt -e '.[geff,hdf5,cluster,parallel,onnx,fast]' $(NBDEV)
@@ -73,6 +70,11 @@ napari-check: ## the plugin in a real napari, without a screen (needs xvfb and M
 	@.venv-napari/bin/python -m pip install -qq --disable-pip-version-check 'torch==$(TORCH)' -e '.[napari]'
 	@.venv-napari/bin/npe2 validate nucleus_cls
 	@QT_QPA_PLATFORM=offscreen xvfb-run -a .venv-napari/bin/python tools/napari_check.py
+
+widgets-check: ## the widgets in a real JupyterLab in headless Chromium (SHOTS=folder: keep pictures), in an environment of their own
+	@'$(PYTHON)' -m venv .venv-widgets
+	@.venv-widgets/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e . jupyterlab
+	@.venv-widgets/bin/python tools/widgets_check.py $(SHOTS)
 
 test-lowest: ## the notebooks with the lowest versions that settings.ini allows, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-lowest

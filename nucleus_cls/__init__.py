@@ -45,7 +45,7 @@ _NAMES = {
     'report.nucleus_report': ('report_nuclei',),
     'video.video': ('make_video',),
     'review.check': ('check_movie',),
-    'review.browse': ('browse_movie',),
+    'review.browse': ('browse', 'browse_movie'),
     'review.mislabels': ('predict_out_of_fold', 'find_wrong_states'),
     'review.review': ('review_samples',)}
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

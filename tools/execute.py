@@ -21,6 +21,12 @@ def worth_storing(output):
     return output.get('name') != 'stderr' and WIDGET not in output.get('data', {})
 
 
+def leave_picture(output):
+    "Of a widget that comes with a picture of itself, leave the picture, which needs no kernel."
+    if 'image/png' in output.get('data', {}): output['data'].pop(WIDGET, None)
+    return output
+
+
 def texts(nb):
     "What each cell of a notebook says: lists of words, numbers as numbers."
     for cell in nb.cells:
@@ -59,7 +65,7 @@ def execute(path, flags=()):
     NotebookClient(nb, timeout=1800, kernel_name='python3', resources=home).execute()
     for cell in nb.cells:
         if cell.id in kept: cell.source, cell.outputs = kept[cell.id]
-        elif cell.cell_type == 'code': cell.outputs = [out for out in cell.outputs if worth_storing(out)]
+        elif cell.cell_type == 'code': cell.outputs = [out for out in map(leave_picture, cell.outputs) if worth_storing(out)]
     nb.metadata.pop('widgets', None)
     nbformat.write(nb, path)
 

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['HALO', 'DEPTHS', 'choose_contrast', 'flatten', 'iterate_shadows', 'trace_outlines', 'draw_picture',
-           'choose_bar_length', 'draw_scale_bar', 'plot_three_views', 'draw_probabilities', 'split_crops', 'plot_crops',
-           'plot_slices', 'name_offsets']
+           'choose_bar_length', 'draw_scale_bar', 'plot_three_views', 'draw_probabilities', 'split_crops',
+           'format_step', 'plot_crops', 'plot_slices', 'name_offsets', 'find_sides', 'keep_middle', 'place_sides',
+           'plot_sides']
 
 # %% ../../nbs/04_plot/02_views.ipynb #c6ab0172
 import numpy as np
@@ -158,6 +159,11 @@ def split_crops(raw, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S
         raise ValueError(f'raw {np.shape(raw)}, mask {np.shape(mask)}: expected (T,Z,Y,X) and (Z,Y,X)')
     return np.asarray(raw), np.asarray(mask) > 0
 
+def format_step(k:int # frames after t
+               ) -> str: # such as t−1
+    "Name a frame of a window."
+    return f't{k:+d}'.replace('-', '−') if k else 't'
+
 @use_theme(dark=True)
 def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
                mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
@@ -174,7 +180,7 @@ def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     traced = trace_outlines(flatten(mask, 0, projection)[None].astype(np.uint8))
     for k, ax in enumerate(axes[:n]):
         draw_picture(ax, flatten(raw[k], 0, projection), traced=traced, vmin=lo, vmax=hi)
-        ax.set_title('t' if k == n//2 else f't{k - n//2:+d}'.replace('-', '−'), loc='center', fontsize=8)
+        ax.set_title(format_step(k - n//2), loc='center', fontsize=8)
     draw_picture(axes[n], flatten(mask, 0, projection))
     axes[n].set_title('mask', loc='center', fontsize=8)
     if bars: draw_probabilities(axes[-1], probs)
@@ -182,7 +188,7 @@ def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     return fig
 
 # %% ../../nbs/04_plot/02_views.ipynb #13083c03
-DEPTHS = (.25, .5, .75)   #: where to cut, as shares of the height
+DEPTHS = (.25, .5, .75)   #: where to cut, as shares of the height of the nucleus
 
 @use_theme(dark=True)
 def plot_slices(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
@@ -191,7 +197,9 @@ def plot_slices(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S
                ) -> Picture:
     "Show slices of every frame of a sample at three depths."
     raw, mask = split_crops(raw, mask)
-    planes = sorted({int(share*raw.shape[1]) for share in DEPTHS})
+    held = np.flatnonzero(mask.any((1, 2)))
+    low, high = (held[0], held[-1]) if len(held) else (0, raw.shape[1] - 1)
+    planes = sorted({round(low + share*(high - low)) for share in DEPTHS})
     names = name_offsets(len(raw))
     lo, hi = choose_contrast(raw)
     fig = Picture(figsize=(1.25*len(planes) + .4, 1.25*len(raw) + .3))
@@ -207,3 +215,70 @@ def name_offsets(n:int, # frames of a window, odd
                 ) -> list: # t−1, t, t+1
     "Name the frames of a window."
     return ['t' if k == 0 else f't{k:+d}'.replace('-', '−') for k in range(-(n//2), n//2 + 1)]
+
+# %% ../../nbs/04_plot/02_views.ipynb #9f8c2baa
+def find_sides(raw:np.ndarray, # raw intensity, (T,Z,Y,X)
+              ) -> tuple: # axes to look along
+    "List the axes along which there is something to see: all three, or of a single plane only z."
+    return (0, 1, 2) if np.count_nonzero(raw.any(axis=(0, 2, 3))) > 1 else (0,)
+
+def keep_middle(raw:np.ndarray, mask:np.ndarray, # (T,Z,Y,X) and (Z,Y,X)
+               times:float, # keep so many times the nucleus's width, as far as there is; None: all
+               voxel_size:tuple, # (z,y,x), any unit
+              ) -> tuple: # raw, mask
+    "Keep the middle of crops, a cube where there is one."
+    if times is None or not mask.any(): return raw, mask
+    extent = [np.ptp(np.flatnonzero(mask.any(axis=others))) + 1 for others in ((1, 2), (0, 2), (0, 1))]
+    half = np.ceil(times*np.max(np.multiply(extent, voxel_size))/2/voxel_size).astype(int)
+    part = tuple(slice(max(0, s//2 - h), s//2 + h + 1) for s, h in zip(mask.shape, half))
+    return raw[(slice(None), *part)], mask[part]
+
+# %% ../../nbs/04_plot/02_views.ipynb #710a2046
+def place_sides(width:float, height:float, # of the panels, inches
+                barred:bool, # leave room for bars?
+                below:bool, # below the panels; False: beside them
+               ) -> tuple: # figure, axes of the panels, axes of the bars (None: no room for them)
+    "Make a figure with room for panels and bars."
+    edge, top, names = .06, .26, .78
+    size = (width + 2*edge + 2.1*(barred and not below), height + top + 2*edge + 1.15*(barred and below))
+    fig = Picture(figsize=size, layout='none')
+    def place(left, low, w, h): return fig.add_axes([left/size[0], low/size[1], w/size[0], h/size[1]])
+    ax = place(edge, size[1] - top - edge - height, width, height)
+    if not barred: return fig, ax, None
+    if below: return fig, ax, place(names, .25, width - names - .1, .85)
+    tall = min(height - .3, 2.)
+    return fig, ax, place(width + names + .1, size[1] - top - 2*edge - .2 - tall, 1.2, tall)
+
+@use_theme(dark=True)
+def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
+               mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
+               title:str='', # words above
+               probs:Any=None, # state → probability; None: no bars
+               voxel_size:tuple=None, # (z,y,x), µm; None: cubes
+               below:bool=False, # put the bars below; False: beside
+               times:float=None, # show the middle, so many times the nucleus's width; None: all
+               edge:float=1.1, # of a panel, inches
+              ) -> Picture:
+    "Show the crops of one nucleus from three sides, a row each, in time order: slices through the middle."
+    raw, mask = split_crops(raw, mask)
+    raw, mask = keep_middle(raw, mask, times, voxel_size or (1, 1, 1))
+    n, sides = len(raw), find_sides(raw)
+    dz, dy, dx = voxel_size or (1, 1, 1)
+    pixels = [((dy, dx), (dz, dx), (dy, dz))[axis] for axis in sides]
+    sizes = np.array([flatten(mask, axis).shape*np.array(p) for axis, p in zip(sides, pixels)])
+    gap = .04*sizes.max()
+    wide, tops = sizes[:, 1].max() + gap, np.cumsum([0, *(sizes[:, 0] + gap)])
+    fig, ax, bars = place_sides(edge*n, edge*(tops[-1] + 4*gap)/wide, probs is not None, below)
+    lo, hi = choose_contrast(raw, 1, 99.8)
+    for axis, pixel, top in zip(sides, pixels, tops):
+        traced = trace_outlines(flatten(mask, axis, False)[None].astype(np.uint8))
+        for k in range(n):
+            flat = flatten(raw[k], axis, False)
+            draw_picture(ax, flat, pixel, (k*wide, top), traced, vmin=lo, vmax=hi)
+        ax.text(gap, top + gap, ('XY', 'XZ', 'YZ')[axis], va='top', size=7, path_effects=HALO)
+    for k in range(n):
+        ax.text((k + .5)*wide - gap/2, -gap, format_step(k - n//2), ha='center', va='bottom', size=8)
+    ax.set(xlim=(0, n*wide - gap), ylim=(tops[-1] - gap, -5*gap))
+    if bars: draw_probabilities(bars, probs)
+    fig.suptitle(title, x=.01, ha='left', fontsize=9)
+    return fig

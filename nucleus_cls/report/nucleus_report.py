@@ -156,8 +156,8 @@ def plot_nucleus(run, # trained run
     words, vol = name_sample(crops.row)[1], crops.raw[len(crops.raw)//2]
     best = max(probs, key=probs.get) if probs else 'no prediction'
     out = {'slices': plot_three_views(vol, crops.mask, f'{words}: slices', projection=False, width=4.2),
-           'frames': plot_slices(crops, title=f'{words}: slices of every frame'),
-           'surface': plot_shape(crops, best, f'{words}: surface'),
+           'frames': plot_slices(crops, title='slices of every frame'),
+           'surface': plot_shape(crops, best, 'surface'),
            'overlay': plot_three_views(vol, crops.mask, f'{words}: brightest voxels', width=4.2),
            'prediction': plot_crops(crops, title=f'{words}: {best}', probs=probs)}
     if x is None: return out
@@ -171,7 +171,7 @@ def plot_nucleus(run, # trained run
 #: what each picture of a nucleus shows
 CAPTIONS = {'prediction': 'What the network sees, and what it says.',
             'place': 'Where it lies in the whole frame.', 'surface': 'Its surface.',
-            'frames': 'Slices at a quarter, half and three quarters of the height.',
+            'frames': 'Slices at a quarter, half and three quarters of its height.',
             'slices': 'The slices through the middle.', 'overlay': 'The brightest voxels.',
             'preprocessing': 'Before and after preprocessing.', 'activations': 'What the layers respond to.',
             'grad_cam': 'What speaks for the state.'}
