@@ -128,7 +128,7 @@ def view_nucleus(view:MovieView, # what to look at
     probs = {s: known.get(f'p_{s}', np.nan) for s in view.states}
     if not probs or np.isnan(list(probs.values())).any(): probs = None
     title = f'{node_name(t, nucleus_id)}: {known["state"] or "no state"}'
-    return plot_crops(np.stack(raw), cut(seg) == nucleus_id, title, probs)
+    return plot_crops(np.stack(raw), cut(seg) == nucleus_id, title, probs, voxel_size=view.movie.voxel_size)
 
 # %% ../../nbs/14_review/05_browse.ipynb #9337ea52
 def format_track(view:MovieView, # what to look at
