@@ -57,7 +57,7 @@
     const results = box && box.querySelector(".smalldocs-search-results");
     if (!results) return;
     const at = box.getBoundingClientRect();
-    Object.assign(results.style, { left: at.left + "px", top: at.bottom + 2 + "px", maxHeight: innerHeight - at.bottom - 16 + "px" });
+    Object.assign(results.style, { left: Math.max(at.left, 17) + "px", top: at.bottom + 2 + "px", maxHeight: innerHeight - at.bottom - 16 + "px" });
   };
   ["focusin", "input"].forEach((kind) => document.addEventListener(kind, placeResults));
 

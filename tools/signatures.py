@@ -142,4 +142,5 @@ def tabulate(text, module, name):
     rows, returns = read_rows(symbol)
     call = show_call(name, symbol, rows, returns)
     text = FENCE.sub(lambda m: f'```python\n{call}\n```', text, count=1)
+    text = re.sub(r'^#+ .*__.*$', lambda m: m[0].replace('_', r'\_'), text, flags=re.M)   # bold it would be
     return '\n\n'.join(filter(None, [text.rstrip(), show_table(rows, returns)]))
