@@ -48,9 +48,9 @@ def relative_links(text, pages, here):
 
 def show_parameters(source, text):
     "The documentation of a name that a cell shows, its parameters in a table; any other output as it is."
-    shown = re.search(r'^show_doc\(([\w.]+)\)$', source, re.M)
-    home = re.search(rf"/source/({get_config()['lib_path'].name}[\w/]*)\.html#line-", text)
-    return tabulate(text, home[1].replace('/', '.'), shown[1]) if shown and home else text
+    shown, library = re.search(r'^show_doc\(([\w.]+)\)$', source, re.M), get_config()['lib_path'].name
+    home = re.search(rf'/source/({library}[\w/]*)\.html#line-', text)      # not there: of the package itself
+    return tabulate(text, home[1].replace('/', '.') if home else library, shown[1]) if shown else text
 
 
 def local_notebook(nb, pages, here):
