@@ -11,12 +11,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from nbdev.config import get_config
+from notebooks import NBS
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from signatures import tabulate
 
 ROOT = Path(__file__).resolve().parent.parent
 PROC, SITE = ROOT/'_proc', ROOT/'_docs'
+SCRIPT = 'site.js'
 BESIDE = 'CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE', 'CITATION.cff'  # files of the root that pages link to
 
 
@@ -43,6 +46,13 @@ def relative_links(text, pages, here):
                   + ')'*m[0].endswith('}'), text)
 
 
+def show_parameters(source, text):
+    "The documentation of a name that a cell shows, its parameters in a table; any other output as it is."
+    shown, library = re.search(r'^show_doc\(([\w.]+)\)$', source, re.M), get_config()['lib_path'].name
+    home = re.search(rf'/source/({library}[\w/]*)\.html#line-', text)      # not there: of the package itself
+    return tabulate(text, home[1].replace('/', '.') if home else library, shown[1]) if shown else text
+
+
 def local_notebook(nb, pages, here):
     "Rewrite a prepared notebook's prose and shown documentation in place; keep the notebook's name as the page's."
     def mend(text): return relative_links(''.join(text), pages, here)
@@ -51,7 +61,8 @@ def local_notebook(nb, pages, here):
         if cell['cell_type'] == 'raw': cell['source'] = re.sub(r'^output-file:.*\n', '', cell['source'], flags=re.M)
         for out in cell.get('outputs', []):
             data = out.get('data', {})
-            if 'text/markdown' in data: data['text/markdown'] = mend(data['text/markdown'])
+            if 'text/markdown' in data:
+                data['text/markdown'] = show_parameters(''.join(cell['source']), mend(data['text/markdown']))
 
 
 def prepare():
@@ -83,19 +94,75 @@ def build():
     if done.returncode: findings += [row for row in done.stderr.splitlines() if ': broken link ' not in row]
     if not (PROC/'_docs').is_dir(): return findings + ['no site was built']
     shutil.move(PROC/'_docs', SITE)
+    findings += finish()
     write_sources()
     return findings
 
 
+#: The look of the pages of plain code, light and dark.
+SOURCE_LOOK = """:root { color-scheme: light; background: #fff; color: #212529; }
+:root.quarto-dark { color-scheme: dark; background: #0d1117; color: #e6edf3; }
+body { margin: 1rem; font-family: system-ui, sans-serif; }
+h1 { font-size: 1.2rem; }
+.source { overflow-x: auto; }
+.sourcetable { border-spacing: 0; }
+.sourcetable pre { font-size: .85rem; line-height: 1.4; margin: 0; }
+.source .linenos a { color: #6a737d; text-decoration: none; padding-right: 1rem; user-select: none; }
+html.quarto-dark .source .linenos a { color: #8b949e; }"""
+SOURCE_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{name}</title><link rel="stylesheet" href="{root}/source/source.css"><script src="{root}/site.js"></script></head>
+<body><h1>{name}</h1>
+{code}</body></html>
+"""
+
+
 def write_sources():
     "A page for each module with its code, a line an anchor; `[source]` leads there."
-    look = HtmlFormatter(full=True, linenos='table', lineanchors='line', anchorlinenos=True)
+    look = HtmlFormatter(linenos='table', lineanchors='line', anchorlinenos=True, cssclass='source')
     for path in sorted((ROOT/get_config()['lib_path']).glob('**/*.py')):
         name = path.relative_to(ROOT)
         page = SITE/'source'/name.with_suffix('.html')
         page.parent.mkdir(parents=True, exist_ok=True)
-        look.title = name.as_posix()
-        page.write_text(highlight(path.read_text(encoding='utf-8'), PythonLexer(), look), encoding='utf-8')
+        page.write_text(SOURCE_PAGE.format(
+            name=name.as_posix(), root=os.path.relpath(SITE, page.parent),
+            code=highlight(path.read_text(encoding='utf-8'), PythonLexer(), look)), encoding='utf-8')
+    rules = [rule for style, where in (('default', '.source'), ('github-dark', 'html.quarto-dark .source'))
+             for rule in HtmlFormatter(style=style).get_style_defs(where).splitlines() if rule.startswith(where)]
+    (SITE/'source'/'source.css').write_text('\n'.join([*rules, SOURCE_LOOK]), encoding='utf-8')
+
+
+def add_to_head(text, here):
+    "A page with our script in its head, where it acts before anything is painted."
+    script = f'<script src="{os.path.relpath(SITE/SCRIPT, here)}"></script>'
+    return text.replace('</head>', script + '</head>', 1)
+
+
+def offer_notebook(text, name):
+    "A page with a link below its title to its notebook, which lies beside it."
+    link = f'<p class="page-tools"><a href="{name}" download>Download as a notebook</a></p>'
+    title = re.compile(r'(<header id="title-block-header".*?)(</header>)', re.S)
+    return title.sub(lambda m: m[1] + link + m[2], text, count=1)
+
+
+def finish():
+    """What Quarto and smalldocs leave to us, on each page: our script and the notebook to download; beside them the
+    words of the search as a script, for a browser that opens files. Returns the pages that would not take it."""
+    shutil.copy2(NBS/SCRIPT, SITE)
+    findings = []
+    for page in sorted(SITE.glob('**/*.html')):
+        text = add_to_head(page.read_text(encoding='utf-8'), page.parent)
+        notebook = NBS/page.relative_to(SITE).with_suffix('.ipynb')
+        if notebook.exists():
+            shutil.copy2(notebook, page.parent)
+            text = offer_notebook(text, notebook.name)
+        if SCRIPT not in text or (notebook.exists() and 'class="page-tools"' not in text):
+            findings.append(f'{page.relative_to(SITE)}: neither head nor title to add to')
+        page.write_text(text, encoding='utf-8')
+    index = SITE/'search.json'
+    if index.exists():
+        (SITE/'search.js').write_text(f"window.nucleusSearch = {index.read_text(encoding='utf-8')};", encoding='utf-8')
+    return findings
 
 
 class Page(HTMLParser):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HALO', 'DEPTHS', 'choose_contrast', 'flatten', 'iterate_shadows', 'trace_outlines', 'draw_picture',
            'choose_bar_length', 'draw_scale_bar', 'plot_three_views', 'draw_probabilities', 'split_crops',
-           'format_step', 'plot_crops', 'plot_slices', 'name_offsets', 'find_sides', 'keep_middle', 'place_sides',
-           'plot_sides']
+           'format_step', 'find_voxel_size', 'plot_crops', 'plot_slices', 'name_offsets', 'find_sides', 'keep_middle',
+           'place_sides', 'plot_sides']
 
 # %% ../../nbs/04_plot/02_views.ipynb #c6ab0172
 import numpy as np
@@ -91,16 +91,17 @@ def choose_bar_length(limit:float, # longest that fits, any unit, >0
     power = 10.**np.floor(np.log10(limit))
     return max(k*power for k in (1, 2, 5) if k*power <= limit)
 
-def draw_scale_bar(ax, # matplotlib axes
+def draw_scale_bar(ax:Any, # matplotlib axes
                    width:float, # of the picture, in `unit`
                    height:float, # of the picture, in `unit`
                    unit:str, # µm or voxels
-                  ):
+                  ) -> None:
     "Draw a bar of round length, at most a quarter of the width, in the lower right corner."
     length = choose_bar_length(width/4)
     y, right = height - .02*width, .98*width
     ax.plot((right - length, right), (y, y), color='white', lw=2, solid_capstyle='butt', path_effects=HALO)
-    ax.text(right, y - .015*width, f'{length:g} {unit}', ha='right', va='bottom', size=7, path_effects=HALO)
+    ax.text(right, y - .015*width, f'{length:g} {unit}', ha='right', va='bottom', size=7,
+            color='#eeeeee', path_effects=HALO)
     ax.set(xlim=(0, width), ylim=(height, 0))
 
 # %% ../../nbs/04_plot/02_views.ipynb #c267e71a
@@ -164,14 +165,22 @@ def format_step(k:int # frames after t
     "Name a frame of a window."
     return f't{k:+d}'.replace('-', '−') if k else 't'
 
+def find_voxel_size(crops:Any, # `Crops`, or an array
+                   ) -> tuple: # (z,y,x), µm; None where it is not known
+    "Find the voxel size that was noted with the crops of a nucleus."
+    return (getattr(crops, 'row', None) or {}).get('voxel_size_um')
+
 @use_theme(dark=True)
 def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
                mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
                title:str='', # words above
                probs:Any=None, # state → probability; None: no bars
                projection:bool=False, # brightest voxel along z; False: the slice through the middle
+               voxel_size:tuple=None, # (z,y,x), µm, for a scale bar; None: as noted with the `Crops`
               ) -> Picture:
     "Show the crops of one nucleus in time order, its mask and, where given, its probabilities."
+    voxel_size = voxel_size or find_voxel_size(raw)
+    pixel = tuple(voxel_size[1:]) if voxel_size else (1, 1)
     raw, mask = split_crops(raw, mask)
     n, bars = len(raw), probs is not None
     fig = Picture(figsize=(1.15*(n + 1) + 1.9*bars, 1.55))
@@ -179,9 +188,10 @@ def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     lo, hi = choose_contrast(raw, 1, 99.8)
     traced = trace_outlines(flatten(mask, 0, projection)[None].astype(np.uint8))
     for k, ax in enumerate(axes[:n]):
-        draw_picture(ax, flatten(raw[k], 0, projection), traced=traced, vmin=lo, vmax=hi)
+        draw_picture(ax, flatten(raw[k], 0, projection), pixel, traced=traced, vmin=lo, vmax=hi)
         ax.set_title(format_step(k - n//2), loc='center', fontsize=8)
-    draw_picture(axes[n], flatten(mask, 0, projection))
+    draw_picture(axes[n], flatten(mask, 0, projection), pixel)
+    if voxel_size: draw_scale_bar(axes[n], raw.shape[3]*pixel[1], raw.shape[2]*pixel[0], 'µm')
     axes[n].set_title('mask', loc='center', fontsize=8)
     if bars: draw_probabilities(axes[-1], probs)
     fig.suptitle(title, x=.01, ha='left', fontsize=9)
@@ -214,7 +224,7 @@ def plot_slices(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S
 def name_offsets(n:int, # frames of a window, odd
                 ) -> list: # t−1, t, t+1
     "Name the frames of a window."
-    return ['t' if k == 0 else f't{k:+d}'.replace('-', '−') for k in range(-(n//2), n//2 + 1)]
+    return [format_step(k) for k in range(-(n//2), n//2 + 1)]
 
 # %% ../../nbs/04_plot/02_views.ipynb #9f8c2baa
 def find_sides(raw:np.ndarray, # raw intensity, (T,Z,Y,X)

@@ -19,7 +19,8 @@ from ..core import progress, write_json
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..volumes.wedge import find_imaged
 from ..plot.charts import Picture, draw_histograms, save_figure, use_theme
-from ..plot.views import choose_contrast, draw_picture, plot_crops, plot_slices, plot_three_views
+from ..plot.views import (choose_contrast, draw_picture, draw_scale_bar, find_voxel_size,
+                                     plot_crops, plot_slices, plot_three_views)
 from ..plot.embryo import plot_surfaces
 from ..plot.overlays import plot_place
 from ..plot.explain import compute_activations, grad_cam, plot_activations, plot_cam
@@ -111,7 +112,10 @@ def plot_preprocessing(crops:Crops, # crops of one nucleus
     stages = ('before', raw, crops.mask, choose_contrast(raw, 0, 100)), ('after', x[:3], x[3], (0, 1))
     for row, (stage, vols, mask, (low, high)) in zip(axes, stages):
         for ax, vol in zip(row, vols): draw_picture(ax, vol[len(vol)//2], vmin=low, vmax=high)
-        draw_picture(row[3], mask[len(mask)//2], vmin=0, vmax=1)
+        voxel = find_voxel_size(crops) if stage == 'before' else None
+        pixel = (voxel or (1, 1, 1))[1:]
+        draw_picture(row[3], mask[len(mask)//2], pixel, vmin=0, vmax=1)
+        if voxel: draw_scale_bar(row[3], mask.shape[2]*pixel[1], mask.shape[1]*pixel[0], 'µm')
         sizes = ['×'.join(map(str, vol.shape)) for vol in (*vols, mask)]
         for ax, words in zip(row, (*names, 'mask') if stage == 'before' else sizes):
             ax.set_title(words, loc='center', fontsize=7)
@@ -154,11 +158,12 @@ def plot_nucleus(run, # trained run
                 ) -> dict: # name → figure
     "Draw everything that can be drawn of one nucleus."
     words, vol = name_sample(crops.row)[1], crops.raw[len(crops.raw)//2]
+    voxel = find_voxel_size(crops)
     best = max(probs, key=probs.get) if probs else 'no prediction'
-    out = {'slices': plot_three_views(vol, crops.mask, f'{words}: slices', projection=False, width=4.2),
+    out = {'slices': plot_three_views(vol, crops.mask, f'{words}: slices', voxel, False, 4.2),
            'frames': plot_slices(crops, title='slices of every frame'),
            'surface': plot_shape(crops, best, 'surface'),
-           'overlay': plot_three_views(vol, crops.mask, f'{words}: brightest voxels', width=4.2),
+           'overlay': plot_three_views(vol, crops.mask, f'{words}: brightest voxels', voxel, width=4.2),
            'prediction': plot_crops(crops, title=f'{words}: {best}', probs=probs)}
     if x is None: return out
     maps = compute_activations(run.model, x)

@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix
 from ..core import get_date, is_state, list_states, list_versions, read_json
 from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_state_counts,
                                      plot_states_over_time)
-from ..plot.views import plot_crops
+from ..plot.views import find_voxel_size, plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
 from ..training.metrics import choose_scored
 from ..prediction.predictions import read_predictions
@@ -137,8 +137,9 @@ def show_examples(samples, # Samples: .crops(row)
             for r in found.head(1).to_dict('records'):
                 title = f'{state}: found' if r['state'] == state else f'{state}: taken for {r["state"]}'
                 probs = {c[2:]: r[c] for c in p}
-                raw, mask = cut_closeup(samples.crops(r['row']))
-                fig = plot_crops(raw, mask, title, probs, projection=True)
+                crops = samples.crops(r['row'])
+                raw, mask = cut_closeup(crops)
+                fig = plot_crops(raw, mask, title, probs, True, find_voxel_size(crops))
                 blocks.append(embed_figure(fig, words.format(**r)))
     return blocks
 

@@ -21,7 +21,7 @@ from ..lineage.graph import Lineage
 from ..volumes.crops import cut_crop
 from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
 from ..lineage.states import count_states
-from ..plot.views import draw_picture, plot_three_views, trace_outlines
+from ..plot.views import draw_picture, draw_scale_bar, plot_three_views, trace_outlines
 from ..plot.overlays import find_nuclei_box
 from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
@@ -175,8 +175,12 @@ def plot_examples(movie:Movie, scan:Scan, # the movie, and the pass over it
         crowded = len(np.unique(ids)) > 99
         def style(j, i=i): return {'colors': '#D55E00' if j == i else CURVES[0]}
         ax = fig.add_subplot(1, len(examples), k + 1)
-        draw_picture(ax, plane[0], traced=trace_outlines(np.where(ids == i, ids, 0) if crowded else ids),
+        draw_picture(ax, plane[0], (movie.voxel_size or (1, 1, 1))[1:],
+                     traced=trace_outlines(np.where(ids == i, ids, 0) if crowded else ids),
                      vmin=back, vmax=back + 2*max(above, 1), look=style)
+        if movie.voxel_size and k == 0:
+            rows, columns = np.multiply(plane.shape[1:], movie.voxel_size[1:])
+            draw_scale_bar(ax, columns, rows, 'µm')
         words = kind.replace(' that ', '\nthat ').replace(' without ', '\nwithout ')
         ax.set_title(f'{words}\n{t:03d}_{i:03d}', fontsize=7)
     return fig if planes else None

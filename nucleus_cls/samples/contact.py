@@ -9,7 +9,8 @@ __all__ = ['SHOWN', 'cut_middle', 'draw_sample', 'plot_contact_sheet']
 import numpy as np
 
 from ..plot.charts import Picture, order_states, pick_color, use_theme
-from ..plot.views import choose_contrast, draw_picture, trace_outlines
+from ..plot.views import (choose_contrast, draw_picture, draw_scale_bar, find_voxel_size,
+                                     trace_outlines)
 from .samples import Samples
 
 # %% ../../nbs/06_samples/10_contact.ipynb #56596b15
@@ -24,13 +25,17 @@ def cut_middle(vol:np.ndarray, # crop, (Z,Y,X)
 
 def draw_sample(ax, # matplotlib axes
                 crops, # Crops: .raw (T,Z,Y,X), .mask (Z,Y,X), .row
+                bar:bool=False, # draw a scale bar, where the voxel size is known
                ) -> None:
     "Draw one sample of a contact sheet."
     image, mask = cut_middle(crops.raw[len(crops.raw)//2]), cut_middle(crops.mask)
     low, high = choose_contrast(image)
     color, row = pick_color(crops.row['state']), crops.row
-    draw_picture(ax, image, traced=trace_outlines(mask[None].astype(np.uint8)),
+    pixel = (find_voxel_size(crops) or (1, 1, 1))[1:]
+    draw_picture(ax, image, pixel, traced=trace_outlines(mask[None].astype(np.uint8)),
                  look=lambda _: {'colors': color}, vmin=low, vmax=high)
+    rows, columns = np.multiply(image.shape, pixel)
+    if bar and find_voxel_size(crops): draw_scale_bar(ax, columns, rows, 'µm')
     ax.set_title(f'{row["movie"][-14:]}\n{row["frame"]}, {row["nucleus_id"]}', fontsize=5, loc='center')
 
 @use_theme(dark=True)
@@ -47,7 +52,7 @@ def plot_contact_sheet(samples:Samples, # what to look at
     for state, line in zip(states, axes):
         rows = table.index[table['state'] == state]
         for ax, i in zip(line, sorted(rng.choice(rows, min(n, len(rows)), replace=False))):
-            draw_sample(ax, samples.crops(i))
+            draw_sample(ax, samples.crops(i), bar=ax is line[0])
         line[0].text(-.12, .5, f'{state} ({len(rows):,})', transform=line[0].transAxes, rotation=90,
                      va='center', ha='right', fontsize=7, color=pick_color(state))
     return fig
