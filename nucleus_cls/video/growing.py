@@ -51,6 +51,7 @@ class TimeAxis:
         low, high, step = (0., long/per, self.minutes/per) if long else (self.first, self.last, 1.)
         most = int(np.clip((self.right - self.left)/90, 2, 8))
         ticks = choose_ticks(low, high, most) if high > low else [low]
+        if len(ticks) < 2 and high > low: ticks = choose_ticks(low, high, 2*most)
         if not long: ticks, unit = [v for v in ticks if v == int(v)], 'frame'
         words = [f'{v:g}' for v in ticks]
         if words: words[-1] = f'{unit} {words[-1]}' if unit == 'frame' else f'{words[-1]} {unit}'
