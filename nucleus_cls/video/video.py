@@ -147,7 +147,7 @@ def select_rows(table:pd.DataFrame, # predictions of a movie
     if look.min_confidence: table = table[sure >= look.min_confidence]
     if look.min_confidence and not len(table):
         raise ValueError(f'min_confidence={look.min_confidence:g}: no nucleus of movie {name} is so sure; '
-                         f'the surest has {sure.max():.2f}')
+                         f'the surest has {sure.max():.6g}')
     if look.only and not (table['state'] == look.only).any():
         there = ', '.join(sorted(s for s in set(table['state'].dropna()) if is_state(s)))
         raise ValueError(f'only={look.only}: no nucleus shown is, in movie {name}; there are: '
