@@ -46,7 +46,7 @@ def setting(default:Any, # value when nothing is said; its type is the setting's
     return field(default=default, metadata=dict(doc=doc, unit=unit, low=low, high=high, choices=choices))
 
 # %% ../nbs/01_settings.ipynb #628b1082
-def describe_bounds(f, # a field made by `setting`
+def describe_bounds(f:Any, # a field made by `setting`
                    ) -> str: # such as 'a whole number (epochs), ≥ 1'
     "Say in words what a setting accepts."
     meta, default = f.metadata, f.default
@@ -74,7 +74,7 @@ def convert(value, # what somebody gave
     "Bring a value to the type of another; `TypeError` if it is of another kind."
     if isinstance(like, tuple):
         if isinstance(value, dict): value = [f'{name}={v}' for name, v in value.items()]   # a table of TOML
-        if isinstance(value, str): value = [part.strip() for part in value.split(',') if part.strip()]
+        if isinstance(value, str): value = _split_words(value, like)
         if not isinstance(value, (list, tuple)): raise TypeError
         return tuple(convert(v, like[0] if like else '') for v in value)
     kind = type(like)
@@ -83,6 +83,13 @@ def convert(value, # what somebody gave
     if kind is bool and value not in (0, 1): raise TypeError
     if kind in (int, float) and isinstance(value, bool): raise TypeError
     return kind(value)
+
+def _split_words(text:str, like:tuple) -> list:
+    "Split words at their commas; numbers where numbers are wanted."
+    words = [part.strip() for part in text.split(',') if part.strip()]
+    if not like or isinstance(like[0], str): return words
+    try: return [type(like[0])(word) for word in words]
+    except ValueError: raise TypeError from None
 
 # %% ../nbs/01_settings.ipynb #500e39a2
 def read_numbers(pairs:Iterable, # 'NAME=NUMBER' texts
@@ -169,7 +176,7 @@ def describe_settings(s, # an object whose fields are made by `setting`
         lines.append(f'| `{f.name}` | {shown} | {describe_bounds(f)} | {f.metadata["doc"]} |')
     return '\n'.join(lines)
 
-def show_value(value) -> str: # such as 'true', '0.003' or 'mitotic, stable'
+def show_value(value:Any) -> str: # such as 'true', '0.003' or 'mitotic, stable'
     "Write a value as one would in a settings file."
     if isinstance(value, bool): return str(value).lower()
     if isinstance(value, tuple): return ', '.join(map(show_value, value)) or '(none)'

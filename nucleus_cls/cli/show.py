@@ -7,13 +7,15 @@ __all__ = ['get_predictions', 'nucleus_video', 'nucleus_report', 'nucleus_notebo
 
 # %% ../../nbs/15_cli/05_show.ipynb #e04a7863
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from fastcore.meta import delegates
 from fastcore.script import Param
 
 from ..core import write_text
-from .command import command, read_movie_flags
+from ..video.look import Film, Look, check_states, choose_settings
+from .command import command, read_movie_flags, take_settings
 from .predict import predict_whole
 
 # %% ../../nbs/15_cli/05_show.ipynb #94dfca3d
@@ -21,44 +23,45 @@ def get_predictions(opened, # Movie
                     predictions:str|None, # predictions.csv; None: predict
                     run:str|None, # run folder, or pretrained; None: pretrained
                     output_dir:Path, # folder for what is predicted
+                    look:Look|None=None, # of the film that is to be made; None: of none
                    ) -> tuple: # predictions.csv, and the run that made them (None: not known)
     "Find the predictions of a movie, or make them."
     from nucleus_cls.models.pretrained import open_run
     if predictions and run: raise ValueError('give predictions, or a run that makes them, not both')
     if predictions: return Path(predictions), None
     loaded = open_run(run or 'pretrained')
+    if look is not None: check_states(look, loaded.states)
     print(predict_whole(loaded, opened, Path(output_dir)))
     return Path(output_dir)/'predictions.csv', loaded
 
 # %% ../../nbs/15_cli/05_show.ipynb #21ecfcb0
 @command
 @delegates(read_movie_flags)
+@take_settings(Film, Look)
 def nucleus_video(
     movie:Param('Movie in any layout', str),
     predictions_csv:Param('predictions.csv of nucleus_predict (default: predict with --run)', str, opt=False,
                           nargs='?')=None,
     output:Param('File to write, .mp4 or .gif', str)='movie.mp4',
     run:Param('Predict first, with this run folder or the word pretrained', str)=None,
-    preset:Param('Size and quality', str, choices=('quick', 'high_quality', 'publication'))='high_quality',
-    truth:Param('Show the true states beside', bool)=False,
-    tree:Param('Show the growing lineage (reads it)', bool)=False,
-    light:Param('Dark on white instead of bright on black', bool)=False,
-    views:Param('Projections along z, y, x: such as z or zyx (default: of the preset)', str)=None,
-    only:Param('Only the nuclei of this state', str)=None,
-    highlight:Param('Dim all but this nucleus and its track, FRAME_ID such as 012_007', str)=None,
-    fps:Param('Frames a second (default: of the preset)', int)=None,
-    frame_minutes:Param('Minutes from frame to frame: shows a clock', float)=None,
+    config:Param('TOML or JSON file with settings, named as the flags are', str)=None,
     **kwargs
 ):
     "Make a film of a movie, every nucleus outlined in the colour of its state."
+    names = [f.name for cls in (Film, Look) for f in fields(cls)]
+    told = {name: kwargs.pop(name, None) for name in names}
+    look, film = choose_settings(told, config)
     from nucleus_cls.movies.open import open_movie
-    from nucleus_cls.video.video import make_video
+    from nucleus_cls.video.video import check_film_name, make_video
+    check_film_name(Path(output))
     opened = open_movie(movie, **read_movie_flags(**kwargs))
     beside = Path(output).with_suffix('')
-    found, _ = get_predictions(opened, predictions_csv, run, beside.with_name(f'{beside.name}_predictions'))
-    summary = make_video(opened, found, output, preset, truth, tree, light=light, views=views, only=only,
-                         highlight=highlight, fps=fps, frame_minutes=frame_minutes)
-    print(f'{output}: {summary["n_frames"]} frames')
+    folder = beside.with_name(f'{beside.name}_predictions')
+    found, _ = get_predictions(opened, predictions_csv, run, folder, look)
+    made = make_video(opened, found, output, config=config, **told)
+    kept = f', also as PNG files in {film.keep_frames}' if film.keep_frames else ''
+    films = ', '.join(str(Path(output).with_name(name)) for name in made['outputs'])
+    print(f'{films}: {made["n_frames"]} frames{kept}')
 
 # %% ../../nbs/15_cli/05_show.ipynb #7f3ba33a
 @command

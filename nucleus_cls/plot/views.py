@@ -40,10 +40,12 @@ def choose_contrast(image:np.ndarray, # grey values, any shape
 # %% ../../nbs/04_plot/02_views.ipynb #bdaf4a28
 def flatten(vol:np.ndarray, # (Z,Y,X)
             axis:int=0, # axis to look along: 0 z, 1 y, 2 x
-            projection:bool=True, # brightest voxel; False: the slice through the middle
+            projection:bool|str=True, # brightest voxel, or 'mean'; False: the slice through the middle
            ) -> np.ndarray: # (Y,X), (Z,X) or (Y,Z)
     "Make a picture of a volume, seen along one axis."
-    flat = vol.max(axis) if projection else vol.take(vol.shape[axis]//2, axis)
+    if projection == 'mean': flat = vol.mean(axis, dtype=np.float32)
+    elif projection and projection != 'slice': flat = vol.max(axis)
+    else: flat = vol.take(vol.shape[axis]//2, axis)
     return flat.T if axis == 2 else flat
 
 # %% ../../nbs/04_plot/02_views.ipynb #5d5748af

@@ -122,7 +122,7 @@ def load_config(path:str|Path=None, # TOML or JSON file, or the config.json of a
     return replace(base, **flags)
 
 # %% ../../nbs/09_training/01_config.ipynb #fc2945f3
-def read_settings(path, # TOML or JSON file
+def read_settings(path:str|Path, # TOML or JSON file
                  ) -> dict: # names and values as written
     "Read a settings file as it stands; a broken or missing one is an error that names it."
     path = Path(path)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['fill_intervals', 'cast_shadows', 'soften_shadow', 'choose_blur', 'choose_margin', 'make_line_table', 'make_stripes',
-           'paint_outline', 'make_backdrop', 'load_font', 'draw_glyphs', 'find_free_place', 'write_id']
+           'paint_outline', 'map_values', 'choose_inks', 'color_state', 'make_backdrop', 'load_font', 'draw_glyphs',
+           'find_free_place', 'write_id']
 
 # %% ../../nbs/13_video/01_raster.ipynb #b43f2984
 import math
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL.ImageColor import getrgb
 
 from ..volumes.crops import find_nucleus_runs
+from ..plot.charts import pick_color
+from .look import Look, parse_color
 
 # %% ../../nbs/13_video/01_raster.ipynb #0a740bf7
 def fill_intervals(row, # row of each interval, (n,)
@@ -76,7 +80,7 @@ def choose_blur(scale:tuple) -> float: # pixels
 
 def choose_margin(scale:tuple) -> int: # voxels
     "Choose the empty margin of a shadow, so that its soft edge and a line round it have room."
-    return math.ceil((3*choose_blur(scale) + 3)/min(scale)) + 1
+    return math.ceil((2*choose_blur(scale) + 4)/min(scale))
 
 # %% ../../nbs/13_video/01_raster.ipynb #587c99ff
 @lru_cache(4096)
@@ -115,22 +119,43 @@ def paint_outline(view:Image.Image, # picture to draw on, RGB
     grey, left, top = soft
     peak = int(grey.max())
     if not peak: return
-    stroke = make_line_table(scale, width, round(255*opacity), round(255*fill), peak)[grey]
+    stroke = map_values(grey, make_line_table(scale, width, round(255*opacity), round(255*fill), peak))
     if broken: stroke = stroke*make_stripes(max(3, round(2.5*width)))[:grey.shape[0], :grey.shape[1]]
     if casing:
-        under = make_line_table(scale, width + 1.6, round(150*opacity), 0, peak)[grey]
+        under = map_values(grey, make_line_table(scale, width + 1.6, round(150*opacity), 0, peak))
         view.paste(casing, (left, top), Image.fromarray(under))
     view.paste(color, (left, top), Image.fromarray(stroke))
+
+def map_values(grey:np.ndarray, # uint8
+               table:np.ndarray, # 256 values, uint8
+              ) -> np.ndarray: # the value of each, in the shape of `grey`
+    "Look up values in a table, ten times as fast as by numpy's index."
+    return np.frombuffer(grey.tobytes().translate(table.tobytes()), np.uint8).reshape(grey.shape)
+
+# %% ../../nbs/13_video/01_raster.ipynb #f22d881e
+def choose_inks(light:bool, # dark on white?
+               ) -> dict: # ground, ink, faint: red, green, blue, 0–255
+    "Choose the colours that are no state's."
+    names = ('#ffffff', '#222222', '#8a8a8a') if light else ('#111111', '#eeeeee', '#8a8a8a')
+    return dict(zip(('ground', 'ink', 'faint'), map(getrgb, names)))
+
+def color_state(state, # a state, `unknown`, or '' and None for no prediction
+                look:Look, # how the film looks
+               ) -> tuple: # red, green, blue, 0–255
+    "Give a state the colour that the look gives it, else its usual one."
+    own = dict(map(parse_color, look.colors))
+    return own.get(state) or getrgb(pick_color(state))
 
 # %% ../../nbs/13_video/01_raster.ipynb #2dc283e2
 def make_backdrop(flat:np.ndarray, # projection, (rows, columns)
                   limits:tuple, # grey values of the lower and the upper end
                   size:tuple, # width, height of the picture, pixels
                   light:bool=False, # dark nuclei on white
+                  gamma:float=.8, # exponent of the grey values, >0; a smaller one brightens what is dim
                  ) -> Image.Image: # RGB
     "Make the grey picture that outlines are drawn on."
     lo, hi = limits
-    grey = np.clip((flat.astype(np.float32) - lo)/(hi - lo), 0, 1)**.8*175
+    grey = np.clip((flat.astype(np.float32) - lo)/(hi - lo), 0, 1)**gamma*175
     grey = (255 - grey if light else grey).astype(np.uint8)
     return Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert('RGB')
 
