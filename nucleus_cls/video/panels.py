@@ -46,8 +46,8 @@ class Look:
         if self.only is not None and not is_state(self.only):
             raise ValueError(f'only={self.only!r}: expected a state, such as {", ".join(STATES)}')
         if self.highlight is not None: parse_node_name(self.highlight)
-        if self.frame_minutes is not None and not self.frame_minutes > 0:
-            raise ValueError(f'frame_minutes={self.frame_minutes}: expected minutes, more than 0')
+        if self.frame_minutes is not None and not 0 < self.frame_minutes <= 1e5:
+            raise ValueError(f'frame_minutes={self.frame_minutes}: expected minutes, above 0, up to 100,000')
 
 # %% ../../nbs/13_video/02_panels.ipynb #b6e1e277
 def choose_inks(light:bool, # dark on white?

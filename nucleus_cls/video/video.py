@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['VIDEO_PRESETS', 'take_rows', 'find_true_states', 'choose_range_and_box', 'stream_frames', 'make_gif_palette',
            'compose_ffmpeg_command', 'make_part_folder', 'open_encoder', 'choose_settings', 'find_relatives',
-           'dim_others', 'prepare_film', 'make_video', 'summarise_film']
+           'dim_others', 'prepare_film', 'check_only', 'check_film_name', 'make_video', 'summarise_film']
 
 # %% ../../nbs/13_video/04_video.ipynb #8925ce79
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -26,7 +27,7 @@ from ..core import (EVENTS, STATES, STATE_COLORS, UNKNOWN, get_date, is_state, l
                               list_versions, parse_node_name, progress, write_json)
 from ..settings import settings_from
 from ..workers import read_ahead
-from ..resume import hold_output
+from ..resume import check_place, hold_output
 from ..lineage.states import assign_states
 from ..plot.charts import OWN_COLORS
 from ..plot.views import choose_contrast, flatten
@@ -164,7 +165,7 @@ def open_encoder(path, # file to write, .mp4 or .gif
                  speed:str='fast', # of the encoder: ultrafast to veryslow
                 ): # gives a function that takes one frame (Image) after the other
     "Encode a film that appears when it is whole; `OSError` with ffmpeg's own words if it fails."
-    with make_part_folder(path) as work, open(work/'said.txt', 'w+b') as said:
+    with make_part_folder(path) as work, tempfile.TemporaryFile() as said:      # not on a disk that is full
         make_gif_palette().save(work/'palette.png')
         part = work/Path(path).name
         command = compose_ffmpeg_command(part, size, fps, crf, speed, work/'palette.png')
@@ -251,6 +252,26 @@ def prepare_film(movie:Movie, # the movie
                       lineage, len(can))
     return painter, box, known
 
+# %% ../../nbs/13_video/04_video.ipynb #63d44111
+def check_only(only:str|None, # state of the nuclei to show; None: all
+               tables:list, # predictions, perhaps truth
+               name:str, # of the movie
+              ) -> None:
+    "Refuse to show the nuclei of a state that none has: `ValueError` that lists those there are."
+    there = sorted({s for table in tables for s in table['state'].dropna()} - {''})
+    if only is None or only in there: return
+    raise ValueError(f'only={only!r}: no nucleus of movie {name} is that; there are '
+                     f'{", ".join(there) or "none"}')
+
+def check_film_name(output:str|Path # file to write
+                   ) -> Path: # the same
+    "Refuse, before any work, a film that cannot be written: `ValueError`."
+    output = Path(output)
+    if output.suffix not in ('.mp4', '.gif'):
+        raise ValueError(f'{output}: cannot tell the format; end the name in .mp4 or .gif')
+    check_place(output, file=True)
+    return output
+
 # %% ../../nbs/13_video/04_video.ipynb #932f9192
 def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simulated movie
                predictions:Any, # Predictions, table, or path of a predictions.csv
@@ -262,10 +283,8 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
                **settings, # of `Look` and `open_encoder`: light=True, views='z', fps=5, only='mitotic'
               ) -> dict: # what video_summary.json holds
     "Make a film of a movie, every nucleus outlined in the colour of its state."
-    output = Path(output)
+    output = check_film_name(output)
     look, coding = choose_settings(preset, settings)
-    if output.suffix not in ('.mp4', '.gif'):
-        raise ValueError(f'{output}: cannot tell the format; end the name in .mp4 or .gif')
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
     frames = movie.frames if frames is None else sorted({int(t) for t in frames})
     if not frames or not set(frames) <= set(movie.frames):
@@ -274,9 +293,10 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     table = take_rows(predictions, movie)
     true = None if truth is False else find_true_states(truth, table, movie)
     if tree is True: tree = assign_states(movie.lineage())
+    check_only(look.only, [g for g in (table, true) if g is not None], movie.name)
     painter, box, known = prepare_film(movie, table, true, None if tree is False else tree, frames, look)
     begin = time.perf_counter()
-    with hold_output(output), open_encoder(output, (look.width, look.height), **coding) as add:
+    with hold_output(output, beside=True), open_encoder(output, (look.width, look.height), **coding) as add:
         for t, image, seg in progress(stream_frames(movie, frames, box), 'drawing', 'frame', len(frames)):
             minutes = None if look.frame_minutes is None else (t - frames[0])*look.frame_minutes
             add(painter.draw(image, seg, t, *(k.get(t, {}) for k in known), minutes=minutes))
