@@ -77,8 +77,8 @@ def parse_node_name(name:str, # `frame_nucleusid`, any zero padding
 def check_name(name:str, # name of a movie, state or sample
                what:str='name', # what to call it in the error
               ) -> str: # the same name
-    "Refuse a name that is no plain file name: empty, hidden, or with a separator in it."
-    if not re.fullmatch(r'[^\x00-\x1f/\\:*?"<>|.][^\x00-\x1f/\\:*?"<>|]*', str(name)):
+    "Refuse a name that is no plain file name, or that a spreadsheet would take for a formula."
+    if not re.fullmatch(r'[^\x00-\x1f/\\:*?"<>|.=+@-][^\x00-\x1f/\\:*?"<>|]*', str(name)):
         raise ValueError(f'{what} {name!r} cannot be used as a file name: use letters, digits, - and _')
     return str(name)
 

@@ -140,6 +140,7 @@ def command(func:Callable=None, # a function that works, its parameters annotate
            ) -> Callable: # the same, as a console command with --version
     "Make a function a console command."
     if func is None: return partial(command, hold=hold)
+    if Path(sys.argv[0]).stem == func.__name__: be_patient()                # --help has a µ, too
     @wraps(func)
     def run(*args, figures='png', **kwargs):
         with catch_errors(func.__name__), draw_as(figures), guard_output(func, args, kwargs, hold):

@@ -192,9 +192,11 @@ def check_run(path:str|Path, # config.json of a run
             sizes = [n for n in values if n is not None and not isinstance(n, (str, bool))]
             if any(not abs(n) < 4096 for n in sizes):
                 raise ValueError(f'{part} holds a number that is no size of a network or a crop')
-        temperature = (config.get('calibration') or {}).get('temperature', 1.)
-        if temperature <= 0:
-            raise ValueError(f'its calibration has the temperature {temperature}')
+        calibration = config.get('calibration') or {}
+        for name, value in (('temperature', calibration.get('temperature', 1.)),
+                            ('threshold', calibration.get('threshold', 1.))):
+            if isinstance(value, bool) or not 0 < value + (name == 'threshold') < 1e6:
+                raise ValueError(f'its calibration has the {name} {value}')
         choose_views(config.get('tta', 1))
     return config
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VIDEO_PRESETS', 'take_rows', 'find_true_states', 'choose_range_and_box', 'stream_frames', 'make_gif_palette',
            'compose_ffmpeg_command', 'make_part_folder', 'open_encoder', 'choose_settings', 'find_relatives',
-           'dim_others', 'prepare_film', 'check_only', 'check_film_name', 'make_video', 'summarise_film']
+           'dim_others', 'prepare_film', 'check_only', 'check_ids', 'check_film_name', 'make_video', 'summarise_film']
 
 # %% ../../nbs/13_video/04_video.ipynb #8925ce79
 import os
@@ -263,6 +263,19 @@ def check_only(only:str|None, # state of the nuclei to show; None: all
     raise ValueError(f'only={only!r}: no nucleus of movie {name} is that; there are '
                      f'{", ".join(there) or "none"}')
 
+def check_ids(table:pd.DataFrame, # predictions of the movie
+              movie:Movie, # the movie
+             ) -> None:
+    "Refuse predictions whose states are none, or whose ids the segmentation has not: `ValueError`."
+    odd = [s for s in table['state'].fillna('').unique() if s not in ('', UNKNOWN) and not is_state(s)]
+    if odd: raise ValueError(f'the predictions have the state {odd[0]!r}, which is none')
+    frames = sorted(table['frame'].unique())
+    looked = sorted({frames[0], frames[len(frames)//2], frames[-1]})
+    for t in looked:
+        if np.isin(table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int), movie.seg(t)).any(): return
+    raise ValueError(f'the predictions name no nucleus that movie {movie.name} has in the frames '
+                     f'{", ".join(map(str, looked))}: are they of another segmentation?')
+
 def check_film_name(output:str|Path # file to write
                    ) -> Path: # the same
     "Refuse, before any work, a film that cannot be written: `ValueError`."
@@ -294,6 +307,7 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     true = None if truth is False else find_true_states(truth, table, movie)
     if tree is True: tree = assign_states(movie.lineage())
     check_only(look.only, [g for g in (table, true) if g is not None], movie.name)
+    check_ids(table, movie)
     painter, box, known = prepare_film(movie, table, true, None if tree is False else tree, frames, look)
     begin = time.perf_counter()
     with hold_output(output, beside=True), open_encoder(output, (look.width, look.height), **coding) as add:
