@@ -108,17 +108,17 @@ def check_place(path:str|Path, # folder to write to, or a file
                  file:bool=False, # is it a file?
                 ) -> None:
     "Make sure, before any work, that an output can be written; `ValueError` that says why not."
-    path = Path(path).absolute()
+    shown, path = path, Path(path).absolute()
     folder = path.parent if file else path
     if path.exists() and path.is_dir() == file:
         found, wanted = ('folder', 'file') if file else ('file', 'folder')
-        raise ValueError(f'{path}: is a {found}; expected a {wanted} to write to, name another output')
+        raise ValueError(f'{shown}: is a {found}; expected a {wanted} to write to, name another output')
     made = find_missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder): pass
     except OSError as e:
-        raise ValueError(f'{path}: cannot be written ({e.strerror}); name another output, or change its '
+        raise ValueError(f'{shown}: cannot be written ({e.strerror}); name another output, or change its '
                          'permissions') from e
     finally: remove_empty(made)
 
@@ -154,7 +154,7 @@ def hold_output(path:str|Path, # output folder (made if need be, and removed if 
                 beside:bool=False, # it is a file, or a folder that appears whole: the lock lies beside it
                ) -> Iterator[None]:
     "Hold an output for the time of a block; `ValueError` that says who holds it, or why it cannot be."
-    path = Path(path).absolute()
+    shown, path = path, Path(path).absolute()
     lock = path.with_name(f'.{path.name}.lock') if beside else path/'.lock'
     if lock in _held:
         yield
@@ -166,7 +166,7 @@ def hold_output(path:str|Path, # output folder (made if need be, and removed if 
     try: held.acquire(timeout=wait)
     except Timeout:
         who = owner.read_text(encoding='utf-8') if owner.is_file() else 'another process'
-        raise ValueError(f'{path}: {who} is at work there; wait for it, or name another output') from None
+        raise ValueError(f'{shown}: {who} is at work there; wait for it, or name another output') from None
     _held.add(lock)
     try:
         owner.write_text(f'process {os.getpid()} on {platform.node() or "this computer"}', encoding='utf-8')
