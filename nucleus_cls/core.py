@@ -77,8 +77,8 @@ def parse_node_name(name:str, # `frame_nucleusid`, any zero padding
 def check_name(name:str, # name of a movie, state or sample
                what:str='name', # what to call it in the error
               ) -> str: # the same name
-    "Refuse a name that is no plain file name: empty, hidden, or with a separator in it."
-    if not re.fullmatch(r'[^\x00-\x1f/\\:*?"<>|.][^\x00-\x1f/\\:*?"<>|]*', str(name)):
+    "Refuse a name that is no plain file name, or that a spreadsheet would take for a formula."
+    if not re.fullmatch(r'[^\x00-\x1f/\\:*?"<>|.=+@-][^\x00-\x1f/\\:*?"<>|]*', str(name)):
         raise ValueError(f'{what} {name!r} cannot be used as a file name: use letters, digits, - and _')
     return str(name)
 
@@ -98,17 +98,21 @@ def flush(path:str|Path # file, or folder with all that is below
 def atomic_path(path:str|Path, # file that must appear whole
                ) -> Iterator[Path]:
     "Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it when not."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, tmp = tempfile.mkstemp(dir=path.parent, prefix='.tmp-', suffix=path.suffix)
-    os.close(handle)
+    path, tmp = Path(path), None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.tmp-{path.name[:60]}-', suffix=path.suffix)
+        os.close(handle)
         yield Path(tmp)
         os.chmod(tmp, 0o666 & ~_umask())
         flush(tmp)
         os.replace(tmp, path)
+    except OSError as e:        # a full disk names no file, and the temporary one says little
+        unclear = not e.filename or '.tmp-' in str(e.filename)
+        if e.errno and unclear: raise OSError(e.errno, e.strerror, str(path)) from e
+        raise
     finally:
-        Path(tmp).unlink(missing_ok=True)
+        if tmp: Path(tmp).unlink(missing_ok=True)
 
 def _umask() -> int:
     "The process's file mode mask (there is no way to read it but to set it)."

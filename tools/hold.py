@@ -1,7 +1,9 @@
 """Nothing lost, nothing mixed: `make test-hold`. Commands are killed at random moments and run again, run twice at the same
 place, and given damaged files. After each, the output is what an undisturbed run gives, to the byte (dates and times aside),
-with nothing left over; a failure is one line. Takes some ten minutes; `--kills 8 --overlaps 4` is a taste of it."""
+with nothing left over; a failure is one line. Takes some ten minutes; `--kills 8 --overlaps 4` is a taste of it. With
+`--table` the counts go to benchmarks/hold.csv, which the chapter on failures shows."""
 import argparse
+import csv
 import hashlib
 import os
 import random
@@ -15,6 +17,7 @@ import time
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+TABLE = Path(__file__).resolve().parent.parent/'benchmarks'/'hold.csv'
 QUICK = 'epoch_samples = 16\nmargin = 0\nnum_epochs = 3\nbatch_size = 8\ntensor_size = 16\n'
 #: What differs from run to run: when it was done, how long it took, how much memory there was.
 VARIES = re.compile(rb'"(date|when|seconds|frames_a_second|duration|created|cpu_count)": *[^,\n}]*|\d{4}-\d\d-\d\d[T ]?[\d:.+Z]*')
@@ -61,7 +64,8 @@ def jobs(work):
         'predict': ('nucleus_predict', work/'run', '--movie', movie, '--output_dir', 'OUT'),
         'video': ('nucleus_video', movie, work/'found'/'predictions.csv', '--preset', 'quick', '--output', 'OUT/film.mp4'),
         'check': ('nucleus_check', movie, '--output_dir', 'OUT'),
-        'report': ('nucleus_report', movie, '--run', work/'run', '--output_dir', 'OUT')}
+        'report': ('nucleus_report', movie, '--run', work/'run', '--output_dir', 'OUT'),
+        'notebook': ('nucleus_notebook', '--movie', movie, '--output', 'OUT/mine.ipynb')}
 
 
 def prepare(work):
@@ -89,7 +93,8 @@ def kill_and_rerun(command, then, seconds, cwd, rng):
     if process.poll() is None: os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     status, error = finish(at(command, place), cwd)
-    found = [f'exit status {status}: {error.strip()[-200:]}'] if status else differs(picture(place), then)
+    there = 'exists; choose another name' in error          # a notebook is never written over
+    found = [f'exit status {status}: {error.strip()[-200:]}'] if status and not there else differs(picture(place), then)
     shutil.rmtree(place.parent)
     return found
 
@@ -102,7 +107,7 @@ def overlap(command, then, cwd):
     found = differs(picture(place), then)
     if found and not any(status == 0 for _, status in ends): found.append('neither came to its end')
     found += [f'not one line: {error.strip()[-200:]}' for error, status in ends
-              if status and ('Traceback' in error or 'at work' not in error)]
+              if status and ('Traceback' in error or not re.search('at work|exists; choose', error))]
     shutil.rmtree(place.parent)
     return found
 
@@ -121,6 +126,8 @@ def faults(work):
     movie = sorted(work.glob('movies/*'))[0].name
     for how in ('cut', 'flip', 'empty', 'gone'):
         yield 'weights', 'run/best_model.safetensors', how, ('nucleus_evaluate', 'run', 'samples', '--output_dir', 'OUT')
+        if how != 'gone': yield 'last', 'run/last.pt', how, (
+            'nucleus_train', 'samples', '--config', 'quick.toml', '--output_dir', 'run', '--resume')
         yield 'manifest', next((work/'samples').rglob('manifest.csv')).relative_to(work), how, (
             'nucleus_train', 'samples', '--config', 'quick.toml', '--output_dir', 'OUT')
     for how in ('cut', 'empty', 'gone'):
@@ -143,8 +150,11 @@ def try_fault(work, path, how, command):
     return [f'not one line: {error.strip()[-200:]}'] if 'Traceback' in error or len(lines) > 2 else []
 
 
-def count(what, results):
-    "Print how many held, and what did not; the number that did not."
+def count(what, results, table):
+    "Print how many held, and what did not; add a row for each command or file to the table; the number that did not."
+    for name in dict.fromkeys(words for words, _ in results):
+        mine = [not found for words, found in results if words == name]
+        table.append({'trial': what, 'of': name, 'held': sum(mine), 'tried': len(mine)})
     bad = [(words, found) for words, found in results if found]
     print(f'{what}: {len(results) - len(bad)} of {len(results)} held', flush=True)
     for words, found in bad: print(f'  {words}: {"; ".join(found)[:300]}')
@@ -158,8 +168,9 @@ def main():
     ap.add_argument('--overlaps', type=int, default=16)
     ap.add_argument('--faults', type=int, default=20)
     ap.add_argument('--seed', type=int, default=0)
+    ap.add_argument('--table', action='store_true', help=f'write the counts to {TABLE.parent.name}/{TABLE.name}')
     args = ap.parse_args()
-    rng = random.Random(args.seed)
+    rng, table = random.Random(args.seed), []
     with tempfile.TemporaryDirectory() as tmp:
         work = Path(tmp)/'work'
         work.mkdir()
@@ -173,11 +184,17 @@ def main():
             done[name], seconds[name] = picture(place), time.monotonic() - begin
         names = list(done)
         kills = [names[k % len(names)] for k in range(args.kills)]
-        bad = count('killed and run again', [(n, kill_and_rerun(jobs(work)[n], done[n], seconds[n], work, rng)) for n in kills])
+        bad = count('killed and run again', [(n, kill_and_rerun(jobs(work)[n], done[n], seconds[n], work, rng)) for n in kills], table)
         twice = [names[k % len(names)] for k in range(args.overlaps)]
-        bad += count('run twice at one place', [(n, overlap(jobs(work)[n], done[n], work)) for n in twice])
+        bad += count('run twice at one place', [(n, overlap(jobs(work)[n], done[n], work)) for n in twice], table)
         broken = list(faults(work))[:args.faults]
-        bad += count('damaged', [(f'{words} {how}', try_fault(work, path, how, command)) for words, path, how, command in broken])
+        found = [(f'{words} {how}', try_fault(work, path, how, command)) for words, path, how, command in broken]
+        bad += count('damaged', found, table)
+    if args.table:
+        with open(TABLE, 'w', newline='', encoding='utf-8') as file:
+            rows = csv.DictWriter(file, ['trial', 'of', 'held', 'tried'], lineterminator='\n')
+            rows.writeheader()
+            rows.writerows(table)
     return bad
 
 

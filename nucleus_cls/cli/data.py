@@ -16,6 +16,7 @@ from fastcore.meta import delegates
 from fastcore.script import Param
 
 from ..core import check_name, list_states
+from ..files import DISK_FULL
 from .command import command, fit_one_line, read_movie_flags, split_list
 
 # %% ../../nbs/15_cli/02_data.ipynb #2279c8dd
@@ -50,10 +51,9 @@ def nucleus_simulate(
     layout:Param('File layout', str, choices=('blastospim', 'ctc', 'omezarr'))='blastospim',
 ):
     "Simulate movies of dividing embryos, with lineages."
-    from nucleus_cls.resume import hold_output
     from nucleus_cls.simulation.movies import simulate
     write = simulate if layout == 'blastospim' else partial(simulate_as, layout)
-    with hold_output(output_dir): movies = write(output_dir, n_movies, n_frames, seed, preset)
+    movies = write(output_dir, n_movies, n_frames, seed, preset)
     print(f'{len(movies)} movies in {output_dir}. Next: nucleus_extract {output_dir} --output_dir samples')
 
 # %% ../../nbs/15_cli/02_data.ipynb #b53fe5cd
@@ -107,7 +107,8 @@ def try_each(movies:dict, # name → path
     for name, path in movies.items():
         try: work(name, path)
         except (ValueError, OSError) as e:
-            if strict or len(movies) - len(failed) == 1: raise
+            full = isinstance(e, OSError) and e.errno in DISK_FULL
+            if strict or full or len(movies) - len(failed) == 1: raise
             failed.append(f'{name}: {fit_one_line(e)}')
             print(f'Left out: {failed[-1]}', file=sys.stderr)
     return failed
@@ -138,7 +139,7 @@ def show_samples(output_dir:str|Path, # folder of samples
     else: print(f'Next: nucleus_train {output_dir} --output_dir run')
 
 # %% ../../nbs/15_cli/02_data.ipynb #0e7b196b
-@command
+@command(hold=False)
 @delegates(read_movie_flags)
 def nucleus_extract(
     movie:Param('Movie in any layout, or a folder of them', str, nargs='+'),

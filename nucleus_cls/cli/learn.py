@@ -13,7 +13,7 @@ from fastcore.script import Param
 from .command import command, split_list
 
 # %% ../../nbs/15_cli/03_learn.ipynb #de008f3e
-@command
+@command(hold=False)
 def nucleus_train(
     samples:Param('Sample store, folder of stores, or sample folders', str),
     output_dir:Param('Run folder', str)='run',

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_inputs', 'predict_inputs', 'show_frame', 'report_inputs', 'score_known', 'predict_whole', 'export_all',
-           'list_failed', 'nucleus_predict']
+           'check_formats', 'refuse_others', 'list_failed', 'nucleus_predict']
 
 # %% ../../nbs/15_cli/04_predict.ipynb #081b07e4
 import time
@@ -14,6 +14,8 @@ from pathlib import Path
 from fastcore.meta import delegates
 from fastcore.script import Param
 
+from ..core import read_json
+from ..settings import check_known
 from .command import command, read_movie_flags, split_list
 
 # %% ../../nbs/15_cli/04_predict.ipynb #7cf3ce32
@@ -134,9 +136,39 @@ def export_all(run, found, movie, formats:list, output_dir:Path # trained run; P
     from nucleus_cls.prediction.embedding import export_embedding
     from nucleus_cls.prediction.labels import export_predictions
     tables = [k for k in formats if k != 'embedding']
-    if tables != formats and movie is None: raise ValueError('the format embedding needs a --movie')
-    if tables: export_predictions(found, output_dir, tables, movie and {movie.name: movie})
-    if tables != formats: export_embedding(run, movie, output_dir/f'{movie.name}_embedding.npz')
+    if tables: export_predictions(found, output_dir, tables, movie and {movie.name: movie}, replace=True)
+    if tables == formats: return
+    path = output_dir/f'{movie.name}_embedding.npz'
+    path.unlink(missing_ok=True)                                                # of an earlier run
+    export_embedding(run, movie, path)
+
+# %% ../../nbs/15_cli/04_predict.ipynb #8d2d7921
+def check_formats(formats:list, # wanted, of --formats
+                  movie:str|None, # that is to be predicted; None: something else is
+                 ) -> list: # the same
+    "Refuse, before any work, a format that there is not or that needs a movie: `ValueError`."
+    from nucleus_cls.prediction.labels import FORMATS
+    for name in formats: check_known(name, (*FORMATS, 'embedding'), 'format')
+    if not movie and {'embedding', 'ctc'} & set(formats):
+        raise ValueError('the formats embedding and ctc need a --movie')
+    return formats
+
+def refuse_others(output_dir:Path, # folder to write to
+                  movies:list|None, # names in what was predicted; None: not known yet
+                 ) -> None:
+    "Refuse a folder that holds predictions of something else: `ValueError` that names it."
+    path = output_dir/'prediction.json'
+    if path.is_file():
+        held = read_json(path).get('name')
+        raise ValueError(f'{output_dir}: holds the predictions of the whole movie {held}; '
+                         'name another output_dir')
+    path = output_dir/'predictions.csv'
+    if movies is None or not path.is_file(): return
+    from nucleus_cls.prediction.predictions import read_predictions
+    held = sorted(read_predictions(path)['movie'].fillna('').unique())
+    if held and held != sorted(movies):
+        named = ', '.join(name or 'no name' for name in held[:3])
+        raise ValueError(f'{path}: holds predictions of {named}; name another output_dir')
 
 def list_failed(found, output_dir:Path # Predictions; folder of the others
                ) -> str:
@@ -173,6 +205,8 @@ def nucleus_predict(
     from nucleus_cls.movies.open import open_movie
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
     check_inputs(inputs, bool(full_timestamp or nuclei_ids))
+    formats = check_formats(split_list(formats) or [], movie)
+    if not movie: refuse_others(Path(output_dir), None)
     loaded, out = open_run(run), Path(output_dir)
     ids, begin = split_list(nuclei_ids, int, 'nuclei_ids'), time.monotonic()
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
@@ -183,8 +217,9 @@ def nucleus_predict(
     else:
         found = predict_inputs(loaded, folder_path, volumes, npz, full_timestamp, ids, size,
                                told.get('scale'))
+        refuse_others(out, found.table['movie'].unique())
         found.to_csv(out/'predictions.csv')
-    if formats: export_all(loaded, found, opened, split_list(formats), out/'export')
+    if formats: export_all(loaded, found, opened, formats, out/'export')
     print(f'{found}, in {out/"predictions.csv"}')
     if not movie: score_known(found, out, time.monotonic() - begin)
     whole = volumes if full_timestamp or ids else None

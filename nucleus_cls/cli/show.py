@@ -53,7 +53,7 @@ def nucleus_video(
     look, film = choose_settings(told, config)
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.video.video import check_film_name, make_video
-    check_film_name(Path(output))
+    check_film_name(output)
     opened = open_movie(movie, **read_movie_flags(**kwargs))
     beside = Path(output).with_suffix('')
     folder = beside.with_name(f'{beside.name}_predictions')
@@ -77,7 +77,8 @@ def nucleus_report(
     "Predict a movie and write a page and a film about it."
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.report.movie_report import report_movie
-    from nucleus_cls.video.video import make_video
+    from nucleus_cls.video.video import choose_settings, make_video
+    choose_settings('high_quality', dict(frame_minutes=frame_minutes))
     opened, out = open_movie(movie, **read_movie_flags(**kwargs)), Path(output_dir)
     found, told = get_predictions(opened, predictions, run, out)
     make_video(opened, found, out/'movie.mp4', frame_minutes=frame_minutes)
@@ -137,11 +138,13 @@ def nucleus_notebook(
 ):
     "Write a notebook that opens, checks, predicts and shows a movie, to go on from."
     from nucleus_cls.movies.movie import is_address
+    from nucleus_cls.movies.open import open_movie
     path, told = Path(output), read_movie_flags(**kwargs)
     if path.exists(): raise ValueError(f'{path} exists; choose another name with --output')
     if movie is None:
         from nucleus_cls.simulation.movies import simulate
         movie = simulate(path.parent/'simulated', 1, 12, 0, 'realistic')[0]
+    if not is_address(movie): open_movie(movie, **told)                 # complains of what cannot be read
     options = ''.join(f', {k}={v!r}' for k, v in told.items())
     place = str(movie) if is_address(movie) else str(Path(movie).absolute())
     def fill(text): return text.format(name=Path(movie).stem, movie=place, options=options)

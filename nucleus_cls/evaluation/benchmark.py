@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import atomic_path, check_name, progress, read_json, to_plain, write_json, write_text
+from ..files import DISK_FULL, check_integer
 from ..plot.charts import save_figure
 from ..samples.samples import Samples, open_samples
 from ..models.registry import build_model
@@ -40,8 +41,8 @@ def make_recipes(models, # names of networks, or name → TrainConfig
                  reference:int=1, # trainings with the reference recipe and fold; 0: leave it out
                 ) -> dict: # name → (TrainConfig, number of seeds), the reference first
     "Settle what is trained; `ValueError` for a network there is not, before hours are spent."
-    if seeds < 1 or reference < 0:
-        raise ValueError(f'seeds = {seeds}, reference = {reference}: expected at least 1, and at least 0')
+    check_integer(seeds, 'seeds', 1, 1000)
+    check_integer(reference, 'reference', 0, 1000)
     config = config or TrainConfig()
     given = models if isinstance(models, dict) else _name_starts(models, config)
     if not given: raise ValueError('no models to train: give at least one')
@@ -174,7 +175,8 @@ def try_work(name:str, # for the user
             ) -> dict: # the row, with `error`
     "Do a job; what goes wrong becomes part of the row."
     try: return work() | dict(error='')
-    except Exception as e:   # whatever it is, the other jobs go on
+    except Exception as e:   # whatever it is, the other jobs go on, unless there is no room for them
+        if isinstance(e, OSError) and e.errno in DISK_FULL: raise
         reason = ' '.join(str(e).split()) or type(e).__name__
         if not isinstance(e, (ValueError, OSError)): reason = f'{type(e).__name__}: {reason}'
         bar.write(f'{name} failed: {reason}', file=sys.stderr)

@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from ..core import atomic_path, is_state, list_states, list_versions, write_json, write_text
-from ..resume import hold_output
+from ..resume import check_place, hold_output
 from ..samples.samples import Samples, open_samples
 from ..models.run import Run, pick_states
 from ..training.metrics import choose_scored, format_report, score_sets
@@ -143,6 +143,7 @@ def evaluate(run:Run, # trained run
              movies:Sequence=None, # names of the movies to score; None: all
             ) -> dict: # content of metrics.json
     "Score a run on samples; a warning names movies it was trained on."
+    if output_dir is not None: check_place(output_dir)
     if isinstance(samples, (str, Path)): samples = open_samples(samples)
     held = choose_movies(samples, movies)
     metrics, sets, probs, quality = score_samples(run, held, held.complete)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import UNKNOWN, list_states, node_name
+from ..files import check_integer
 from .graph import Lineage, note_names
 
 # %% ../../nbs/02_lineage/06_states.ipynb #7d44ca0a
@@ -81,9 +82,7 @@ def assign_states(lin:Lineage, # from `read_lineage`
                   frames:Iterable[int]=None, # frames the movie really has; None: those of the lineage
                  ) -> pd.DataFrame: # one row per node, sorted by frame and id
     "Give every nucleus its state, by the five rules, with its track, its relatives and its markers."
-    whole = isinstance(w, (int, np.integer)) and not isinstance(w, bool)
-    if not whole or w < 0:
-        raise ValueError(f'w={w!r}: expected a number of frames, 0 or more (8 in the published samples)')
+    w = check_integer(w, 'w')
     nodes, edges = lin.nodes, lin.edges
     frame = nodes.frame.to_numpy()
     n_children = np.bincount(edges[:, 0], minlength=len(nodes))

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import node_name, progress, write_text
+from ..resume import hold_output
 from ..lineage.graph import Lineage, note_names
 from ..lineage.matching import lineage_from_points, list_ids
 from ..lineage.tracks import points_from_tracks, read_track_list
@@ -229,12 +230,13 @@ def write_ctc(movie:Movie, # with a lineage
     for p in (path, truth):
         if p.exists(): raise ValueError(f'{p} exists; delete it, or choose another sequence')
     parts = {p: p.with_name(f'.part-{p.name}') for p in (truth, path)}
-    for part in parts.values(): shutil.rmtree(part, ignore_errors=True)
-    for p in (parts[path], parts[truth]/'TRA', parts[truth]/'SEG'): p.mkdir(parents=True)
-    table = _write_frames(movie, parts[path], parts[truth])
-    text = ''.join(' '.join(map(str, row)) + '\n' for row in table.to_numpy().tolist())
-    write_text(parts[truth]/'TRA/man_track.txt', text)
-    for p, part in parts.items(): os.rename(part, p)
+    with hold_output(path, beside=True):
+        for part in parts.values(): shutil.rmtree(part, ignore_errors=True)
+        for p in (parts[path], parts[truth]/'TRA', parts[truth]/'SEG'): p.mkdir(parents=True)
+        table = _write_frames(movie, parts[path], parts[truth])
+        text = ''.join(' '.join(map(str, row)) + '\n' for row in table.to_numpy().tolist())
+        write_text(parts[truth]/'TRA/man_track.txt', text)
+        for p, part in parts.items(): os.rename(part, p)
     return path
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #60451df4

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core import list_versions, fingerprint, progress, write_json
 from ..files import check_array, check_count, check_inside, check_size, describe_error, read_unit
+from ..resume import hold_output
 from ..lineage.graph import graph_from_lineage
 from ..lineage.formats import write_geff
 from .tiff import choose_channel, take_volume
@@ -201,22 +202,23 @@ def write_omezarr(movie:Movie,
     if version not in ('0.4', '0.5'): raise ValueError(f'version {version!r}: expected 0.4 or 0.5')
     if path.exists(): raise ValueError(f'{path} exists; delete it, or choose another name')
     part = path.with_name(f'.part-{path.name}')
-    shutil.rmtree(part, ignore_errors=True)
-    root = zarr.open_group(str(part), mode='w', zarr_format=2 if version == '0.4' else 3)
-    masks = root.create_group('labels/nuclei')
-    _write_levels(root, movie, 'image', version)
-    _write_levels(masks, movie, 'seg', version)
-    _write_ome(root, version, multiscales=_multiscales(movie, 'image', version),
-               omero={'channels': [_channel(movie)]})
-    root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': list_versions()['nucleus_cls']}
-    _write_ome(root['labels'], version, labels=['nuclei'])
-    source = {'image-label': {'source': {'image': '../../'}}}
-    _write_ome(masks, version, multiscales=_multiscales(movie, 'nuclei', version), **source)
-    if movie.lineage_source is not None:
-        lineage = movie.lineage()
-        if geff: write_geff(lineage, part/'lineage.geff', movie.voxel_size)
-        else: write_json(part/'LineageGraph.json', graph_from_lineage(lineage))
-    os.rename(part, path)
+    with hold_output(path, beside=True):
+        shutil.rmtree(part, ignore_errors=True)
+        root = zarr.open_group(str(part), mode='w', zarr_format=2 if version == '0.4' else 3)
+        masks = root.create_group('labels/nuclei')
+        _write_levels(root, movie, 'image', version)
+        _write_levels(masks, movie, 'seg', version)
+        _write_ome(root, version, multiscales=_multiscales(movie, 'image', version),
+                   omero={'channels': [_channel(movie)]})
+        root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': list_versions()['nucleus_cls']}
+        _write_ome(root['labels'], version, labels=['nuclei'])
+        source = {'image-label': {'source': {'image': '../../'}}}
+        _write_ome(masks, version, multiscales=_multiscales(movie, 'nuclei', version), **source)
+        if movie.lineage_source is not None:
+            lineage = movie.lineage()
+            if geff: write_geff(lineage, part/'lineage.geff', movie.voxel_size)
+            else: write_json(part/'LineageGraph.json', graph_from_lineage(lineage))
+        os.rename(part, path)
     return path
 
 def _write_ome(group, version:str, **held):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import check_name, read_json
+from ..files import MAX_FRAMES, check_integer
 from ..volumes.voxels import check_scale, check_voxel_size
 from .tiff import IDS, read_tiff
 from .movie import (Layout, Movie, find_frames, is_address, movie_from_simulation,
@@ -192,6 +193,7 @@ def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t},
     given:dict = dict(images=images, segs=segs, channel=channel, axes=axes, seg_axes=seg_axes,
                       lineage_offset=lineage_offset,
                        scale=check_scale(scale))
+    if lineage_offset is not None: check_integer(lineage_offset, '--lineage_offset', -MAX_FRAMES)
     if voxel_size is not None:
         try: given['voxel_size'] = [float(v) for v in voxel_size.split(',')]
         except ValueError: given['voxel_size'] = voxel_size

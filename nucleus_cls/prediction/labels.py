@@ -7,6 +7,7 @@ __all__ = ['FORMATS', 'relabel', 'to_ctc', 'Frames', 'make_napari_layers', 'make
 
 # %% ../../nbs/10_prediction/09_labels.ipynb #3dcbf821
 import re
+import shutil
 from pathlib import Path
 from collections.abc import Sequence
 
@@ -162,19 +163,23 @@ def export_predictions(predictions:Predictions, # of one or more movies
                        output_dir:str|Path, # folder to write into
                        formats:Sequence, # names from FORMATS
                        movies:dict=None, # name → Movie, for ctc and for voxel sizes; None: not at hand
+                       replace:bool=False, # write over what was exported there before
                       ) -> list: # paths written
     "Write predictions in several formats; `ValueError` before anything is written if one cannot be."
     if unknown := set(formats) - set(FORMATS):
         raise ValueError(f'format {sorted(unknown)[0]!r}: expected some of {", ".join(FORMATS)}')
     parts, movies = split_by_movie(predictions), movies or {}
-    jobs = [(k, name, check_new_path(Path(output_dir)/f'{check_name(name, "movie name")}{FORMATS[k]}'))
+    jobs = [(k, name, Path(output_dir)/f'{check_name(name, "movie name")}{FORMATS[k]}')
             for name in parts for k in formats]
+    for *_, path in jobs if not replace else (): check_new_path(path)
     for name in parts:
         if 'ctc' in formats and name not in movies: raise ValueError(f'ctc needs the masks of movie {name}')
     write:dict = dict(parquet=to_parquet, btrack=to_btrack, ultrack=to_ultrack, geff=to_geff,
                  trackmate=to_trackmate)
     for k, name, path in jobs:
         movie = movies.get(name)
+        if path.is_dir(): shutil.rmtree(path)
+        path.unlink(missing_ok=True)
         if k == 'ctc': to_ctc(parts[name], movie, path)
         elif k in ('parquet', 'ultrack'): write[k](parts[name], path)
         else: write[k](parts[name], path, voxel_size=movie and movie.voxel_size)

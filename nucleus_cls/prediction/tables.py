@@ -19,6 +19,7 @@ import pandas as pd
 
 from ..core import STATES, atomic_path, parse_node_name
 from ..files import import_extra
+from ..resume import hold_output
 from ..lineage.graph import Lineage
 from .predictions import Predictions
 
@@ -35,12 +36,12 @@ def check_new_path(path, # file or folder to write
 def atomic_folder(path): # folder that must appear whole; must not exist
     "Name a folder to make beside `path`; rename it to `path` when the block ends well, remove it when not."
     path = check_new_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    around = Path(tempfile.mkdtemp(dir=path.parent, prefix='.part-'))
-    try:
-        yield around/'new'
-        os.rename(around/'new', check_new_path(path))
-    finally: shutil.rmtree(around, ignore_errors=True)
+    with hold_output(path, beside=True):
+        around = Path(tempfile.mkdtemp(dir=path.parent, prefix=f'.part-{path.name[:60]}-'))
+        try:
+            yield around/'new'
+            os.rename(around/'new', check_new_path(path))
+        finally: shutil.rmtree(around, ignore_errors=True)
 
 # %% ../../nbs/10_prediction/08_tables.ipynb #e444cc3c
 def check_one_movie(predictions:Predictions, # of one movie, with frames and ids

@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from ..core import atomic_path, fingerprint, list_versions, progress, write_json
-from ..workers import import_dask, read_ahead, share_work
+from ..files import check_integer
+from ..workers import MAX_WORKERS, import_dask, read_ahead, share_work
 from ..resume import Job, hold_output
 from ..lineage.states import assign_states
 from ..volumes.crops import find_nuclei
@@ -319,8 +320,7 @@ def predict_movie(run:Run, # trained run
                   lineage:bool=False, # read the lineage: true states and suspicious places
                  ) -> Predictions:
     "Predict every nucleus of every frame; the lineage is not read unless asked for."
-    if type(n_workers) is not int or n_workers < 1:
-        raise ValueError(f'n_workers={n_workers!r}: expected a whole number ≥1')
+    check_integer(n_workers, 'n_workers', 1, MAX_WORKERS)
     if scheduler is not None: import_dask()
     movie = movie if isinstance(movie, Movie) else open_movie(movie)
     frames = check_frames(movie, frames)

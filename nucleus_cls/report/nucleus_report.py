@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import progress, write_json
+from ..resume import hold_output
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..volumes.wedge import find_imaged
 from ..plot.charts import Picture, draw_histograms, save_figure, use_theme
@@ -273,10 +274,11 @@ def report_nuclei(run:Run, # trained run
     place = find_places(source, frame) if isinstance(source, Movie) else lambda row: None
     sized = source if hasattr(source, 'iter_crops') else stream
     total = len(sized) if hasattr(sized, '__len__') else None
-    for crops in progress(stream, 'analysing', 'nucleus', total):
-        name = name_sample(crops.row)[0]
-        folder, k = Path(output_dir)/name, 2
-        while folder in folders: folder, k = Path(output_dir)/f'{name}_{k}', k + 1
-        report_nucleus(run, crops, folder, place(crops.row))
-        folders.append(folder)
+    with hold_output(output_dir):
+        for crops in progress(stream, 'analysing', 'nucleus', total):
+            name = name_sample(crops.row)[0]
+            folder, k = Path(output_dir)/name, 2
+            while folder in folders: folder, k = Path(output_dir)/f'{name}_{k}', k + 1
+            report_nucleus(run, crops, folder, place(crops.row))
+            folders.append(folder)
     return folders

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['LEVELS', 'find_level', 'CheckReport', 'recommend_size', 'format_range', 'summarise_movie', 'summarise_states',
            'pick_examples', 'cut_plane', 'plot_examples', 'list_findings', 'pick_frame', 'make_pictures', 'write_check',
-           'check_movie']
+           'check_movie', 'inspect_movie']
 
 # %% ../../nbs/14_review/04_check.ipynb #a477cfa1
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import pandas as pd
 from fastcore.xml import B, Li, Small, Ul
 
 from ..core import UNKNOWN, get_date, list_states, write_json, write_text
+from ..files import check_integer
+from ..resume import hold_output
 from ..lineage.graph import Lineage
 from ..volumes.crops import cut_crop
 from ..plot.charts import CURVES, Picture, plot_state_counts, use_theme
@@ -236,11 +239,22 @@ def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
 # %% ../../nbs/14_review/04_check.ipynb #a8de3599
 def check_movie(movie:Movie|str|Path, # Movie, or a path that `open_movie` takes
                 output_dir:str|Path='check', # folder for NAME.txt, .json and .html; None: nothing is written
-                timeframe:int=1, # frames before and after t in a sample
-                state_window:int=8, # w of the rule for stable, nodes
+                timeframe:int=1, # frames before and after t in a sample, ≥1
+                state_window:int=8, # w of the rule for stable, nodes, ≥0
                ) -> CheckReport:
     "Read a movie once and report what is in it and what is wrong with it; the movie is not changed."
-    movie = movie if isinstance(movie, Movie) else open_movie(movie)
+    with hold_output(output_dir) if output_dir is not None else nullcontext():
+        movie = movie if isinstance(movie, Movie) else open_movie(movie)
+        report = inspect_movie(movie, timeframe, state_window)
+        if output_dir is not None: report.files = write_check(movie, report, output_dir)
+    return report
+
+def inspect_movie(movie:Movie, # the movie
+                  timeframe:int, state_window:int # as for `check_movie`
+                 ) -> CheckReport: # not written yet
+    "Read a movie once, and look for what is wrong with it."
+    check_integer(timeframe, 'timeframe', 1)
+    check_integer(state_window, 'state_window')
     lineage, states, found = try_lineage(movie, state_window)
     look, table = None if lineage is None else LineageLook(states), None
     scan = scan_movie(movie, look)
@@ -254,6 +268,4 @@ def check_movie(movie:Movie|str|Path, # Movie, or a path that `open_movie` takes
         found += find_point_faults(scan, states, look, movie.voxel_size)
         found += find_track_faults(measure_steps(scan, states, movie.voxel_size)) + find_lost_tracks(table)
     found.sort(key=lambda f: list(LEVELS).index(find_level(f.kind)))
-    report = CheckReport(movie.name, numbers, found, scan, table)
-    if output_dir is not None: report.files = write_check(movie, report, output_dir)
-    return report
+    return CheckReport(movie.name, numbers, found, scan, table)

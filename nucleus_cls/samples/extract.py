@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import UNKNOWN, fingerprint, list_versions, node_name, progress, write_text
+from ..files import MAX_FRAMES, check_integer
 from ..workers import import_dask
 from ..resume import Job, copy_out, finish_job, hold_output
 from ..lineage.graph import Lineage
@@ -123,8 +124,7 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     for name, value, least in (('timeframe', timeframe, 1), ('state_window', state_window, 0),
                                ('max_samples', max_samples, 1), ('seed', seed, 0)):
         if name == 'max_samples' and value is None: continue
-        if isinstance(value, bool) or value != int(value) or value < least:
-            raise ValueError(f'{name}={value}: expected a whole number ≥{least}')
+        check_integer(value, name, least, 2**63 if name in ('seed', 'max_samples') else MAX_FRAMES)
     if size_um is not None and padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
     size = None if padding is not None else size if size_um is None else list(box_edges(size_um, voxel))
     place_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
@@ -216,7 +216,7 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                        movie.voxel_size, stamp, nodes])
     out = Path(output_dir)
     final = out/(f'{movie.name}_manifest.csv' if folders else f'{movie.name}.zarr')
-    with hold_output(final):
+    with hold_output(final, beside=True):
         job = Job(out/f'.{movie.name}.job', key, final)
         if not job.finished:
             if not job.begun: refuse_mixture(out, movie.name, folders)

@@ -15,7 +15,7 @@ from ..settings import setting
 @dataclass
 class EmbryoSettings:
     "What the embryo does: the biological half of the settings."
-    n_frames:int = setting(40, 'length of the movie', 'frames', 1)
+    n_frames:int = setting(40, 'length of the movie', 'frames', 1, 10**6)
     shape:tuple = setting((56, 144, 144), 'size of the volume, (Z,Y,X)', 'voxels', 16)
     voxel_um:float = setting(.8, 'edge of a voxel', 'µm', .01)
     frame_min:float = setting(10., 'time between frames', 'min', .1)

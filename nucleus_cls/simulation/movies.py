@@ -18,6 +18,8 @@ import numpy as np
 
 from ..core import (check_name, get_date, list_versions, node_name, progress, read_json, to_plain,
                               write_json)
+from ..files import check_integer
+from ..resume import hold_output
 from ..settings import check_known, check_settings
 from .motion import NUCLEUS
 from .looks import grow_embryo
@@ -232,8 +234,7 @@ def simulate(output_dir:str|Path='simulated', # folder for the movies
              **overrides, # any field of SimSettings
             ) -> list: # folders of the movies
     "Simulate movies on disk; one that is there is left, so an interrupted job is run again to finish it."
-    if not isinstance(n_movies, int) or n_movies < 1:
-        raise ValueError(f'n_movies={n_movies!r}: expected a whole number, 1 or more')
+    check_integer(n_movies, 'n_movies', 1)
     movies = (simulate_movie(preset, (seed, k), f'sim_{preset}_s{seed}_{k:02d}', n_frames, **overrides)
               for k in range(1, n_movies + 1))
-    return [write_movie(movie, output_dir) for movie in movies]
+    with hold_output(output_dir): return [write_movie(movie, output_dir) for movie in movies]

@@ -8,6 +8,7 @@ __all__ = ['EVEN', 'FACTOR', 'WALKERS', 'SHARE', 'draw_settings', 'draw_times', 
 # %% ../../nbs/01_simulation/07_randomise.ipynb #ae233915
 import numpy as np
 
+from ..files import check_integer
 from ..settings import check_settings
 from .masks import SimSettings
 from .movies import SimulatedMovie, write_movie
@@ -97,8 +98,7 @@ def simulate_worlds(output_dir='randomised', # folder for the movies
                     **overrides, # fields of SimSettings that are not to be drawn
                    ) -> list: # folders of the movies
     "Simulate movies on disk, each of a world of its own; one that is there is left, so run again to finish."
-    if not isinstance(n_movies, int) or n_movies < 1:
-        raise ValueError(f'n_movies={n_movies!r}: expected a whole number, 1 or more')
+    check_integer(n_movies, 'n_movies', 1)
     movies = (simulate_world((seed, k), f'random_s{seed}_{k:03d}', n_frames, **overrides)
               for k in range(1, n_movies + 1))
     return [write_movie(movie, output_dir) for movie in movies]

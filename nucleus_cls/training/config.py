@@ -114,7 +114,8 @@ def load_config(path:str|Path=None, # TOML or JSON file, or the config.json of a
     for key in flags: check_known(key, known)
     given = TRAIN_PRESETS[name] | given
     init = flags.get('init', given.get('init'))
-    if init not in (None, '', 'auto', 'none') and 'model' not in given | flags:
+    named = isinstance(init, (str, Path)) and init not in ('', 'auto', 'none')
+    if named and 'model' not in given | flags:
         from nucleus_cls.models.pretrained import read_architecture
         given['model'] = read_architecture(init)
     try: base = TrainConfig(**given)
