@@ -78,7 +78,7 @@ def nucleus_report(
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.report.movie_report import report_movie
     from nucleus_cls.video.video import choose_settings, make_video
-    choose_settings('high_quality', dict(frame_minutes=frame_minutes))
+    choose_settings(dict(frame_minutes=frame_minutes))
     opened, out = open_movie(movie, **read_movie_flags(**kwargs)), Path(output_dir)
     found, told = get_predictions(opened, predictions, run, out)
     make_video(opened, found, out/'movie.mp4', frame_minutes=frame_minutes)
