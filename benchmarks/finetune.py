@@ -76,7 +76,7 @@ def main():
     ap.add_argument('--seeds', type=int, default=3, help='repeats, with other samples and first weights')
     ap.add_argument('--sizes', default='10,50,200', help='numbers of samples')
     ap.add_argument('--num_epochs', type=int, default=6, help='epochs of 256 draws')
-    ap.add_argument('--rates', default='3e-3,1e-3,3e-4,1e-4', help='learning rates from the shipped network')
+    ap.add_argument('--rates', default='0,3e-3,1e-3,3e-4,1e-4', help='learning rates from the shipped network; 0: the default')
     ap.add_argument('--kinds', default='known,foreign', help='kinds of movies')
     args = ap.parse_args()
     found = [row for kind in args.kinds.split(',') for row in compare(Path(args.work)/kind, kind, args)]

@@ -70,8 +70,8 @@ class LearnSettings(Settings):
                        'this model, where there are; none: random')
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
-    lr:float = setting(0., 'learning rate; with one_cycle its peak; 0: 3e-3 from random weights, '
-                       '3e-4 from weights that know much already', low=0)
+    lr:float = setting(0., 'learning rate; with one_cycle its peak; 0: 3e-3 from random weights, less from '
+                       'weights that know much already', low=0)
     weight_decay:float = setting(1e-2, 'pull of the weights towards zero', low=0)
     amp:bool = setting(True, 'compute with bfloat16 where the device is faster with it')
     clip:float = setting(0., 'shorten gradients to this length; 0: never', low=0)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ANEW', 'validate', 'is_out_of_patience', 'EpochEnd', 'ask_to_stop', 'save_epoch', 'read_last', 'load_last',
-           'use_all_cores', 'show_steps', 'make_parts', 'judge_start', 'learn_epoch', 'fit']
+           'use_all_cores', 'show_steps', 'make_network', 'make_parts', 'judge_start', 'learn_epoch', 'fit']
 
 # %% ../../nbs/09_training/11_loop.ipynb #64a0766a
 import copy
@@ -155,32 +155,46 @@ def show_steps(show:bool, # show it at all
             raise
 
 # %% ../../nbs/09_training/11_loop.ipynb #3d09ba2d
-def make_parts(info:dict, # content of config.json
-               config:TrainConfig, # every setting
-               n_steps:int, # steps in an epoch
-               device:torch.device, # where to compute
-               last:dict, # content of last.pt; {} for a fresh start
-              ) -> tuple: # parts (model, opt, schedule, perhaps mean), sentences for the user
-    "Make network, optimizer and schedule: new, from an earlier run, or as they were at the last save."
+def make_network(info:dict, # content of config.json
+                 config:TrainConfig, # every setting
+                 device:torch.device, # where to compute
+                 resumed:bool, # will its weights come from last.pt?
+                ) -> tuple: # network, sentences for the user where it starts from an earlier run
+    "Make a network, and fill it with the weights it is to start from."
     torch.manual_seed(config.seed)   # first weights
     model, notes = build_model(**info['model_settings']), []
     start = find_start(config.init, config.model)
-    if start and not last: notes = [copy_weights(model, start, tuple(info['states']))]
-    model = model.to(device, memory_format=torch.channels_last_3d)
+    if start and not resumed: notes = [copy_weights(model, start, tuple(info['states']))]
+    return model.to(device, memory_format=torch.channels_last_3d), notes
+
+def make_parts(model:torch.nn.Module, # the network
+               config:TrainConfig, # every setting
+               n_steps:int, # steps in an epoch
+               last:dict, # content of last.pt; {} for a fresh start
+              ) -> dict: # model, opt, schedule, perhaps mean
+    "Make optimizer and schedule, and bring all as they were at the last save."
     opt, schedule = make_optimizer(model, config, n_steps)
     parts = dict(model=model, opt=opt, schedule=schedule)
     if config.ema: parts['mean'] = copy.deepcopy(model)
     for name, part in parts.items() if last else (): part.load_state_dict(last[name])
-    return parts, notes
+    return parts
 
-def judge_start(run:Run, # with the weights of an earlier run
+# %% ../../nbs/09_training/11_loop.ipynb #f94eaf3e
+def judge_start(run:Run, # with the weights it starts from
                 m:TrainingData, # what to judge by
                 state:dict, # of the training; its `best` becomes epoch 0
+                config:TrainConfig, # every setting
                 team:Team, # the processes that share the work
-               ) -> None:
-    "Judge and keep the weights a training starts from: they stay unless an epoch is better."
-    state['best'] = dict(epoch=0, **validate(run, m.cache, m.val_at, m.val_true, team))
-    if team.rank == 0: save_weights(run.model, run.folder/'best_model.safetensors')
+                earlier:bool, # are they of an earlier run?
+               ) -> TrainConfig: # with a learning rate
+    "Judge the weights of an earlier run as epoch 0, which stays unless an epoch is better; settle the rate."
+    if earlier:
+        state['best'] = dict(epoch=0, **validate(run, m.cache, m.val_at, m.val_true, team))
+        state['known'] = state['best']['val_macro_f1']
+    config = settle_rate(config, state.get('known', 0.))
+    run.config['training'] = core.to_plain(config.to_dict())
+    if earlier and team.rank == 0: save_weights(run.model, run.folder/'best_model.safetensors', run.config)
+    return config
 
 def learn_epoch(run:Run, # the network that is judged
                 net:torch.nn.Module, # what `share_model` made of the network that learns
@@ -210,27 +224,28 @@ def fit(samples:Samples, # as `open_samples` gives them
        ) -> Run: # with the best weights
     "Train a network until it gets no better; `ValueError` for samples, settings or a folder that do not fit."
     config, folder = config or TrainConfig(), Path(output_dir)
-    asked, config = config, settle_rate(config)
     samples = correct_samples(samples, config.corrections, config.map)
     use_all_cores()
     team = find_team(config.device)
     progress = progress and team.rank == 0
-    last = load_last(folder, asked, samples.data_hash, resume)
+    last = load_last(folder, config, samples.data_hash, resume)
     team.wait()   # until all have looked, nobody writes
     m = prepare_training(samples, config)
-    state = last or dict(history=[], best=dict(epoch=0, val_macro_f1=-1.), config=asked.to_dict(),
+    state = last or dict(history=[], best=dict(epoch=0, val_macro_f1=-1.), config=config.to_dict(),
                          data_hash=samples.data_hash, date=core.get_date())
     history = state['history']
     info = describe_training(samples, config, m, state['date'])
     n_steps = len(cut_batches(config.epoch_samples or len(m.y), config.batch_size)) + 1
+    model, notes = make_network(info, config, team.device, bool(last))
+    run = Run(model, core.to_plain(info), m.prep, m.states, folder, team.device)
+    config, info = judge_start(run, m, state, config, team, bool(notes)), run.config
     with explain_errors(folder/'last.pt', ANEW) if last else nullcontext():
-        parts, notes = make_parts(info, config, n_steps, team.device, last)
+        parts = make_parts(model, config, n_steps, last)
     say = print if progress else (lambda text: None)
     for line in (*notes, *m.split.notes, *m.list_counts()): say(line)
     if team.rank == 0: core.write_json(folder/'config.json', info | dict(best=state['best']))
-    judged, net = parts.get('mean', parts['model']), share_model(parts['model'], team)
-    run = Run(judged, core.to_plain(info), m.prep, m.states, folder, team.device)
-    if notes and not history: judge_start(run, m, state, team)
+    judged, net = parts.get('mean', model), share_model(model, team)
+    run.model = judged
     with show_steps(progress, n_steps*config.num_epochs, n_steps*len(history)) as bar:
         for epoch in range(len(history), config.num_epochs):
             if is_out_of_patience(epoch, state['best']['epoch'], config.patience): break
