@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ARRAYS', 'OLD_ARRAYS', 'SEGS_BESIDE', 'BLIND', 'MAX_GIB', 'is_timepoint', 'load_volume', 'parse_volume_path',
            'needs_segs', 'warn_blind', 'find_seg_widths', 'predict_volumes', 'load_npz', 'predict_arrays',
-           'predict_folders']
+           'sort_arrays', 'predict_folders']
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #0dc430c1
 import math
@@ -41,9 +41,9 @@ from ..models.run import Run
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c783114e
 def is_timepoint(vol:np.ndarray, # volume of frame t, (Z,Y,X)
-                 seg, # nucleus ids or mask, (Z,Y,X), or None
+                 seg:np.ndarray|None, # nucleus ids or mask, (Z,Y,X), or None
                  prep:Preprocess, # settings of the run
-                 step=None, # voxels of the volume for each voxel read, of `find_voxel_step`
+                 step:Sequence|None=None, # voxels of the volume for each voxel read, of `find_voxel_step`
                 ) -> bool:
     "Say whether a volume can only be a whole timepoint, not the crop of one nucleus."
     edges = find_crop_edges(prep, step)
@@ -207,6 +207,16 @@ def predict_arrays(run:Run, # trained run
                    scale:str|float=None, # 'auto', 'none' or a factor; None: auto for a timepoint
                   ) -> Predictions:
     "Predict arrays; a volume in which the mask's ids tell that it is no crop is taken as a whole timepoint."
+    frames, segs = sort_arrays(arrays)
+    if full is None and segs[1] is not None and frames[1] is not None:
+        full = is_timepoint(frames[1], segs[1], run.preprocess)
+    previous, current, following = frames
+    return predict_volumes(run, previous, current, following, segs[1], full, nuclei_ids, where or {},
+                           voxel_size, scale, (segs[0], segs[2]))
+
+def sort_arrays(arrays:Any, # dictionary or .npz of volumes (Z,Y,X): t-1, t, t+1, mask (or seg, or label)
+               ) -> tuple: # frames (3), segs or masks (3), in the order of time; None: not there
+    "Find out which volume is what; `ValueError` where one is missing or told twice."
     source:Any = 'arrays'
     names = (*ARRAYS, 'seg', 'label', *SEGS_BESIDE)
     if isinstance(arrays, (str, Path)): source, arrays = arrays, load_npz(arrays, [*names, *OLD_ARRAYS])
@@ -219,11 +229,8 @@ def predict_arrays(run:Run, # trained run
             + f'; expected {", ".join(ARRAYS)} (mask may be called seg or label), found {found}')
     frames = [load_volume(arrays[n], n) for n in ARRAYS[:3]]
     seg = load_volume(arrays[masks[0]], masks[0]) if masks else None
-    if full is None and seg is not None and frames[1] is not None:
-        full = is_timepoint(frames[1], seg, run.preprocess)
-    previous, current, following = frames
-    return predict_volumes(run, previous, current, following, seg, full, nuclei_ids, where or {}, voxel_size,
-                           scale, [arrays.get(n) for n in SEGS_BESIDE])
+    before, after = (load_volume(arrays.get(n), n) for n in SEGS_BESIDE)
+    return frames, [before, seg, after]
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #97250331
 def predict_folders(run:Run, # trained run

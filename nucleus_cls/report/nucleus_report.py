@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CAPTIONS', 'cut_timepoint', 'measure_light', 'measure_tensor', 'measure_volumes', 'touches_face',
            'plot_preprocessing', 'name_sample', 'plot_shape', 'plot_nucleus', 'write_nucleus_page', 'report_nucleus',
-           'cut_movie', 'find_places', 'find_crops', 'report_nuclei']
+           'cut_movie', 'crops_from_volumes', 'find_places', 'find_crops', 'report_nuclei']
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #bc4acdaa
 from pathlib import Path
@@ -235,6 +235,22 @@ def cut_movie(movie, # Movie
     where = {'movie': movie.name, 'frame': frame}
     widths = measure_movie(movie) if prep and prep.width else None
     return cut_timepoint(window, movie.seg(frame), prep, ids, where, movie.voxel_size, widths)
+
+# %% ../../nbs/12_report/03_nucleus_report.ipynb #a9f7386e
+def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; None: not there
+                       segs:Sequence, # ids or masks of the same; None: not known
+                       row:dict=None, # what is known: movie, frame, voxel_size_um, nucleus_width
+                      ) -> Crops:
+    "Make the crops of one nucleus of volumes that hold it at their centre."
+    volumes, quality = fill_window(frames)
+    seg = segs[1]
+    if seg is None: raise ValueError('a close look needs the nucleus: give a seg or mask of frame t')
+    own = seg[tuple(n//2 for n in seg.shape)] if seg.max() > 1 else 1
+    seen = [find_imaged(v, seg) for v in volumes]
+    imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
+    whole = all(s is not None for s in segs)
+    return Crops(np.stack(volumes), seg == own, seg, np.stack(imaged), {**(row or {}), 'quality': quality},
+                 (lambda: np.stack(segs)) if whole else None)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #400b4dd7
 def find_places(movie:Movie, # the movie
