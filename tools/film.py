@@ -11,6 +11,7 @@ if __name__ == '__main__':
         movie = open_movie(path)
         found = predict_movie(open_run('pretrained'), movie)
         film = Path(folder)/'film.gif'
-        make_video(movie, found, film, 'quick', width=560, height=400, views='z', fps=5, frames=movie.frames[1:-1])
+        make_video(movie, found, film, 'quick', width=480, height=300, views='z', fps=5, ids=False,
+                   frames=movie.frames[1:-1])
         film.replace(NBS/'images'/'film.gif')
     print(f'{found}; {(NBS/"images"/"film.gif").stat().st_size/1e6:.1f} MB')

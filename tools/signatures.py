@@ -67,8 +67,9 @@ def read_row(name, about, fields, command):
     if known: return known
     made = getattr(field, 'default_factory', dataclasses.MISSING)
     shown = name_default(default if made is dataclasses.MISSING else made())
-    if command: name = name.upper() if default is empty and about['kind'] is not inspect.Parameter.KEYWORD_ONLY \
-        else f'--{name}'
+    if command:
+        by_place = getattr(anno, 'nargs', None) == '?' or default is empty and about['kind'] is not inspect.Parameter.KEYWORD_ONLY
+        name = name.upper() if by_place else f'--{name}'
     meaning = about.get('docment') or getattr(anno, 'help', '') or ''
     keyword = about.get('kind') is inspect.Parameter.KEYWORD_ONLY
     return Row(STARS.get(about.get('kind'), '') + name, name_type(anno), shown, meaning, keyword)
