@@ -68,7 +68,7 @@ def read_row(name, about, fields, command):
     made = getattr(field, 'default_factory', dataclasses.MISSING)
     shown = name_default(default if made is dataclasses.MISSING else made())
     if command:
-        by_place = getattr(anno, 'nargs', None) == '?' or default is empty and about['kind'] is not inspect.Parameter.KEYWORD_ONLY
+        by_place = getattr(anno, 'nargs', None) == '?' or (default is empty and about['kind'] is not inspect.Parameter.KEYWORD_ONLY)
         name = name.upper() if by_place else f'--{name}'
     meaning = about.get('docment') or getattr(anno, 'help', '') or ''
     keyword = about.get('kind') is inspect.Parameter.KEYWORD_ONLY
