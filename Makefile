@@ -79,7 +79,7 @@ widgets-check: ## the widgets in a real JupyterLab in headless Chromium (SHOTS=f
 test-lowest: ## the notebooks with the lowest versions that settings.ini allows, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-lowest
 	@.venv-lowest/bin/python tools/lowest.py > .venv-lowest/lowest.txt
-	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -c .venv-lowest/lowest.txt -e '.[hdf5,cluster,parallel,zarr]' hypothesis $(NBDEV)
+	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -c .venv-lowest/lowest.txt -e '.[hdf5,cluster,parallel,zarr,geff,parquet]' hypothesis $(NBDEV)
 	@.venv-lowest/bin/python tools/checks.py --only_notebooks
 
 lint: $(READY) ## ruff and mypy

@@ -63,7 +63,8 @@ def match_events(is_true:np.ndarray, # (N,) is it the event?
         a, b = np.r_[early, late], np.r_[late, early]
         keep = open_true[a] & open_pred[b]
         if not keep.any(): continue
-        pairs = coo_array((np.ones(keep.sum()), (a[keep], b[keep])), (len(match),)*2).tocsr()
+        at = a[keep].astype(np.int32), b[keep].astype(np.int32)   # older scipy takes no other
+        pairs = coo_array((np.ones(keep.sum()), at), (len(match),)*2).tocsr()
         found = maximum_bipartite_matching(pairs, perm_type='column')
         match = np.where(found >= 0, found, match)
     return match

@@ -100,7 +100,7 @@ def read_tiff(path:str|Path, # TIFF file of one volume
             with tifffile.TiffFile(path, _multifile=False) as tif:
                 vol = _pixels(tif, path)
         except OtherContent as e: raise ValueError(f'{path}: {e}') from e
-        except BROKEN as e:
+        except (*BROKEN, tifffile.TiffFileError) as e:
             raise ValueError(f'{path}: not a readable TIFF, perhaps cut short ({describe_error(e)})') from e
     if heard: raise ValueError(f'{path}: damaged TIFF, perhaps cut short ({heard[0]})')
     if vol.ndim > 3: vol = vol.reshape([n for n in vol.shape if n > 1] or [1])
@@ -218,9 +218,10 @@ def _parsed(xml:str):
 @contextmanager
 def _explain_errors(path:Path):
     "Turn whatever a damaged file makes the library raise or log into one line that names it."
+    from tifffile import TiffFileError
     with _collect_complaints() as heard:
         try: yield
-        except BROKEN as e:
+        except (*BROKEN, TiffFileError) as e:
             text = describe_error(e).removeprefix(f'{path.name}: ')
             raise ValueError(f'{path}: {text}') from e
     if heard: raise ValueError(f'{path}: damaged TIFF, perhaps cut short ({heard[0]})')
