@@ -199,6 +199,9 @@ def check_run(path:str|Path, # config.json of a run
                             ('threshold', calibration.get('threshold', 1.))):
             if isinstance(value, bool) or not 0 < value + (name == 'threshold') < 1e6:
                 raise ValueError(f'its calibration has the {name} {value}')
+        prior = config.get('training', {}).get('prior', 1.)
+        if isinstance(prior, bool) or not 0 <= prior <= 1:
+            raise ValueError(f'its training has the prior {prior}')
         choose_views(config.get('tta', 1))
     return config
 

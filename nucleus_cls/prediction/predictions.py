@@ -47,7 +47,8 @@ class Predictions:
         n = self.table['state'].value_counts()
         counts = [f'{n[s]} {s or "without prediction"}'
                   for s in (*list_states(self.states), '') if s in n]
-        return f'{len(self)} nuclei: {", ".join(counts) or "none"}'
+        word = 'nucleus' if len(self) == 1 else 'nuclei'
+        return f'{len(self)} {word}: {", ".join(counts) or "none"}'
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #9187c026
 def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, true_state: any may be missing

@@ -20,9 +20,10 @@ from ..movies.movie import Movie
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import apply_scale, check_space
 from ..models.run import Run
-from .predictions import Predictions, join_flags
+from .predictions import Predictions
 from .whole_movie import (decide_states, describe_prediction, load_block, make_run_key,
-                                                predict_blocks, refuse_other_movie, save_block, write_table)
+                                                mark_coarse, predict_blocks, refuse_other_movie, save_block,
+                                                write_results)
 
 # %% ../../nbs/10_prediction/11_watch.ipynb #13771825
 WATCH = '.watch'   #: folder of what is done, in the output folder
@@ -66,8 +67,7 @@ def predict_ready(run:Run, # trained run
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     new = list_ready(movie, {int(file.stem) for file in place.glob('*.npz')}, ended)
     for t, table in zip(new, predict_blocks(run, movie, [[t] for t in new])):
-        flags = table['quality'].fillna('')
-        if held['coarse']: table['quality'] = [join_flags(words, 'coarse') for words in flags]
+        if held['coarse']: mark_coarse(table)
         save_block(table, place/f'{t:05d}.npz')
     return new
 
@@ -79,10 +79,8 @@ def write_so_far(run:Run, # trained run
     "Decide the states of all frames that are done, and write the tables."
     tables = [load_block(file) for file in sorted((output_dir/WATCH).glob('*.npz'))]
     table = pd.concat([t for t in tables if t is not None and len(t)], ignore_index=True)
-    found, divisions, _ = decide_states(run, movie, table, decode)
-    found.to_csv(output_dir/'predictions.csv')
-    write_table(divisions, output_dir/'divisions.csv')
-    write_json(output_dir/'prediction.json', describe_prediction(run, movie, decode))
+    found, divisions, suspects = decide_states(run, movie, table, decode)
+    write_results(output_dir, found, divisions, suspects, describe_prediction(run, movie, decode))
     return found
 
 # %% ../../nbs/10_prediction/11_watch.ipynb #742a388d

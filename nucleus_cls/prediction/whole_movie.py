@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'USUAL', 'find_movie_step', 'read_frame_for', 'read_windows', 'check_frames', 'follow_nuclei',
            'stream_movie', 'predict_blocks', 'make_run_key', 'stamp_movie', 'save_block', 'load_block', 'reopen_run',
-           'do_block', 'describe_run_folder', 'predict_all_blocks', 'list_columns', 'decide_states', 'write_table',
-           'refuse_other_movie', 'describe_prediction', 'predict_and_write', 'predict_movie']
+           'do_block', 'describe_run_folder', 'predict_all_blocks', 'list_columns', 'decide_states', 'mark_coarse',
+           'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results', 'predict_and_write',
+           'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
@@ -259,6 +260,11 @@ def decide_states(run, # trained run
     if decode: found, divisions = settle_divisions(found, table, size)
     return found, divisions, suspects
 
+def mark_coarse(table:pd.DataFrame # of `predict_all_blocks`; changed in place
+               ) -> None:
+    "Say in `quality` that the nuclei are too small."
+    table['quality'] = [join_flags(flags, 'coarse') for flags in table['quality'].fillna('')]
+
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #d186e560
 def write_table(table, path):
     "Write a table, whole or not at all; without one, remove what an earlier job left there."
@@ -285,6 +291,15 @@ def describe_prediction(run:Run, movie:Movie, decode:bool # as for `predict_movi
             'run': {k: run.config.get(k) for k in ('architecture', 'states', 'weights', 'data_hash')},
             'versions': list_versions()}
 
+def write_results(output_dir:Path, found:Predictions, divisions, suspects, # folder; of `decide_states`
+                  about:dict, # of `describe_prediction`
+                 ) -> None:
+    "Write the tables of a movie, and how it was predicted."
+    found.to_csv(output_dir/'predictions.csv')
+    write_table(divisions, output_dir/'divisions.csv')
+    write_table(suspects, output_dir/'suspects.csv')
+    write_json(output_dir/'prediction.json', about)
+
 def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predict_movie`
                       output_dir, decode:bool, lineage:bool, # as it was told
                       coarse:bool, # are the nuclei too small?
@@ -299,13 +314,10 @@ def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predic
         engine = [] if run.answer is None else ['openvino']
         job = Job(Path(output_dir)/JOB, fingerprint([make_run_key(run), has, frames, BLOCK, *engine])).begin()
     table = predict_all_blocks(run, movie, frames, job and job.part, n_workers, scheduler)
-    if coarse: table['quality'] = [join_flags(flags, 'coarse') for flags in table['quality'].fillna('')]
+    if coarse: mark_coarse(table)
     found, divisions, suspects = decide_states(run, movie, table, decode, lineage)
     if output_dir is not None:
-        found.to_csv(Path(output_dir)/'predictions.csv')
-        write_table(divisions, Path(output_dir)/'divisions.csv')
-        write_table(suspects, Path(output_dir)/'suspects.csv')
-        write_json(Path(output_dir)/'prediction.json', describe_prediction(run, movie, decode))
+        write_results(Path(output_dir), found, divisions, suspects, describe_prediction(run, movie, decode))
         job.remove()
     return found
 

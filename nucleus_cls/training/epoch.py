@@ -29,11 +29,10 @@ def settle_rate(config:TrainConfig, # settings; lr 0: not given
     return config if config.lr else replace(config, lr=LARGE_RATE*max(1 - known, LEAST_SHARE))
 
 def make_optimizer(model:torch.nn.Module, # the network
-                   config:TrainConfig, # optimizer, lr, weight_decay, schedule, num_epochs
+                   config:TrainConfig, # optimizer, lr (settled), weight_decay, schedule, num_epochs
                    n_steps:int, # steps in one epoch
                   ) -> tuple: # optimizer, schedule
     "Make the optimizer, and the schedule of its rate."
-    config = settle_rate(config)
     kind = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam}[config.optimizer]
     opt = kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     if config.schedule == 'plateau':

@@ -135,7 +135,7 @@ def load_last(folder:Path, # run folder
         raise ValueError(f'{folder} already holds a training: go on with it (--resume), '
                          'name another --output_dir, or delete it')
     last = read_last(path)
-    if last['history'] and last['best']['epoch']: read_weights(folder/'best_model.safetensors')
+    if last['history']: read_weights(folder/'best_model.safetensors')
     was = TrainConfig().to_dict() | last['config']   # with settings newer than the run
     now = config.to_dict()
     changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
