@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ..volumes.crops import cut_crop, find_nuclei, find_overlap, place_boxes
 from ..volumes.wedge import find_imaged
-from ..volumes.voxels import Resampled, rescale_frame, rescale_nuclei
+from ..volumes.voxels import Resampled, mark_middle, rescale_frame, rescale_nuclei
 from ..transforms.preprocess import Preprocess, find_crop_edges
 from .predictions import join_flags, try_tensor
 
@@ -109,10 +109,12 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
     for n, box, by in zip(nuclei.itertuples(), boxes, moves):
         raw, seen = cut_window(volumes, imaged, box[:3], box[3:], by)
         ids = [None if s is None else cut_crop(s, box[:3] + move, box[3:]) for s, move in zip(segs, by)]
-        x, flag = try_tensor(raw, ids[middle] == n.nucleus_id, seen, prep, ids)
+        mask = ids[middle] == n.nucleus_id
+        x, flag = try_tensor(raw, mark_middle(mask), seen, prep, ids)
         if dark: x = None
+        flags = flag, quality, n.border and 'border', not mask.any() and 'no_mask'
         yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, volume=n.volume,
-                   quality=join_flags(flag, quality, n.border and 'border')), x
+                   quality=join_flags(*flags)), x
 
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #d6c5631d

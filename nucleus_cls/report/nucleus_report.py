@@ -19,6 +19,7 @@ from ..core import progress, write_json
 from ..resume import hold_output
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..volumes.wedge import find_imaged
+from ..volumes.voxels import mark_middle
 from ..plot.charts import Picture, draw_histograms, save_figure, use_theme
 from ..plot.views import (choose_contrast, draw_picture, draw_scale_bar, find_voxel_size,
                                      plot_crops, plot_slices, plot_three_views)
@@ -56,7 +57,7 @@ def cut_timepoint(frames:Sequence, # volumes (Z,Y,X) in time order, the middle o
         near = cut_crop(seg, box[:3], box[3:])
         row = dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, border=n.border, quality=quality,
                    voxel_size_um=voxel, nucleus_width=widths)
-        yield Crops(raw, near == n.nucleus_id, near, seen, {**(where or {}), **row})
+        yield Crops(raw, mark_middle(near == n.nucleus_id), near, seen, {**(where or {}), **row})
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #6a14d755
 def measure_light(vol:np.ndarray, # one frame of a crop, (Z,Y,X)

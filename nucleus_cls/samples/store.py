@@ -22,6 +22,7 @@ import pandas as pd
 
 from ..core import atomic_path, check_name, read_json, write_json
 from ..volumes.crops import find_overlap
+from ..volumes.voxels import mark_middle
 from ..files import BROKEN, check_array, check_size, open_table, explain_errors, describe_error
 
 # %% ../../nbs/06_samples/01_store.ipynb #ad97e4af
@@ -307,7 +308,7 @@ def cut_sample(row:dict, # row of the manifest
             elif t in reader.dark: imaged[n] = (raw[n] != 0) | cut([frame('dark', t)], where[n:])[0]
             else: imaged[n] = raw[n] != 0
         if imaged.all(): imaged = None
-    return Crops(raw, seg == row['nucleus_id'], seg, imaged, row,
+    return Crops(raw, mark_middle(seg == row['nucleus_id']), seg, imaged, row,
                  lambda: cut([frame('seg', t) for t in frames], where))
 
 

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['N_MIXED', 'LAZY', 'check_voxel_size', 'box_edges', 'check_scale', 'weigh_axis', 'mix_axis', 'resample',
-           'resample_seen', 'resample_nearest', 'find_middle', 'round_counts', 'Resampled', 'ResampledIds',
-           'rescale_boxes', 'find_grid_middle', 'rescale_frame', 'rescale_nuclei', 'cut_box', 'resample_crop']
+           'resample_seen', 'resample_nearest', 'mark_middle', 'find_middle', 'round_counts', 'Resampled',
+           'ResampledIds', 'rescale_boxes', 'find_grid_middle', 'rescale_frame', 'rescale_nuclei', 'cut_box',
+           'resample_crop']
 
 # %% ../../nbs/03_volumes/04_voxels.ipynb #8a4f53b1
 import math
@@ -133,6 +134,15 @@ def resample_nearest(vol:np.ndarray, # ids or mask, (…,Z,Y,X)
         vol = vol.take(places, axis, mode='clip')
         if outside.any(): np.moveaxis(vol, axis, 0)[outside] = 0
     return vol
+
+# %% ../../nbs/03_volumes/04_voxels.ipynb #da9a7f94
+def mark_middle(mask:np.ndarray, # a nucleus, bool (Z,Y,X)
+               ) -> np.ndarray: # the same; with its middle voxel where it had none
+    "Let a nucleus of which no voxel is left be the middle voxel."
+    if mask.any(): return mask
+    mask = np.zeros(mask.shape, bool)
+    mask[tuple(n//2 for n in mask.shape)] = True
+    return mask
 
 # %% ../../nbs/03_volumes/04_voxels.ipynb #9fcb628e
 def find_middle(mask:np.ndarray, # the nucleus, bool (Z,Y,X); empty: the middle of the crop
@@ -277,5 +287,6 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
     new = resample_seen(raw, imaged, at, step, size)
     new = round_counts(np.where(np.isnan(new), dark, new), raw.dtype)
     segs = None if segs is None else [near(seg) for seg in segs]
-    return new, near(mask), None if whole.all() else whole, segs
+    small = mark_middle(near(mask)) if mask.any() else near(mask)
+    return new, small, None if whole.all() else whole, segs
 
