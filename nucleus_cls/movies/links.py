@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'OFF_CENTRE', 'SMALLER', 'FAR_REACH', 'LINK_COLUMNS', 'FOLLOW', 'FAR',
            'WALKING', 'PAIRS', 'BACK', 'COVERED', 'APART', 'vote_shift', 'find_drift', 'find_radii', 'compute_costs',
-           'pair_nuclei', 'find_second_daughters', 'pair_leftovers', 'link_frames', 'find_shifts', 'find_link_size',
-           'find_moves', 'count_through', 'measure_motion', 'choose_register', 'link_nuclei', 'remove_drift',
-           'classify_unlinked', 'describe_links', 'link_movie', 'score_links']
+           'pair_nuclei', 'find_second_daughters', 'pair_leftovers', 'find_known', 'link_frames', 'find_shifts',
+           'find_link_size', 'find_moves', 'count_through', 'measure_motion', 'choose_register', 'link_nuclei',
+           'remove_drift', 'classify_unlinked', 'describe_links', 'link_movie', 'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
 from typing import Any
@@ -143,12 +143,23 @@ def pair_leftovers(step:np.ndarray, # vectors from t to t+1, (n,m,3)
     at = linear_sum_assignment(np.where(could, far, 1e3))
     return [(int(rows[i]), int(columns[j])) for i, j in zip(*at) if could[i, j]]
 
+# %% ../../nbs/05_movies/10_links.ipynb #a81a6233
+def find_known(a:pd.DataFrame, # nuclei of t, with nucleus_id
+               b:pd.DataFrame, # nuclei of t+1
+               known, # divisions between them: ids of mother, daughter, daughter
+              ) -> list: # pairs (row, column), two a division; none of a division that is not whole
+    "Find the rows of divisions that are known."
+    rows, columns = ({n: i for i, n in enumerate(table['nucleus_id'].tolist())} for table in (a, b))
+    whole = [d for d in known if d[0] in rows and d[1] in columns and d[2] in columns]
+    return [(rows[m], columns[j]) for m, *two in whole for j in two]
+
 # %% ../../nbs/05_movies/10_links.ipynb #865022c2
 LINK_COLUMNS = ['frame', 'source', 'target', 'distance', 'cost', 'second']
 
 def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
                 b:pd.DataFrame, # nuclei of t+1
                 size=(1., 1., 1.), # of a voxel, (z,y,x)
+                known:Any=(), # divisions between them that are known: ids of mother, daughter, daughter
                ) -> pd.DataFrame: # source, target, distance (in radii), cost, second (a second daughter?)
     "Link the nuclei of two neighbouring frames."
     if not len(a) or not len(b): return pd.DataFrame(columns=LINK_COLUMNS[1:])
@@ -156,10 +167,13 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
     radius = np.median(find_radii(pd.concat([a, b]), size))
     shift = find_drift(a[['z', 'y', 'x']].to_numpy()*size, b[['z', 'y', 'x']].to_numpy()*size, radius=radius)
     costs, step = compute_costs(a, b, size, radius, shift)
+    born = find_known(a, b, known)
+    for i, j in born: costs[i] = costs[:, j] = np.inf
     pairs = pair_nuclei(costs)
     ratio = b['volume'].to_numpy()/a['volume'].to_numpy()[:, None]
     second = find_second_daughters(costs, step, pairs, ratio, radius)
-    rows = [(i, j, costs[i, j], False) for i, j in pairs] + [(i, j, c, True) for i, j, c in second]
+    rows = [(i, j, 0., n%2 > 0) for n, (i, j) in enumerate(born)]
+    rows += [(i, j, costs[i, j], False) for i, j in pairs] + [(i, j, c, True) for i, j, c in second]
     taken = {i for i, *_ in rows}, {j for _, j, *_ in rows}
     rows += [(i, j, ALONE, False) for i, j in pair_leftovers(step, ratio, radius, taken)]
     ids, jds = a['nucleus_id'].to_numpy(), b['nucleus_id'].to_numpy()
@@ -259,10 +273,15 @@ def choose_register(movie:Movie, # the movie
 # %% ../../nbs/05_movies/10_links.ipynb #c8151629
 def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y, x, volume
                 size:Any=None, # of a voxel, (z,y,x), µm; None: not known
+                divisions:pd.DataFrame|None=None, # that are known: frame, mother, daughter_1, daughter_2
                ) -> pd.DataFrame: # frame (of the source), source, target, distance, cost, second
     "Link the nuclei of all neighbouring frames."
-    of = dict(list(nuclei.groupby('frame')))
-    parts = [link_frames(of[t], of[t + 1], size or (1., 1., 1.)).assign(frame=t) for t in of if t + 1 in of]
+    of, size = dict(list(nuclei.groupby('frame'))), size or (1., 1., 1.)
+    known:dict = {}
+    if divisions is not None:
+        for t, *ids in divisions[['frame', 'mother', 'daughter_1', 'daughter_2']].to_numpy(int).tolist():
+            known.setdefault(t, []).append(ids)
+    parts = [link_frames(of[t], of[t + 1], size, known.get(t, ())).assign(frame=t) for t in of if t + 1 in of]
     whole = [part for part in parts if len(part)]
     links = pd.concat(whole)[LINK_COLUMNS] if whole else pd.DataFrame(columns=LINK_COLUMNS)
     return links.sort_values(['frame', 'source', 'target'], ignore_index=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CERTAIN', 'LEAST', 'FARTHEST', 'MIDWAY', 'LARGE', 'ENOUGH', 'GAP', 'score_division', 'propose_divisions',
-           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions']
+           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions', 'decide_movie']
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #1fbb71f0
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from ..movies.links import find_drift, find_radii
+from ..movies.links import WALKING, describe_links, find_drift, find_radii, link_nuclei
+from .decode import BELIEF, decode
 from .predictions import Predictions
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #437eeefa
@@ -54,7 +55,7 @@ def propose_divisions(mothers:pd.DataFrame, # of a frame: place z y x, volume, p
     return pd.DataFrame(found, columns=['mother', 'daughter_1', 'daughter_2', 'score'])
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #402e05d7
-ENOUGH = .3      #: score from which a division is called
+ENOUGH = .2      #: score from which a division is called
 GAP = 4          #: frames in which daughters may have no mask
 
 def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all frames
@@ -143,3 +144,18 @@ def settle_divisions(decoded:Predictions, # of one movie
     order = dict(by=['score', 'frame', 'mother'], ascending=[False, True, True])
     listed = listed[listed.score >= least].sort_values(**order)
     return settle_states(decoded, found), listed.reset_index(drop=True)
+
+# %% ../../nbs/10_prediction/04_divisions.ipynb #eea49091
+def decide_movie(own:Predictions, # of one movie, by the network alone
+                 nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
+                 size:Any=None, # of a voxel, (z,y,x); None: equal sides
+                 adjust:Any=None, # logarithms added to the network's, (K,); None: zeros
+                ) -> tuple: # Predictions, and the divisions
+    "Decode a movie and decide its divisions, and again with links that know them."
+    found, divisions = own, None
+    for _ in range(2):
+        links = link_nuclei(nuclei, size, divisions)
+        walking = len(links) and links['distance'].median()/2 >= WALKING
+        found = decode(own, links, describe_links(nuclei, links, size), BELIEF if walking else 1., adjust)
+        found, divisions = settle_divisions(found, nuclei, size)
+    return found, divisions

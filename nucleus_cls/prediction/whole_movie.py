@@ -36,8 +36,7 @@ from ..volumes.voxels import rescale_frame
 from ..movies.movie import Movie, is_address
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
-from ..movies.links import (FOLLOW, WALKING, choose_register, describe_links, find_link_size,
-                                      find_moves, link_nuclei)
+from ..movies.links import FOLLOW, choose_register, find_link_size, find_moves, link_nuclei
 from ..movies.neighbours import warn_time
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
@@ -45,8 +44,8 @@ from ..models.run import Run, load_run
 from ..models.runtimes import PAYS, speed_up
 from .predictions import Predictions, join_flags, predict_stream, tabulate
 from .timepoint import stream_timepoint
-from .decode import BELIEF, compute_missing_prior, decode as decode_states
-from .divisions import settle_divisions
+from .decode import compute_missing_prior
+from .divisions import decide_movie
 from .conflicts import find_conflicts
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #c02aa2ee
@@ -244,20 +243,15 @@ def decide_states(run, # trained run
                   lineage:bool=False, # read the movie's lineage
                  ) -> tuple: # Predictions, divisions (empty if not decoded), suspects (None without lineage)
     "Turn the network's numbers into states."
-    size = find_link_size(movie) if decode or lineage else None
-    links, suspects = link_nuclei(table, size) if decode or lineage else None, None
+    size, divisions, suspects = find_link_size(movie) if decode or lineage else None, None, None
     rows = table.assign(movie=movie.name)
     if lineage:
         known = movie.lineage()
         true = assign_states(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[list_columns(run)[len(PLACE):]].to_numpy(float), run.states)
-    if lineage: suspects = find_conflicts(found, links, known)
-    walking = decode and len(links) and links['distance'].median()/2 >= WALKING
-    if decode: found = decode_states(found, links, describe_links(table, links, size),
-                                     BELIEF if walking else 1., adjust=compute_missing_prior(run))
-    divisions = None
-    if decode: found, divisions = settle_divisions(found, table, size)
+    if lineage: suspects = find_conflicts(found, link_nuclei(table, size), known)
+    if decode: found, divisions = decide_movie(found, table, size, compute_missing_prior(run))
     return found, divisions, suspects
 
 def mark_coarse(table:pd.DataFrame # of `predict_all_blocks`; changed in place

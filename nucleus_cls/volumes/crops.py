@@ -58,7 +58,7 @@ def scan_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
     centre = np.stack([at[0], at[1], (x + end)/2])*length        # sum over the voxels of each run
     centre = np.add.reduceat(centre, begins, axis=1)/volume
     faces = np.array(seg.shape)[:, None] - 1
-    border = ((first == 0) ^ (last == faces)).any(0)             # from face to face: nothing leaves that way
+    border = ((first == 0) ^ (last == faces)).any(0)        # from face to face: nothing leaves that way
     return np.vstack([ids[begins], centre, volume, first, last + 1, border]).T
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #5a622019
@@ -71,7 +71,7 @@ def tabulate_nuclei(rows:np.ndarray, # (n,12), from `scan_nuclei`
 
 def find_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                ) -> pd.DataFrame: # one row per nucleus, by id
-    "List every nucleus of a frame, from one scan; `border` says that it touches one face of an axis, not both."
+    "List every nucleus of a frame, from one scan; `border`: it touches one face of an axis, not both."
     return tabulate_nuclei(scan_nuclei(seg))
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #a1727dc5
