@@ -243,7 +243,8 @@ def decide_states(run, # trained run
                   lineage:bool=False, # read the movie's lineage
                  ) -> tuple: # Predictions, divisions (empty if not decoded), suspects (None without lineage)
     "Turn the network's numbers into states."
-    size, divisions, suspects = find_link_size(movie) if decode or lineage else None, None, None
+    size = find_link_size(movie) if decode or lineage else None
+    divisions = suspects = None
     rows = table.assign(movie=movie.name)
     if lineage:
         known = movie.lineage()
