@@ -15,7 +15,7 @@ import torch
 
 from nucleus_cls.samples.samples import open_samples
 from nucleus_cls.transforms.tensors import list_segs
-from nucleus_cls.models.run import load_run, apply_temperature, apply_view, VIEWS
+from nucleus_cls.models.run import load_run, apply_temperature, apply_view, calibrate, VIEWS
 from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import try_tensor
 from nucleus_cls.evaluation.calibration import adapt_prior, estimate_prior, reweigh
@@ -38,7 +38,7 @@ def views(run, xs, n):
         start = time.perf_counter()
         total = total + bare.probs(apply_view(xs, view))
         seconds += time.perf_counter() - start
-        if k & (k - 1) == 0: found[k] = apply_temperature(total/k, calibration['temperature']), len(xs)/seconds
+        if k & (k - 1) == 0: found[k] = calibrate(total/k, calibration), len(xs)/seconds
     return found
 
 
@@ -85,7 +85,8 @@ def main():
     show(f'Views averaged ({len(true)} nuclei)', ['views', 'nuclei/s', *score], rows_tta)
 
     after = np.repeat(found[1][0], times, 0)
-    plain = apply_temperature(after, 1/calibration['temperature'])
+    plain = apply_temperature(after, bias=-np.array(calibration.get('bias', [0.])))
+    plain = apply_temperature(plain, 1/calibration['temperature'])
     kept = after.max(1) >= calibration['threshold']
     right = np.array(states, object)[after.argmax(1)] == true
     show('Temperature', ['probabilities', *score], [line('before', true, plain, states),

@@ -19,7 +19,7 @@ from ..resume import hold_output
 from ..plot.charts import plot_history, save_figure
 from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
-from ..models.run import Run, apply_temperature
+from ..models.run import Run, calibrate
 from ..training.config import TrainConfig
 from ..training.targets import choose_states, choose_targets
 from ..training.splits import name_trees, split_samples
@@ -28,7 +28,7 @@ from ..training.distributed import is_first_process
 from ..training.loop import fit
 from ..prediction.predictions import predict_probs
 from .uncertainty import choose_units
-from .calibration import fit_calibration, fit_cross_temperatures
+from .calibration import cross_calibrate, fit_calibration
 from .model_card import write_card
 from .evaluate import describe_scores, find_truth, write_scores
 
@@ -62,11 +62,11 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
         calibration = fit_calibration(probs[rows], true, run.states, movies[rows], units[rows])
         learn = np.full(len(probs), '', object)
         learn[rows] = true
-        cross = fit_cross_temperatures(probs, learn, run.states, units)
-        if cross is None: cross = np.full(len(probs), calibration['temperature'])
+        cross = cross_calibrate(probs, learn, run.states, units)
+        if cross is None: cross = calibrate(probs, calibration)
     run.config['calibration'] = to_plain(calibration)
     write_json(run.folder/'config.json', run.config)
-    return probs if cross is None else apply_temperature(probs, cross[:, None])
+    return probs if cross is None else cross
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #d2b98976
 def finish_run(run:Run, # trained run; its config gets the calibration
@@ -80,7 +80,7 @@ def finish_run(run:Run, # trained run; its config gets the calibration
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)
     cross = calibrate_run(run, held_out, sets, before)
     calibration = run.config['calibration']
-    probs = apply_temperature(before, calibration['temperature']) if calibration else before
+    probs = calibrate(before, calibration)
     metrics = describe_scores(run, held_out, sets, probs)
     metrics |= dict(split=run.config['split'], calibration=calibration)
     if calibration: metrics['calibrated_on'] = calibration['fitted_on']

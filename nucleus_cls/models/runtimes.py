@@ -34,11 +34,14 @@ class Answers(nn.Module):
         calibration = run.config.get('calibration') or {}
         self.model, self.views = run.model.eval(), choose_views(run.config.get('tta', 1))
         self.temperature = float(calibration.get('temperature', 1.))
-        self.register_buffer('shift', torch.tensor(run.config['logit_adjust'], dtype=torch.float32))
+        shift = torch.tensor(run.config['logit_adjust'], dtype=torch.float32)
+        self.register_buffer('shift', shift)
+        bias = calibration.get('bias', [0.]*len(shift))
+        self.register_buffer('bias', torch.tensor(bias, dtype=torch.float32))
 
     def forward(self, x): # (B,C,S,S,S) → (B,K), rows sum to 1
         p = sum((self.model(apply_view(x, view)) + self.shift).softmax(1) for view in self.views)
-        return ((p/len(self.views)).clamp_min(1e-30).log()/self.temperature).softmax(1)
+        return ((p/len(self.views)).clamp_min(1e-30).log()/self.temperature + self.bias).softmax(1)
 
 # %% ../../nbs/08_models/08_runtimes.ipynb #a5f4cf52
 def make_example(run:Run, # trained run

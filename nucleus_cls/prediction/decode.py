@@ -190,4 +190,5 @@ def compute_missing_prior(run, # a trained run
                          ) -> np.ndarray: # (K,), added to the logarithms of its probabilities
     "Say what is missing to the true rarity of states in a run's probabilities."
     given = run.config.get('training', {}).get('prior', 1.)
+    if 'bias' in (run.config.get('calibration') or {}): return np.zeros(len(run.states))   # found there
     return np.asarray(run.config['logit_adjust'])*(1/given - 1) if given > 0 else np.zeros(len(run.states))
