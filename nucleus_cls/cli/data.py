@@ -16,7 +16,7 @@ from fastcore.meta import delegates
 from fastcore.script import Param
 
 from ..core import check_name, list_states
-from ..files import DISK_FULL
+from ..files import DISK_FULL, read_text
 from .command import command, fit_one_line, read_movie_flags, split_list
 
 # %% ../../nbs/15_cli/02_data.ipynb #2279c8dd
@@ -117,7 +117,8 @@ def try_each(movies:dict, # name → path
 def show_samples(output_dir:str|Path, # folder of samples
                 ):
     "Draw and print what samples a folder holds."
-    from nucleus_cls.lineage.states import count_states, find_doubts
+    from nucleus_cls.lineage.graph import DOUBTS, REMEDIES
+    from nucleus_cls.lineage.states import count_states
     from nucleus_cls.plot.charts import plot_state_counts, save_figure
     from nucleus_cls.resume import hold_output
     from nucleus_cls.samples.contact import plot_contact_sheet
@@ -127,13 +128,12 @@ def show_samples(output_dir:str|Path, # folder of samples
     with hold_output(output_dir, wait=60):          # jobs that fill one folder draw one after the other
         save_figure(picture, Path(output_dir)/'counts.png')
         save_figure(plot_contact_sheet(samples), Path(output_dir)/'contact.png', colors=64)
-    by_table = any(reader.settings.get('states_from') for reader in samples.readers)
-    doubts = {} if by_table else {f.kind: f for _, part in samples.table.groupby('movie')
-                                  for f in find_doubts(part)}
+    reports = [*Path(output_dir).glob('*.zarr/report.txt'), *Path(output_dir).glob('*_report.txt')]
+    told = '\n'.join(read_text(path) for path in reports)
+    doubts = [f'{kind} ({REMEDIES[kind]})' for kind in DOUBTS if f'× {kind}: ' in told]
     shown = [s for s in list_states(samples.table['state']) if (samples.table['state'] == s).any()]
     print(f'{samples} in {output_dir}.', end=' ')
-    if doubts: print('Do not train on them yet:', '; '.join(f'{f.kind} ({f.what_to_do})'
-                                                            for f in doubts.values()))
+    if doubts: print('Do not train on them yet:', '; '.join(doubts))
     elif len(shown) < 2: print(f'Training needs two states or more, found {", ".join(shown) or "none"}: is '
                                f'the lineage whole?')
     else: print(f'Next: nucleus_train {output_dir} --output_dir run')

@@ -32,6 +32,7 @@ LINEAGE_KINDS = {
     'deaths almost everywhere': ('mend', 'links are missing: export them'),
     'two tracks that begin where one ends': ('mend', 'no division at all: were parents exported?'),
     'points that fit another frame better': ('mend', 'give lineage_offset, the frames to add'),
+    'points outside almost everywhere': ('mend', 'look at the order of the axes, their unit, the voxel size'),
     'lineage of another movie': ('mend', 'give the right one; what is said of tracks is not to be trusted'),
     'lineage in other coordinates': ('look', 'samples go by ids, but whoever reads the points errs'),
     'frame without lineage': ('know', 'its nuclei get no sample; it was not tracked'),
