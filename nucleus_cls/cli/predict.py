@@ -239,7 +239,7 @@ def nucleus_predict(
     save_analysis:Param('Write a folder with pictures and numbers of every nucleus, too', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
-    register:Param('How t-1, t+1 come onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
+    register:Param('How t-1, t+1 get onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     watch:Param('Predict a movie while it is written: wait so many minutes for a frame', float)=None,

@@ -37,10 +37,19 @@ def find_frames(folder:str|Path, # folder of TIFF files; a missing one holds non
         frame = int(match[1])
         if frame in files:
             twin = files[frame].name
-            raise ValueError(f'{folder}: {twin} and {path.name} are both frame {frame}; remove one, '
-                             'or give a pattern with {t} for the frame and {z} for the plane')
+            raise ValueError(f'{folder}: {twin} and {path.name} are both frame {frame}; remove one, or give '
+                             f'a pattern with {{t}} for the frame{_suggest_pattern(twin, path.name)}, and '
+                             '{z} where each file is a plane')
         files[frame] = path
     return dict(sorted(files.items()))
+
+def _suggest_pattern(a:str, b:str # names of two files
+                    ) -> str: # with {t} for the one number in which they differ; empty where it is none
+    "Make a pattern of two names."
+    parts = [re.split(r'(\d+)', name) for name in (a, b)]
+    other = [i for i, (x, y) in enumerate(zip(*parts)) if x != y]
+    if len(parts[0]) != len(parts[1]) or len(other) != 1 or other[0] % 2 == 0: return ''
+    return ", such as '" + ''.join('{t}' if i == other[0] else x for i, x in enumerate(parts[0])) + "'"
 
 # %% ../../nbs/05_movies/02_movie.ipynb #4027356f
 class BadFrame(ValueError):

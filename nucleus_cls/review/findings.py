@@ -92,7 +92,7 @@ def describe_finding(f:Finding) -> str:
 #: what readers say of a broken file, and of one that only has to be written otherwise
 BROKEN_WORDS = re.compile('damaged|cut short|not a readable')
 OTHER_WORDS = re.compile('relabel|nucleus ids|whole numbers|channel|objects|NaN|expected|GiB|memory|'
-                         'pip install|permission', re.IGNORECASE)
+                         'pip install|permission|is not read', re.IGNORECASE)
 
 # %% ../../nbs/14_review/02_findings.ipynb #5abe822d
 def find_odd_values(scan:Scan, # of the movie
