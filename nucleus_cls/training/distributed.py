@@ -76,7 +76,7 @@ def find_team(device:str='auto', # auto, cpu, cuda, mps
         f'{n} processes need the library lightning-fabric: pip install nucleus_cls[parallel]') from e
     missing = [k for k in TORCHRUN if not os.environ.get(k)]
     if missing:
-        raise ValueError(f'WORLD_SIZE={n}, but {", ".join(missing)} not set: it would wait for others for ever; '
+        raise ValueError(f'WORLD_SIZE={n}, but {", ".join(missing)} not set: it would wait for ever; '
                          'start it with torchrun, or unset WORLD_SIZE to train alone')
     fabric = Fabric(accelerator=pick_device(device).type, devices=here, num_nodes=n//here, strategy='ddp')
     fabric.launch()
