@@ -181,7 +181,7 @@ def find_fading(seen:pd.DataFrame, # rows of the frames with light and nuclei
     rise = measure_trend(frame, seen['background'].to_numpy())
     usual = np.median(contrast) if len(seen) else 1
     first, last = (seen['background'].iloc[k].median() for k in (slice(3), slice(-3, None)))
-    changed = [f'{first:.0f} to {last:.0f} counts'] if abs(rise) > .25*usual else []
+    changed = [f'{first:.3g} to {last:.3g}'] if abs(rise) > .25*usual else []
     return note_cases('bleaching', faded) + note_cases('changing background', changed)
 
 # %% ../../nbs/14_review/02_findings.ipynb #b80fe3d8
