@@ -205,6 +205,7 @@ def load_array(path:str|Path, # .npy or .npz
         if key is None and len(names) == 1: key = names[0]
         if key not in names:
             held = ', '.join(names[:9]) or 'none'
+            if key is None: raise ValueError(f'it holds {held}; name the array')
             raise ValueError(f'has no array {key!r}, but {held}')
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(f'{key}.npy')

@@ -18,6 +18,7 @@ from fastcore.script import Param
 from ..core import read_json
 from ..settings import check_known
 from .command import command, read_movie_flags, split_list
+from .data import try_frames
 
 # %% ../../nbs/15_cli/04_predict.ipynb #7cf3ce32
 def check_inputs(inputs:dict, # flag → what was given
@@ -155,18 +156,23 @@ def score_known(found, # Predictions
 # %% ../../nbs/15_cli/04_predict.ipynb #f7dea1b5
 def predict_whole(run, movie, output_dir:Path, *how, # trained run; Movie; more of `predict_movie`
                   watch:float=None, # minutes to wait for a frame that is still to be written; None: not
-                 ): # Predictions
+                  strict:bool=False, # stop at a file that cannot be read
+                 ) -> tuple: # (Predictions; the Movie, without frames that cannot be read)
     "Predict a whole movie, and say at which scale it is read."
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.movies.scale import describe_scale, measure_movie
-    from nucleus_cls.prediction.whole_movie import predict_movie
-    widths = measure_movie(movie) if run.preprocess.width or movie.scale else None
-    if movie.notes: print(f'Read as: {"; ".join(movie.notes)}')
-    print(describe_scale(widths, scale=movie.scale))
-    if watch is None: return predict_movie(run, movie, None, output_dir, *how)
     from nucleus_cls.prediction.watch import watch_movie
-    def open_now(): return replace(open_movie(**movie.again), scale=movie.scale)
-    return watch_movie(run, open_now, output_dir, watch, decode=how[0])
+    from nucleus_cls.prediction.whole_movie import predict_movie
+    def predict(movie):
+        widths = measure_movie(movie) if run.preprocess.width or movie.scale else None
+        if movie.notes: print(f'Read as: {"; ".join(movie.notes)}')
+        print(describe_scale(widths, scale=movie.scale))
+        if watch is None: return predict_movie(run, movie, None, output_dir, *how)
+        def open_now(): return replace(open_movie(**movie.again), scale=movie.scale)
+        return watch_movie(run, open_now, output_dir, watch, decode=how[0])
+    found, movie, bad = try_frames(movie, predict, strict or watch is not None)
+    found.failed = [*found.failed, *bad]
+    return found, movie
 
 def export_all(run, found, movie, formats:list, output_dir:Path # trained run; Predictions; Movie or None
               ) -> None:
@@ -208,12 +214,13 @@ def refuse_others(output_dir:Path, # folder to write to
         named = ', '.join(name or 'no name' for name in held[:3])
         raise ValueError(f'{path}: holds predictions of {named}; name another output_dir')
 
-def list_failed(found, output_dir:Path # Predictions; folder of the others
+def list_failed(found, output_dir:Path, # Predictions; folder of the others
+                what:str='sample folders', # that could not be read
                ) -> str:
     "Say what could not be predicted."
     first = '; '.join(found.failed[:3])
     n = len(found.failed)
-    return f'{n} sample folders could not be predicted, the others are in {output_dir}: {first}'
+    return f'{n} {what} could not be predicted, the others are in {output_dir}: {first}'
 
 # %% ../../nbs/15_cli/04_predict.ipynb #cd4024f9
 @command
@@ -232,11 +239,11 @@ def nucleus_predict(
     save_analysis:Param('Write a folder with pictures and numbers of every nucleus, too', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
-    register:Param('How t-1 and t+1 come onto t', str,
-                   choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
+    register:Param('How t-1, t+1 get onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     watch:Param('Predict a movie while it is written: wait so many minutes for a frame', float)=None,
+    strict:Param('Stop at a file that cannot be read, instead of leaving its frame out', bool)=False,
     **kwargs):
     "Predict the state of nuclei."
     from nucleus_cls.models.pretrained import open_run
@@ -253,7 +260,7 @@ def nucleus_predict(
     opened = open_movie(movie, **told) if movie else None
     size = opened.voxel_size if opened else told.get('voxel_size')
     how = not independent, n_workers, scheduler, use_lineage
-    if opened: found = predict_whole(loaded, opened, out, *how, watch=watch)
+    if opened: found, opened = predict_whole(loaded, opened, out, *how, watch=watch, strict=strict)
     else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out)
     if watch is not None: opened = open_movie(movie, **told)   # with the frames that have come
     if formats: export_all(loaded, found, opened, formats, out/'export')
@@ -262,7 +269,7 @@ def nucleus_predict(
     if not movie: score_known(found, out, time.monotonic() - begin)
     show_frame(found, opened, whole, size, out/'overlay.png')
     if save_analysis:
-        inputs['movie'] = opened
-        folders = report_inputs(loaded, found, inputs, bool(whole), size, out, told.get('scale'))
+        folders = report_inputs(loaded, found, inputs | {'movie': opened}, bool(whole), size, out,
+                                told.get('scale'))
         print(f'A close look, a folder for each nucleus ({len(folders)}), in {out}')
-    if found.failed: raise ValueError(list_failed(found, out))
+    if found.failed: raise ValueError(list_failed(found, out, 'files' if movie else 'sample folders'))

@@ -24,15 +24,16 @@ def get_predictions(opened, # Movie
                     run:str|None, # run folder, or pretrained; None: pretrained
                     output_dir:Path, # folder for what is predicted
                     look:Look|None=None, # of the film that is to be made; None: of none
-                   ) -> tuple: # predictions.csv, and the run that made them (None: not known)
+                   ) -> tuple: # (predictions.csv; the run, None: not known; Movie; lines on bad files)
     "Find the predictions of a movie, or make them."
     from nucleus_cls.models.pretrained import open_run
     if predictions and run: raise ValueError('give predictions, or a run that makes them, not both')
-    if predictions: return Path(predictions), None
+    if predictions: return Path(predictions), None, opened, []
     loaded = open_run(run or 'pretrained')
     if look is not None: check_states(look, loaded.states)
-    print(predict_whole(loaded, opened, Path(output_dir)))
-    return Path(output_dir)/'predictions.csv', loaded
+    found, opened = predict_whole(loaded, opened, Path(output_dir))
+    print(found)
+    return Path(output_dir)/'predictions.csv', loaded, opened, found.failed
 
 # %% ../../nbs/15_cli/05_show.ipynb #21ecfcb0
 @command
@@ -57,11 +58,12 @@ def nucleus_video(
     opened = open_movie(movie, **read_movie_flags(**kwargs))
     beside = Path(output).with_suffix('')
     folder = beside.with_name(f'{beside.name}_predictions')
-    found, _ = get_predictions(opened, predictions_csv, run, folder, look)
+    found, _, opened, bad = get_predictions(opened, predictions_csv, run, folder, look)
     made = make_video(opened, found, output, config=config, **told)
     kept = f', also as PNG files in {film.keep_frames}' if film.keep_frames else ''
     films = ', '.join(str(Path(output).with_name(name)) for name in made['outputs'])
     print(f'{films}: {made["n_frames"]} frames{kept}')
+    if bad: raise ValueError(f'{len(bad)} files were left out: {"; ".join(bad[:3])}')
 
 # %% ../../nbs/15_cli/05_show.ipynb #7f3ba33a
 @command
@@ -80,12 +82,13 @@ def nucleus_report(
     from nucleus_cls.video.video import choose_settings, make_video
     choose_settings(dict(frame_minutes=frame_minutes))
     opened, out = open_movie(movie, **read_movie_flags(**kwargs)), Path(output_dir)
-    found, told = get_predictions(opened, predictions, run, out)
+    found, told, opened, bad = get_predictions(opened, predictions, run, out)
     make_video(opened, found, out/'movie.mp4', frame_minutes=frame_minutes)
     n = report_movie(out/'report.html', opened, found, told, 'movie.mp4')
     doubt = f'{n["doubtful"]} of {n["nuclei"]:,} nuclei doubtful'
     events = f'{n["divisions"]} divisions, {n["deaths"]} deaths, {doubt}'
     print(f'{events}; page and film: {out/"report.html"}, {out/"movie.mp4"}')
+    if bad: raise ValueError(f'{len(bad)} files were left out: {"; ".join(bad[:3])}')
 
 # %% ../../nbs/15_cli/05_show.ipynb #06e95e51
 #: cells of the notebook: kind and text; {movie} is filled in

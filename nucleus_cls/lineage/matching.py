@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['INSIDE', 'BESIDE', 'OUTSIDE', 'TAKEN', 'Points', 'resolve_links', 'place_points', 'match_points', 'list_ids',
-           'tie_points', 'lineage_from_points', 'find_frame_offset', 'points_from_lineage']
+           'tie_points', 'find_stray_points', 'lineage_from_points', 'find_frame_offset', 'points_from_lineage']
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #aff649b6
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,25 @@ def _number(ids, rows, least:int=0):
     free = rows[ids[rows] == 0]
     ids[free] = max(least, ids[rows].max(initial=0)) + 1 + np.arange(len(free))
 
+# %% ../../nbs/02_lineage/02_matching.ipynb #c9cfe0eb
+def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they were tied: of `tie_points`
+                      seg_of:Callable, # t → nucleus ids (Z,Y,X), or None
+                      frames:set, # frames that have a seg
+                     ) -> list: # findings
+    "Say whether so many points lie outside every nucleus that their places must be wrong."
+    tried, out = np.count_nonzero(how >= 0), np.count_nonzero(how == OUTSIDE)
+    if seg_of is None or out < 5 or out < .2*tried: return []
+    some = sorted(frames & set(table['frame']))[:4]
+    places = {t: table.loc[table['frame'] == t, ['z', 'y', 'x']].to_numpy() for t in some}
+    segs = {t: seg_of(t) for t in some}
+    def count(order):
+        return sum(np.count_nonzero(match_points(places[t][:, order], segs[t], 0)[0]) for t in some)
+    best = max([(2, 1, 0), *permutations(range(3))], key=count)         # x first is the usual mistake
+    words = f'{out:,} of {tried:,}'
+    if count(best) > 1.2*count((0, 1, 2)):
+        words += f'; they fit if its columns z, y, x hold {", ".join("zyx"[best.index(k)] for k in range(3))}'
+    return note_names('points outside almost everywhere', [words])
+
 # %% ../../nbs/02_lineage/02_matching.ipynb #05e1f752
 def lineage_from_points(points:Points, # what a file gave
                         seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation at hand
@@ -176,6 +196,7 @@ def lineage_from_points(points:Points, # what a file gave
     for what, kind in kinds.items():
         findings += note_nodes(kind, np.sort(row[how == what]), nodes)
     findings += note_names('nucleus without a point', [node_name(t, i) for t, i in left])
+    findings += find_stray_points(table, how, seg_of, set(frames))
     edges, mended = mend_edges(row[links].reshape(-1, 2), nodes)
     return Lineage(nodes, edges, findings + mended, points.source, points.meaning)
 
@@ -190,11 +211,13 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
     if seg_of is None or not len(points): return []
     counts, have = points['frame'].value_counts().sort_index(), set(frames)
     there = counts.index.to_numpy()
-    if have and have.isdisjoint(there.tolist()):
-        step = int(np.diff(there).min()) if len(there) > 1 else 1
+    step = int(np.gcd.reduce(np.diff(there))) if len(there) > 1 else 1
+    outside = ~np.isin(there, list(have))
+    if have and (outside.all() or (step > 1 and 2*outside.sum() > len(there))):
         times = f'; are these times, {step} apart? Give a column frame' if step > 1 else ''
+        remedy = times or '; give lineage_offset, the frames to add to its own'
         raise ValueError(f'{source}: its points are in frames {there[0]}–{there[-1]}, the segmentations in '
-                         f'{min(have)}–{max(have)}; give lineage_offset, the frames to add to its own{times}')
+                         f'{min(have)}–{max(have)}{remedy}')
     able = [t for t in there.tolist() if {t - 1, t, t + 1} <= have]
     changed = [t for t in able if counts.get(t - 1, counts[t]) != counts[t]]       # where a shift would show
     sample = sorted({*changed[::max(1, len(changed)//4)][:4], *able[::max(1, len(able)//6)][:6]})

@@ -246,7 +246,8 @@ def describe_movie(movie:Movie, # opened from a path, and perhaps cleaned
     if not is_address(where): where = str(Path(where).resolve())
     again = movie.again | dict(path=where, lineage_file=None)
     clean = asdict(movie.clean) if hasattr(movie, 'clean') else {}
-    told = dict(scale=movie.scale, measured=movie.measured)
+    told = dict(scale=movie.scale, measured=movie.measured, image_frames=movie.image_frames,
+                seg_frames=movie.seg_frames)
     return json.dumps(dict(again=again, stamp=movie.stamp, clean=clean, told=told))
 
 # %% ../../nbs/05_movies/08_repair.ipynb #b7af75db
@@ -256,7 +257,7 @@ def open_again(text:str, # of `describe_movie`
     "Open a movie, once in a process; `ValueError` if it is not the same."
     job = json.loads(text)
     movie = clean_movie(open_movie(**job['again']), **job['clean'])
-    movie.scale, movie.measured = job['told']['scale'], job['told']['measured']
+    for name, value in job['told'].items(): setattr(movie, name, value)      # some frames may be left out
     if movie.stamp != job['stamp']:
         raise ValueError(f'a worker found another movie in {movie.source}: put it where all workers see the '
                          'same files')

@@ -4,12 +4,11 @@
 
 # %% auto #0
 __all__ = ['CONTAINER', 'FRAME_NAME', 'HDF_ENDS', 'DESCRIPTION_KEYS', 'FILE_NAMES', 'SEG_NAME', 'SERIES', 'STACK', 'find_place',
-           'open_source', 'open_segs', 'movie_from_sources', 'open_file', 'read_description', 'find_pair',
+           'open_source', 'open_segs', 'movie_from_sources', 'open_file', 'read_description', 'find_pair', 'is_zarr',
            'find_series', 'open_series', 'find_file']
 
 # %% ../../nbs/05_movies/06_series.ipynb #fca89328
 import re
-from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -176,20 +175,24 @@ SEG_NAME = re.compile(r'seg|mask|label|lbl|(?<![a-z])(gt|ids|res)(?![a-z])|cellp
 
 def find_pair(path:str|Path) -> tuple: # names or patterns of images and segs; () where unsure
     "Tell the images of a folder from its segs, where there is one of each."
-    patterns:Counter = Counter()
+    patterns:dict = {}
     for p in sorted(Path(path).iterdir()):
         if p.name.startswith('.'): continue
-        if p.is_dir(): patterns[p.name] = 2*bool(open_zarr(p) if p.suffix == '.zarr'
-                                                 else find_frames(p, FRAME_NAME))
-        elif FILE_NAMES.fullmatch(p.name): patterns[_as_pattern(p.name)] += 1
-    held = [name if n > 1 or '{t}' not in name else '' for name, n in patterns.items() if n]
-    if len(held) != 2 or '' in held: return ()
+        known:object = FILE_NAMES.fullmatch(p.name)
+        if p.is_dir(): known = open_zarr(p) if is_zarr(p) else find_frames(p, FRAME_NAME)
+        if known: patterns.setdefault(p.name if p.is_dir() else _as_pattern(p.name), []).append(p.name)
+    held = [pattern if len(names) > 1 else names[0] for pattern, names in patterns.items()]
+    if len(held) != 2: return ()
     images, segs = sorted(held, key=lambda name: bool(SEG_NAME.search(name)))
     return (images, segs) if SEG_NAME.search(segs) and not SEG_NAME.search(images) else ()
 
+def is_zarr(path:str|Path) -> bool:
+    "Say whether a folder is a Zarr group or array."
+    return any((Path(path)/mark).is_file() for mark in ('zarr.json', '.zarray', '.zgroup'))
+
 def _as_pattern(name:str) -> str: # with {t} for the last number of the stem, where it has one
     "Make a pattern of the name of a file."
-    return re.sub(r'(\d{1,9})(?=(\.ome)?\.[^.]+$)', '{t}', name)
+    return re.sub(r'(\d{1,9})(?=(_cp_masks|_masks|_mask|_seg|_labels?)?(\.ome)?\.[^.]+$)', '{t}', name)
 
 def find_series(path:str|Path, options:dict) -> list: # the folder, where it is one
     "Find a movie in a folder: described, told, or told apart by names."
@@ -243,9 +246,11 @@ def _open_part(path, given:str, what:str, axes, told:dict, strict:bool) -> tuple
 # %% ../../nbs/05_movies/06_series.ipynb #8a6e5d2a
 def find_file(path:str|Path, options:dict) -> list: # the file, where it is one we read
     "Find a movie in a file, of a kind that can hold one."
-    return [Path(path)] if FILE_NAMES.fullmatch(str(path)) and Path(path).is_file() else []
+    if is_address(path): return []
+    file = FILE_NAMES.fullmatch(str(path)) and Path(path).is_file()
+    return [Path(path)] if file or (is_zarr(path) and open_zarr(path) is not None) else []
 
 SERIES = Layout('series', 'images and segmentations told apart by names, by images and segs, or by a '
                           'movie.json',
                 find_series, open_series)
-STACK = Layout('stack', 'a file .tif, .npy, .npz or .h5', find_file, open_file)
+STACK = Layout('stack', 'a file .tif, .npy, .npz or .h5, or a Zarr array', find_file, open_file)

@@ -33,7 +33,7 @@ from ..lineage.states import assign_states
 from ..volumes.crops import find_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import rescale_frame
-from ..movies.movie import Movie, is_address
+from ..movies.movie import BadFrame, Movie, is_address
 from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.links import FOLLOW, choose_register, find_link_size, find_moves, link_nuclei
@@ -128,6 +128,7 @@ def stream_movie(movie:Movie, # the movie
             stream = stream_timepoint(images, seg, prep, None, imaged, segs, step, nuclei[middle], moves)
             for row, x in stream:
                 yield dict(movie=movie.name, frame=t, **row), x
+        except BadFrame: raise
         except ValueError as e: raise ValueError(f'movie {movie.name}, frame {t}: {e}') from e
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #55970b15

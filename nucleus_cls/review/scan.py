@@ -7,6 +7,7 @@ __all__ = ['CEILINGS', 'NUCLEI', 'measure_image', 'measure_seg', 'usual_width', 
            'estimate_frame_shift', 'try_read', 'Scan', 'measure_frame', 'scan_movie', 'plot_course']
 
 # %% ../../nbs/14_review/01_scan.ipynb #5a58d889
+import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -100,7 +101,9 @@ def try_read(movie, t:int) -> tuple: # (image, seg): array, words of an error, o
     def read(have, reader):
         if t not in have: return None
         try: return reader(t)
-        except Exception as e: return re.sub(r'\S*[/\\]', '', ' '.join(str(e).split())) or type(e).__name__
+        except Exception as e:
+            text = ' '.join(str(e).split()).replace(f'{movie.source}{os.sep}', '')
+            return re.sub(r'(?<!\S)([A-Za-z]:)?[/\\]\S*[/\\](?=[^/\\\s])', '', text) or type(e).__name__
     return read(movie.image_frames, movie.image), read(movie.seg_frames, movie.seg)
 
 @dataclass

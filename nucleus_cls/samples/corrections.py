@@ -7,6 +7,7 @@ __all__ = ['CORRECTIONS', 'REJECTED', 'read_corrections', 'write_corrections', '
            'apply_corrections', 'correct_samples']
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #34e10b81
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import UNKNOWN, atomic_path, check_state, node_name
+from ..core import STATES, UNKNOWN, atomic_path, check_state, node_name
 from ..files import open_table, describe_error, explain_errors
 from .samples import Samples
 
@@ -27,23 +28,29 @@ def read_corrections(path:str|Path, # corrections.csv; may not exist yet
     "Read a table of corrections; `ValueError` if it is something else."
     path = Path(path)
     if not path.exists(): return pd.DataFrame({c: pd.Series(dtype=object) for c in CORRECTIONS})
-    try: table = pd.read_csv(open_table(path), dtype=str, keep_default_na=False)
+    text = open_table(path)
+    mark = max(',;\t', key=text.readline().count)               # spreadsheets of many countries write ;
+    text.seek(0)
+    try: table = pd.read_csv(text, sep=mark, dtype=str, keep_default_na=False)
     except (ValueError, pd.errors.ParserError) as e:
         raise ValueError(f'{path}: no table ({describe_error(e)})') from e
-    table = table.rename(columns=lambda c: c.strip().lower()).rename(columns={'nucleus': 'nucleus_id',
-                                                                              'id': 'nucleus_id'})
+    table = table.rename(columns=lambda c: re.sub('[ -]', '_', c.strip().lower()))
+    table = table.rename(columns={'nucleus': 'nucleus_id', 'id': 'nucleus_id'})
     if 'new_state' not in table: table = table.rename(columns={'state': 'new_state'})
     if not {*CORRECTIONS[:3], 'new_state'} <= set(table):
         raise ValueError(f'{path}: not a table of corrections; expected the columns '
                          f'{", ".join(CORRECTIONS)} (or movie, frame, nucleus, state), found '
                          f'{", ".join(table)[:100]}')
-    table = table.reindex(columns=list(CORRECTIONS), fill_value='')
+    table = table.reindex(columns=list(CORRECTIONS), fill_value='').apply(lambda c: c.str.strip())
+    table = table[(table != '').any(axis=1)].reset_index(drop=True)
+    known = table['new_state'].str.lower()
+    table['new_state'] = table['new_state'].where(~known.isin([*STATES, UNKNOWN, REJECTED]), known)
     for word in set(table['new_state']) - {UNKNOWN, REJECTED, ''}:
         with explain_errors(path): check_state(word)
     for c in ('frame', 'nucleus_id'):
-        if not table[c].str.fullmatch(r'\d{1,18}').all():
-            raise ValueError(f'{path}: {c} is no whole number')
-        table[c] = table[c].astype(int)
+        whole = table[c].str.replace('[.,]0+$', '', regex=True)
+        if not whole.str.fullmatch(r'\d{1,18}').all(): raise ValueError(f'{path}: {c} is no whole number')
+        table[c] = whole.astype(int)
     return table
 
 def write_corrections(path:str|Path, # CSV file to write
@@ -90,6 +97,7 @@ def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nu
     "Put corrections into a table of samples."
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
     said = read_corrections(path).drop_duplicates(list(CORRECTIONS[:3]), keep='last')
+    said = said[said['new_state'] != '']                                        # nothing was said of these
     new = dict(zip(zip(said['movie'], said['frame'], said['nucleus_id']), said['new_state']))
     keys = [(str(m), t, i) for m, t, i in zip(table['movie'], table['frame'], table['nucleus_id'])]
     found = np.array([key in new for key in keys], bool)
@@ -113,6 +121,10 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
     if len(said) and len(lone) == len(said):
         raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it '
                          f'of other movies?')
-    if lone: warnings.warn(f'{path}: {len(lone):,} of {len(said):,} rows are none of these samples ({first})',
-                           stacklevel=2)
+    blank = int((said['new_state'] == '').sum())
+    if lone or blank or not len(said):
+        told = [f'{len(said) - len(lone):,} of {len(said):,} rows are samples']
+        if lone: told.append(f'{len(lone):,} are none of these ({first})')
+        if blank: told.append(f'{blank:,} have no state and change nothing')
+        warnings.warn(f'{path}: {", ".join(told)}', stacklevel=2)
     return Samples(samples.readers, apply_corrections(table, path))

@@ -6,6 +6,7 @@
 __all__ = ['make_gif_palette', 'compose_ffmpeg_command', 'make_part_folder', 'open_encoder', 'open_frames']
 
 # %% ../../nbs/13_video/01_encode.ipynb #006e2b89
+import errno
 import os
 import shutil
 import subprocess
@@ -93,6 +94,7 @@ def open_encoder(path, # file to write, .mp4 or .gif
             if process.wait():
                 said.seek(0)
                 words = said.read().decode(errors='replace').strip().splitlines() or ['no reason given']
+                if 'No space left' in words[-1]: raise OSError(errno.ENOSPC, words[-1], str(path))
                 raise OSError(f'{path}: ffmpeg could not write the video ({words[-1]})')
             os.replace(part, path)
         finally:
