@@ -202,13 +202,13 @@ def take_settings(*classes, # dataclasses of settings
 # %% ../../nbs/15_cli/01_command.ipynb #c701011e
 def read_movie_flags(
     images:Param('Images: a file pattern with {t}, or the name of an array', str)=None,
-    segs:Param('Segmentations: likewise', str)=None,
+    segs:Param('Segmentations: the same', str)=None,
     channel:Param('Channel of the images, by number from 0 or by name', str)=None,
-    axes:Param('Axes of files that do not say, such as TZYX', str)=None,
-    seg_axes:Param('Axes of the segmentations, where theirs differ', str)=None,
-    voxel_size:Param('Voxel size Z,Y,X in µm, where the files do not say', str)=None,
-    lineage_offset:Param('Frames to add to those in the lineage file', int)=None,
-    scale:Param('Scale at which it is read: auto (by the width of its nuclei), none, or a factor', str)=None,
+    axes:Param('Axes, such as TZYX, if the files do not name them', str)=None,
+    seg_axes:Param('Axes of the segmentations, if they differ', str)=None,
+    voxel_size:Param('Voxel size Z,Y,X in µm, if the files do not contain it', str)=None,
+    lineage_offset:Param('Number to add to the frames of the lineage file', int)=None,
+    scale:Param('Scale to read it at: auto (by the width of its nuclei), none, or a factor', str)=None,
 ) -> dict: # arguments of `open_movie`
     "Turn the flags that say how to read a movie into arguments of `open_movie`."
     from nucleus_cls.movies.open import parse_movie_options

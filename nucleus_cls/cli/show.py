@@ -70,8 +70,8 @@ def nucleus_report(
     movie:Param('Movie in any layout', str),
     output_dir:Param('Folder for the page, the film and the predictions', str)='report',
     run:Param('Run folder, or the word pretrained (default: pretrained)', str)=None,
-    predictions:Param('predictions.csv that is there, instead of a run', str)=None,
-    frame_minutes:Param('Minutes from frame to frame: shows a clock', float)=None,
+    predictions:Param('Use this predictions.csv instead of a run', str)=None,
+    frame_minutes:Param('Minutes between frames; shows a clock', float)=None,
     **kwargs
 ):
     "Predict a movie and write a page and a film about it."
@@ -84,7 +84,7 @@ def nucleus_report(
     make_video(opened, found, out/'movie.mp4', frame_minutes=frame_minutes)
     n = report_movie(out/'report.html', opened, found, told, 'movie.mp4')
     doubt = f'{n["doubtful"]} of {n["nuclei"]:,} nuclei doubtful'
-    events = f'{n["divisions"]} divisions, {n["deaths"]} deaths, {doubt}'
+    events = f'divisions: {n["divisions"]}, deaths: {n["deaths"]}, {doubt}'
     print(f'{events}; page and film: {out/"report.html"}, {out/"movie.mp4"}')
 
 # %% ../../nbs/15_cli/05_show.ipynb #06e95e51
@@ -99,7 +99,8 @@ _CELLS = (
              'movie = open_movie({movie!r}{options})\nmovie.name, len(movie.frames), movie.voxel_size'),
     ('markdown', 'Is anything wrong with it?'),
     ('code', 'print(check_movie(movie, None))'),
-    ('markdown', 'Predict every nucleus with the network that comes along. Interrupted, run the cell again.'),
+    ('markdown', 'Predict every nucleus with the network in the package. If it is interrupted, run the '
+                 'cell again.'),
     ('code', "found = predict_movie(open_run('pretrained'), movie, output_dir='predictions')\nfound"),
     ('markdown', 'The frame with most events, and the states over time.'),
     ('code', 'overlay(movie, found)'),
@@ -119,7 +120,7 @@ _LEARN_CELLS = (
              "keys = list(zip(said['frame'], said['nucleus_id']))\n"
              "said['state'] = [seen.get(key, state) for key, state in zip(keys, said['state'])]\n"
              "said.to_csv('states.csv', index=False)"),
-    ('markdown', 'Learn from it: a few epochs from the weights that come along, then predict again.'),
+    ('markdown', 'Learn from it: a few epochs from pretrained weights, then predict again.'),
     ('code', "if seen:\n"
              "    samples = extract_movie(movie, 'my_samples', corrections='states.csv')\n"
              "    config = TrainConfig(model='nucleusnet', num_epochs=5)\n"

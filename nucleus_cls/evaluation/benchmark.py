@@ -54,7 +54,7 @@ def make_recipes(models, # names of networks, or name → TrainConfig
     return recipes
 
 def _name_starts(models, config:TrainConfig) -> dict: # name → TrainConfig
-    "Train each network from scratch and, where weights come along for it, from those too."
+    "Train each network from scratch and, if the package has weights for it, from those too."
     if config.init not in ('', 'auto'): return {m: replace(config, model=m) for m in models}
     out = {m: replace(config, model=m, init='none') for m in models}
     shipped = {f'{m}_pretrained': replace(config, model=m, init='auto') for m in models

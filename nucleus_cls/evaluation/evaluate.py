@@ -152,7 +152,8 @@ def evaluate(run:Run, # trained run
     if left_out: warnings.warn(f'left out, states the network has not: {", ".join(left_out)}', stacklevel=2)
     if seen := find_seen_movies(run, metrics['movies']):
         metrics['trained_on'] = seen
-        warnings.warn(f'the model was trained on {", ".join(seen)}: these scores are too good', stacklevel=2)
+        warnings.warn(f'the model was trained on {", ".join(seen)}, so these scores are too good',
+                      stacklevel=2)
     fitted = (run.config.get('calibration') or {}).get('fitted_on', ())
     # where the run was calibrated, `ece` is not independent
     metrics['calibrated_on'] = sorted(set(fitted) & set(metrics['movies']))

@@ -112,7 +112,7 @@ def describe_start(init:str|Path, # what the training starts from
     new = [s for s in states if s not in old]
     gone = [s for s in old if s not in states]
     if not new and not gone: return f'starts from {init}: all weights'
-    text = f'starts from {init}: the body, and of the head {", ".join(both) or "nothing"}'
+    text = f'starts from {init}: all weights but the outputs, of which it keeps {", ".join(both) or "none"}'
     if new: text += f'; new: {", ".join(new)}'
     if gone: text += f'; left out: {", ".join(gone)}'
     return text

@@ -42,7 +42,7 @@ def movie_from_layers(image, # (T,Z,Y,X), or (T,Y,X) for one slice
 
 # %% ../../nbs/16_napari/02_widgets.ipynb #804cce48
 def list_networks() -> dict: # words of a menu → what `open_run` takes
-    "List the networks that come along, as a menu shows them."
+    "List the networks in the package, as a menu shows them."
     named = {name: f'pretrained:{name}' for name in list_pretrained()}
     return {f'{read_architecture(run)}, comes along': run for run in named.values()}
 

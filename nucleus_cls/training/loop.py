@@ -40,7 +40,7 @@ from .epoch import cut_batches, make_optimizer, settle_rate, train_epoch
 # %% ../../nbs/09_training/11_loop.ipynb #2a6dc32e
 def validate(run:Run, # the network as it is now
              cache:Cache, # crops of all samples
-             at:np.ndarray, # positions in the cache to judge by, (N,)
+             at:np.ndarray, # positions in the cache to score on, (N,)
              true:np.ndarray, # name of the true state of each of them, (N,)
              team:Team=None, # the processes that share the work; None: alone
             ) -> dict: # val_loss, val_accuracy, val_macro_f1
@@ -190,7 +190,7 @@ def make_parts(model:torch.nn.Module, # the network
 
 # %% ../../nbs/09_training/11_loop.ipynb #f94eaf3e
 def judge_start(run:Run, # with the weights it starts from
-                m:TrainingData, # what to judge by
+                m:TrainingData, # what to score on
                 state:dict, # of the training; its `best` becomes epoch 0
                 config:TrainConfig, # every setting
                 team:Team, # the processes that share the work
@@ -208,7 +208,7 @@ def judge_start(run:Run, # with the weights it starts from
 def learn_epoch(run:Run, # the network that is judged
                 net:torch.nn.Module, # what `share_model` made of the network that learns
                 parts:dict, # of `make_parts`
-                m:TrainingData, # what to learn from and to judge by
+                m:TrainingData, # what to learn from and to score on
                 config:TrainConfig, # every setting
                 epoch:int, # its number, from 0
                 team:Team, # the processes that share the work

@@ -86,8 +86,8 @@ def score_sets(sets:dict, # of `choose_scored`
     return {name: s and score_predictions(s[1], np.asarray(probs)[s[0]], states) for name, s in sets.items()}
 
 # %% ../../nbs/09_training/07_metrics.ipynb #e3f8ebfd
-_TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out',
-               every_nucleus='Every nucleus: natural prevalence, what is no event counts as stable')
+_TITLES = dict(balanced='Clear cases only (balanced): nuclei to which the rules give a state',
+               every_nucleus='Every nucleus, as they occur: those without an event count as stable')
 
 def format_report(both:dict, # of `score_sets`
                   spans:dict=None, # of `compute_intervals`, for each scoring; None: no intervals

@@ -98,7 +98,7 @@ def split_samples(table:pd.DataFrame, # one row per sample
                   target:np.ndarray, # (N,) targets, '' where not used
                   config:TrainConfig=TrainConfig(), # split, val, val_fraction, split_seed
                  ) -> Split:
-    "Split the samples into those to train on and those to judge by; a leak is a `ValueError`."
+    "Split the samples into those to train on and those held out to score; a leak is a `ValueError`."
     used, movie = target != '', table['movie'].to_numpy(object)
     kind, notes = config.split, []
     names = sorted(set(movie[used]))
@@ -116,7 +116,7 @@ def split_samples(table:pd.DataFrame, # one row per sample
     split = Split(np.flatnonzero(used & ~val), np.flatnonzero(val), kind, held_out, {}, notes)
     split.natural = split.counts(target)['train']
     if config.max_per_state or config.limits: cap_split(split, target, config)
-    for rows, what in ((split.train, 'to train on'), (split.val, 'to judge by')):
+    for rows, what in ((split.train, 'to train on'), (split.val, 'to score on')):
         notes += [f'no sample of {s} {what}' for s in list_states(target)
                   if s in target and s not in target[rows]]
     notes += check_leaks(table, split)

@@ -36,7 +36,7 @@ class Look(Settings):
     height:int = setting(720, 'height of a frame, even', 'pixels', 240, 4320)
     light:bool = setting(False, 'dark nuclei on white instead of bright ones on black')
     views:str = setting('zyx', 'axes to look along, one to three of z, y, x')
-    projection:str = setting('max', 'what is seen of the volume: brightest voxels, mean, or the middle slice',
+    projection:str = setting('max', 'what to show of the volume: brightest voxels, mean, or the middle slice',
                              choices=('max', 'mean', 'slice'))
     contrast:tuple = setting((20., 99.7), 'what is black and what white, LOW,HIGH', 'percentiles', 0, 100)
     gamma:float = setting(.8, 'exponent of the grey values; a smaller one brightens what is dim', '', .1, 5)
@@ -50,7 +50,7 @@ class Look(Settings):
     counts:bool = setting(True, 'count the states, now and so far, as numbers and as a curve')
     only:str = setting('', 'show the nuclei of this state alone')
     highlight:str = setting('', 'dim all but this nucleus and its track, FRAME_ID such as 012_007')
-    frame_minutes:float = setting(0., 'from one frame to the next: shows a clock', 'minutes', 0, 1e5)
+    frame_minutes:float = setting(0., 'time between frames; shows a clock', 'minutes', 0, 1e5)
     whole:bool = setting(False, 'show the whole volume, not only the part in which there are nuclei')
 
     def __post_init__(self):
