@@ -29,14 +29,14 @@ from typing import Any
 STATES = ('mitotic', 'new_daughter', 'stable', 'death')
 EVENTS = ('mitotic', 'new_daughter', 'death')   #: the states that last a single frame
 UNKNOWN = 'unknown'
-#: one fixed colour a state, everywhere, which colour-blind readers can tell apart
+#: a fixed colour for each state, which colour-blind readers can tell apart
 STATE_COLORS = {'mitotic': '#D55E00', 'new_daughter': '#56B4E9', 'stable': '#909090', 'death': '#AA33CC',
                 'unknown': '#DDDDDD'}
 
 # %% ../nbs/00_core.ipynb #2b467835
 def is_state(name:Any, # any value
             ) -> bool:
-    "Say whether a word can be a state, one of the four or of one's own; `unknown` and `rejected` are none."
+    "Say whether a word can be a state, one of the four or your own; `unknown` and `rejected` are not."
     if not isinstance(name, str) or name in (UNKNOWN, 'rejected'): return False
     return bool(re.fullmatch(r'[^\W\d_][\w-]{0,39}', name))
 
@@ -59,7 +59,7 @@ def check_state(name:str # what somebody wrote
 
 # %% ../nbs/00_core.ipynb #eb8dabc6
 def node_name(frame:int, # frame number, ≥0
-              nucleus_id:int, # id in the seg of that frame, ≥1
+              nucleus_id:int, # id in the segmentation of that frame, ≥1
              ) -> str: # e.g. '007_012'
     "Name a nucleus by its frame and its id in that frame."
     return f'{int(frame):03d}_{int(nucleus_id):03d}'
@@ -77,7 +77,7 @@ def parse_node_name(name:str, # `frame_nucleusid`, any zero padding
 def check_name(name:str, # name of a movie, state or sample
                what:str='name', # what to call it in the error
               ) -> str: # the same name
-    "Refuse a name that is no plain file name, or that a spreadsheet would take for a formula."
+    "Refuse a name that is not a plain file name, or that a spreadsheet would take for a formula."
     if not re.fullmatch(r'[^\x00-\x1f/\\:*?"<>|.=+@-][^\x00-\x1f/\\:*?"<>|]*', str(name)):
         raise ValueError(f'{what} {name!r} cannot be used as a file name: use letters, digits, - and _')
     return str(name)
@@ -115,7 +115,7 @@ def atomic_path(path:str|Path, # file that must appear whole
         if tmp: Path(tmp).unlink(missing_ok=True)
 
 def _umask() -> int:
-    "The process's file mode mask (there is no way to read it but to set it)."
+    "Read the process's file mode mask; it can only be read by setting it."
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -127,7 +127,7 @@ def write_text(path:str|Path, text:str) -> None:
 
 # %% ../nbs/00_core.ipynb #3ee0e03c
 def to_plain(obj:Any) -> Any:
-    "Turn numpy's numbers and arrays, paths, tuples and sets into what JSON knows; NaN becomes None."
+    "Turn numpy's numbers and arrays, paths, tuples and sets into types that JSON has; NaN becomes None."
     if isinstance(obj, dict): return {str(k): to_plain(v) for k, v in obj.items()}
     if isinstance(obj, (list, tuple)): return [to_plain(v) for v in obj]
     if isinstance(obj, (set, frozenset)): return sorted(to_plain(v) for v in obj)
@@ -159,7 +159,7 @@ def fingerprint(obj:Any, # anything JSON can hold; numpy arrays too
 # %% ../nbs/00_core.ipynb #fc79ba68
 @cache
 def list_versions() -> dict: # name → version
-    "Versions of Python, of this package and of the libraries that can change a number."
+    "List the versions of Python, of this package and of the libraries that can change a number."
     names = ('nucleus_cls', 'torch', 'numpy', 'scipy', 'pandas', 'tifffile', 'zarr', 'scikit-image',
              'scikit-learn')
     found = {'python': platform.python_version()}
@@ -187,7 +187,7 @@ def name_figure(path:str|Path # of a picture, by its usual name
 
 # %% ../nbs/00_core.ipynb #4f95af0a
 def get_date() -> str: # ISO date and time, UTC, to the second
-    "The present moment, or the one the environment variable SOURCE_DATE_EPOCH names (seconds since 1970)."
+    "Give the time now, or that of the environment variable SOURCE_DATE_EPOCH (seconds since 1970)."
     pinned = os.environ.get('SOURCE_DATE_EPOCH')
     if pinned and not pinned.isdigit():
         raise ValueError(f'SOURCE_DATE_EPOCH={pinned!r}: expected seconds since 1970')
@@ -201,7 +201,7 @@ def progress(items:Iterable|None, # what to go through; None: the bar is moved b
              done:int=0, # how many were done before
              show:bool=True, # False: no bar
             ) -> Any:
-    "Go through `items` behind a progress bar, if anybody can see it."
+    "Go through `items` with a progress bar, if anybody can see it."
     from tqdm.auto import tqdm
     silent = not show or os.environ.get('TQDM_DISABLE', '0') not in ('', '0')
     return tqdm(items, desc=what, unit=unit, total=total, initial=done, mininterval=.2, dynamic_ncols=True,

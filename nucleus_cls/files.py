@@ -39,7 +39,7 @@ def describe_error(e:BaseException, # what a library raised
 def import_extra(module:str, # what is to be imported
                  extra:str, # the extra of this package that brings it
                 ) -> ModuleType:
-    "Import a library that only some formats need; an error that says how to get it."
+    "Import a library that only some formats need; the error says how to install it."
     try: return import_module(module)
     except ImportError as e:
         raise ValueError(f'this format needs the library {module.split(".")[0]}: '
@@ -55,7 +55,7 @@ BROKEN = (ValueError, OSError, LookupError, EOFError, TypeError, ArithmeticError
 def explain_errors(path:str|Path, # what is being read, for the message
                    remedy:str='', # what to do about it
                   ) -> Iterator[None]:
-    "Turn whatever a damaged file makes a reader raise into one line that names it."
+    "Turn any error that a damaged file causes into one line that names the file."
     try: yield
     except BROKEN as e:
         text = describe_error(e)
@@ -155,7 +155,7 @@ def read_text(path:str|Path, # a text file
               most:int=2**31, # refuse a longer file, bytes
               encodings:tuple=('utf-8-sig',), # tried in order; UTF-16 only where its mark is
              ) -> str:
-    "Read a text file; a missing, binary or monstrous one is an error that names it."
+    "Read a text file; a missing, binary or far too large one is an error that names it."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such file')
     n = path.stat().st_size
@@ -173,7 +173,7 @@ def read_text(path:str|Path, # a text file
 # %% ../nbs/02_files.ipynb #1d0d9573
 def open_table(path:str|Path # CSV file
               ) -> io.StringIO: # its text, for pandas to read from
-    "Read a table as text; refuse one that is no text, or a line that would be millions of columns."
+    "Read a table as text; refuse one that is not text, or that has millions of columns."
     text = read_text(path, encodings=('utf-8-sig', 'utf-16', 'cp1252'))
     longest = max(map(len, text.splitlines()), default=0)
     check_count(longest, f'{path}, characters of one line', MAX_LINE)

@@ -41,7 +41,7 @@ class Job:
         if self.finished and self.begun: self.tidy()
 
     def read_note(self, name:str) -> dict:
-        "Read what was noted down; empty where there is nothing, or nothing legible."
+        "Read a note; empty if there is none, or if it cannot be read."
         try: return read_json(self.place/f'{name}.json')
         except (FileNotFoundError, ValueError): return {}
 
@@ -56,12 +56,12 @@ class Job:
         return self
 
     def tidy(self) -> None:
-        "Remove what is of no more use."
+        "Remove the job's files that are no longer needed."
         shutil.rmtree(self.old, ignore_errors=True)
         (self.place/'begun.json').unlink(missing_ok=True)
 
     def remove(self) -> None:
-        "Remove all there is of the job, and so forget that it was done."
+        "Remove everything of the job, so that it counts as not done."
         shutil.rmtree(self.place, ignore_errors=True)
 
 # %% ../nbs/04_resume.ipynb #1b8c1d33
@@ -70,7 +70,7 @@ class StepLog:
     def __init__(self, folder:str|Path): self.path = Path(folder)/'done.jsonl'
 
     def write(self, what:str, t:int, note:Any) -> None:
-        "Note that a step is done, with what the next start must know of it."
+        "Note that a step is done, with what a restart must know about it."
         with open(self.path, 'a', encoding='utf-8', newline='\n') as log:
             log.write(json.dumps([what, t, note]) + '\n')
 
@@ -129,7 +129,7 @@ def find_missing(folder:Path # that is to be made
 
 def remove_empty(folders:list # the deepest first
                 ) -> None:
-    "Remove those folders in which nothing is."
+    "Remove those folders that are empty."
     for folder in folders:
         with suppress(OSError): folder.rmdir()
 
@@ -184,7 +184,7 @@ def check_same_settings(path:str|Path, # JSON file of the settings it was begun 
                         settings:dict, # those of now
                         ignore:tuple=(), # names that may differ
                        ) -> None:
-    "Raise a `ValueError` if work was begun with other settings; a name that is new since counts as the same."
+    "Raise a `ValueError` if work was begun with other settings; settings added since then are ignored."
     if not Path(path).exists(): write_json(path, settings)
     was, now = read_json(path), to_plain(settings)
     for name in now:

@@ -103,7 +103,7 @@ def limit_memory(gib:float, # how much more than now; None: set back
 def forbid_harm(seconds:float=10, # processor time
                 gib:float=2, # memory beyond what is in use
                ):
-    "Run a block under watch; harm is an `AssertionError`, whatever the block made of it."
+    "Run a block under watch; harm is an `AssertionError`, even if the block hides it."
     def ring(*_): raise Stuck(f'took more than {seconds} s')
     if not Watch.added: sys.addaudithook(Watch.hear); Watch.added = True
     before = signal.signal(signal.SIGPROF, ring)
@@ -121,7 +121,7 @@ def forbid_harm(seconds:float=10, # processor time
 # %% ../nbs/91_testing.ipynb #337035f3
 @dataclass
 class Tally:
-    "What became of damaged files."
+    "Counts of what happened with damaged files."
     tried:int = 0 # inputs
     refused:int = 0 # of them, with a clear error
     slowest:float = 0. # s of processor time for one of them

@@ -83,7 +83,7 @@ def show_all(out:Path, # folder for everything
              size:int=64, # edge of the crops, voxels
              **settings, # of `TrainConfig`
             ):
-    "Go the whole way below one folder; what is there from an earlier try is used."
+    "Do everything in one folder; results of an earlier try are used."
     from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.prediction.whole_movie import predict_movie
     from nucleus_cls.report.report import build_report

@@ -31,7 +31,7 @@ def nucleus_train(
     seed:Param('Seed of weights, order and augmentation (default: 0)', int)=None,
     resume:Param('Go on where an interrupted training stopped', bool)=False,
 ):
-    "Train a classifier; held-out movies tell when it is best."
+    "Train a network on samples; movies held out choose the best epoch."
     from nucleus_cls.evaluation.train import train
     from nucleus_cls.training.config import load_config
     from nucleus_cls.training.distributed import is_first_process

@@ -137,7 +137,7 @@ def nucleus_notebook(
     output:Param('Notebook to write', str)='my_movie.ipynb',
     **kwargs
 ):
-    "Write a notebook that opens, checks, predicts and shows a movie, to go on from."
+    "Write a notebook that opens, checks, predicts and shows a movie, for you to continue."
     from nucleus_cls.movies.movie import is_address
     from nucleus_cls.movies.open import open_movie
     path, told = Path(output), read_movie_flags(**kwargs)

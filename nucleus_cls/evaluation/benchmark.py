@@ -40,7 +40,7 @@ def make_recipes(models, # names of networks, or name → TrainConfig
                  seeds:int=3, # trainings of each recipe and fold, ≥1
                  reference:int=1, # trainings with the reference recipe and fold; 0: leave it out
                 ) -> dict: # name → (TrainConfig, number of seeds), the reference first
-    "Settle what is trained; `ValueError` for a network there is not, before hours are spent."
+    "Choose what is trained; `ValueError` for an unknown network, before hours are spent."
     check_integer(seeds, 'seeds', 1, 1000)
     check_integer(reference, 'reference', 0, 1000)
     config = config or TrainConfig()
@@ -78,7 +78,7 @@ def choose_held_out(samples, # Samples
 def hold_out(samples, # Samples
              names, # movies, or trees as 'movie/root'
             ) -> tuple: # Samples to train with, Samples to score
-    "Part the samples in two."
+    "Split the samples into those to train on and those held out."
     movies = samples.table['movie'].to_numpy(object)
     groups = movies if set(names) <= set(movies) else name_trees(samples.table)
     out = np.isin(groups.astype(str), list(names))
@@ -95,7 +95,7 @@ class Trial:
     folder:Path # run folder
 
     def check(self, data_hash:str):
-        "Leave a mark in the folder, or compare with the one that is there."
+        "Write the settings into the folder, or compare with those that are there."
         now = dict(held_out=self.held_out, samples=data_hash) | self.config.to_dict()
         check_same_settings(self.folder/'job.json', now, ignore=('device', 'cache_gib'))
 
@@ -125,7 +125,7 @@ def do_trial(job, # a Trial
              samples, # all Samples of the benchmark
              on_epoch=None, # called with an `EpochEnd` after each epoch
             ) -> dict: # one row of results.csv
-    "Do one training, or what is missing of it; a finished one is only read."
+    "Do one training, or the part of it that is missing; a finished one is only read."
     result = job.folder/'result.json'
     job.check(samples.data_hash)
     if result.exists(): return read_json(result)
@@ -160,7 +160,7 @@ def make_row(run, # trained run
 
 @contextmanager
 def silence_bars():
-    "Silence the progress bars of the parts while the bar of the whole is shown."
+    "Hide the progress bars of the parts while that of the whole is shown."
     before = os.environ.get('TQDM_DISABLE')
     os.environ['TQDM_DISABLE'] = '1'
     try: yield
@@ -173,7 +173,7 @@ def try_work(name:str, # for the user
              work, # called without arguments, gives a row
              bar, # progress bar that must not be torn
             ) -> dict: # the row, with `error`
-    "Do a job; what goes wrong becomes part of the row."
+    "Do a job; an error becomes part of the row."
     try: return work() | dict(error='')
     except Exception as e:   # whatever it is, the other jobs go on, unless there is no room for them
         if isinstance(e, OSError) and e.errno in DISK_FULL: raise
@@ -252,7 +252,7 @@ def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of st
               val:Sequence=(), # names of the movies to hold out; empty: drawn
               on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop that training
              ) -> pd.DataFrame: # one row per recipe; `.attrs['failed']` lists what went wrong
-    "Train and compare networks on the same samples, or compare trained ones; run again, it goes on."
+    "Train and compare networks on the same samples, or compare trained ones; run it again to go on."
     if not hasattr(samples, 'table'): samples = open_samples(samples)
     config = config or TrainConfig()
     recipes = {} if runs else make_recipes(models, config, seeds, reference)

@@ -69,7 +69,7 @@ def measure_state_errors(probs:np.ndarray, # probabilities, (N,K)
 def plot_reliability(curves:dict, # words → table of `measure_reliability`
                      title:str='', # words above
                     ) -> Picture:
-    "Draw how often probabilities come true; the diagonal is perfect, a dot's size says how many nuclei."
+    "Draw how often probabilities come true; the diagonal is perfect, larger dots stand for more nuclei."
     import seaborn as sns
     fig = Picture(figsize=(3.4, 2.8))
     ax = fig.add_subplot()
@@ -86,7 +86,7 @@ def plot_reliability(curves:dict, # words → table of `measure_reliability`
 def compute_coverage(confidence, # (N,) probability of the predicted state
                      correct, # (N,) was the prediction right?
                     ) -> pd.DataFrame: # threshold (kept from there on), coverage, accuracy
-    "Compute share of nuclei kept, and their accuracy, for every threshold, the lowest first."
+    "Compute the share of nuclei kept, and their accuracy, for every threshold, from the lowest up."
     confidence = np.nan_to_num(np.asarray(confidence, float))     # no prediction: the first to go
     order = np.argsort(-confidence, kind='stable')
     c, kept = confidence[order], np.arange(1, len(order) + 1)
@@ -97,7 +97,7 @@ def compute_coverage(confidence, # (N,) probability of the predicted state
 def choose_threshold(curve:pd.DataFrame, # of `compute_coverage`
                      errors:float=.5, # share of the errors' rate that may stay, 0–1
                     ) -> dict: # threshold, coverage and accuracy there, accuracy_all
-    "Choose the lowest threshold that brings the rate of errors down far enough; 0 where there are none."
+    "Choose the lowest threshold that reduces the rate of errors enough; 0 if there are no errors."
     if not len(curve): return dict(threshold=0., coverage=1., accuracy=None, accuracy_all=None)
     accuracy = float(curve['accuracy'].iloc[0])
     good = curve[1 - curve['accuracy'] <= errors*(1 - accuracy) + 1e-12]
@@ -112,7 +112,7 @@ def fit_calibration(probs:np.ndarray, # probabilities before calibration, (N,K)
                     movies, # (N,) movie of each nucleus
                     units=None, # (N,) what is cross-fitted over; None: the movies
                    ) -> dict: # `calibration` of config.json
-    "Find temperature and threshold of a run from held-out nuclei, and say what they are worth."
+    "Find temperature and threshold of a run from held-out nuclei, and measure their effect."
     true, units = np.asarray(true, object), movies if units is None else units
     temperature = fit_temperature(probs, true, states)
     cross = fit_cross_temperatures(probs, true, states, units)
@@ -153,5 +153,5 @@ def adapt_prior(probs:np.ndarray, # probabilities of the nuclei of a movie, (N,K
                 old, # prevalence the probabilities are made for, (K,): `prior` of the calibration
                 strength:float=.5, # how much of the correction, 0–1
                ) -> np.ndarray: # (N,K), rows sum to 1
-    "Correct the probabilities of a movie for the prevalence that they themselves tell of."
+    "Correct the probabilities of a movie for the prevalence estimated from them."
     return reweigh(probs, old, estimate_prior(probs, old), strength)

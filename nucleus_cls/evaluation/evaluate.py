@@ -34,7 +34,7 @@ def describe_scores(run, # trained run
                     sets:dict, # of `choose_scored`
                     probs:np.ndarray, # their probabilities, (N,K)
                    ) -> dict: # content of metrics.json
-    "Collect everything that is said about a set of predictions."
+    "Collect all scores of a set of predictions."
     table, pred = samples.table, pick_states(probs, run.states)
     units, over = choose_units(table)
     every, widest = sets['every_nucleus'], sets['every_nucleus'] or sets['balanced']
@@ -97,7 +97,7 @@ def draw_confusion(sets:dict, # of `choose_scored`
                    pred:np.ndarray, # predicted states of all samples, (N,)
                    states, # the model's states
                   ) -> bytes: # a PNG file
-    "Draw the confusion matrices of both scorings side by side, as pixels."
+    "Draw the confusion matrices of both scores side by side, as pixels."
     from PIL import Image
     from nucleus_cls.plot.charts import shrink_png, plot_confusion, render_png
     pictures, out = [], io.BytesIO()

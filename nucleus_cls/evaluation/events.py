@@ -97,7 +97,7 @@ def score_events(table:pd.DataFrame, # one row per nucleus: movie, frame, nucleu
 def rank_events(table:pd.DataFrame, # of `predict_movie`, one row per nucleus: frame, nucleus_id, p_<state>
                 truth:pd.DataFrame, # of `assign_states`, one row per nucleus: frame, nucleus_id, state
                ) -> pd.DataFrame: # one row an event that occurs: n, ranks, average precision, called, right
-    "Tell where the true events stand among all nuclei, ordered by the probability of their state."
+    "Find the ranks of the true events among all nuclei, sorted by the probability of their state."
     from sklearn.metrics import average_precision_score
     key = ['frame', 'nucleus_id']
     both = table.merge(truth[[*key, 'state']], 'left', key, suffixes=('', '_is'))

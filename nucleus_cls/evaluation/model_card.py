@@ -43,7 +43,7 @@ def describe_confusion(metrics:dict, name:str) -> list: # a sentence or none
             f'`{states[b]}`.']
 
 def describe_weakest(metrics:dict, whole:float) -> list: # a sentence or none
-    "Name the slice of nuclei with the lowest macro-F1."
+    "Name the subgroup of nuclei with the lowest macro-F1."
     def n_events(r): return sum(n for k, n in r.items() if k[:2] == 'n_' and k != 'n_stable')
     rows = [r for r in metrics.get('strata') or () if n_events(r) >= 20]
     worst = min(rows, key=lambda r: r['macro_f1'], default=None)
@@ -56,7 +56,7 @@ def describe_weakest(metrics:dict, whole:float) -> list: # a sentence or none
 def format_scores(metrics:dict, # metrics.json
                   name:str, # 'balanced' or 'every_nucleus'
                  ) -> str: # Markdown
-    "Set out one scoring, with its intervals."
+    "Make the table of one kind of score, with its intervals."
     s, i = metrics.get(name), (metrics.get('intervals') or {}).get(name) or {}
     title = f'**{name.replace("_", " ").capitalize()}**: '
     if not s: return title + 'not scored.\n'
@@ -75,7 +75,7 @@ def format_scores(metrics:dict, # metrics.json
     return '\n'.join(lines) + '\n'
 
 def format_data(config:dict) -> str: # Markdown
-    "Set out how many nuclei of each state there were, and their share."
+    "Make the table of how many nuclei of each state there were, and their share."
     lines = ['| state | trained on | share | held out | share |', '|---|---|---|---|---|']
     sides = [config['split']['counts'].get(side, {}) for side in ('train', 'val')]
     for s in list_states(*sides):
@@ -85,7 +85,7 @@ def format_data(config:dict) -> str: # Markdown
 
 # %% ../../nbs/11_evaluation/05_model_card.ipynb #6d010f45
 def describe_confidence(config:dict) -> str:
-    "Tell what the probabilities are worth."
+    "Describe how far the probabilities can be trusted."
     c = config.get('calibration')
     if not c: return 'Not calibrated: a probability of 0.9 need not mean nine in ten.'
     over = 'each of the held-out parts judged by the others' if c['cross_fitted'] else \
@@ -99,7 +99,7 @@ def describe_confidence(config:dict) -> str:
                    f'cases, all in {c["accuracy_all"]:.1%}.')
 
 def describe_events(metrics:dict) -> str:
-    "Tell how events are found within the tolerance."
+    "Describe how well events are found within the tolerance."
     e = metrics.get('events')
     if not e or not any(e['per_state'].values()): return ''
     found = [f'{s} {v["f1"]:.2f} (exact {v["exact_f1"]:.2f})' for s, v in e['per_state'].items() if v]

@@ -22,7 +22,7 @@ from ..prediction.predictions import predict_samples
 # %% ../../nbs/11_evaluation/08_timing.ipynb #e994f12a
 def measure_peak_memory(reset:bool=False, # forget what was before, where the system allows it
                        ) -> float|None: # MiB; None where the system does not tell
-    "Tell the most memory this process has held."
+    "Measure the peak memory of this process."
     status = Path('/proc/self/status')
     try:
         if reset: Path('/proc/self/clear_refs').write_text('5')   # proc(5): resets the peak
@@ -45,7 +45,7 @@ def read_timing(folder:str|Path, # run folder
 @contextmanager
 def time_training(folder:str|Path, # run folder
                  ): # gives what to call after each epoch, with an `EpochEnd`
-    "Time a training, and keep the account in timing.json."
+    "Time a training, and keep the times in timing.json."
     path, before = Path(folder)/'timing.json', read_timing(folder)
     read_clocks = dict(seconds=time.perf_counter, processor_seconds=time.process_time)
     start, epochs = {name: clock() for name, clock in read_clocks.items()}, list(before['epochs'])
@@ -77,7 +77,7 @@ def find_time_to_reach(history:pd.DataFrame, # of `read_history`, one row an epo
                        column:str='val_macro_f1', # which score
                        clock:str='total_processor_seconds', # or total_seconds
                       ) -> float|None: # seconds; None: never reached
-    "Tell how long it took until a score was first reached."
+    "Find how long it took to reach a score for the first time."
     reached = history[column] >= value
     return float(history.loc[reached, clock].iloc[0]) if reached.any() else None
 

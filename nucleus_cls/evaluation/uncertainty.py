@@ -15,7 +15,7 @@ from ..training.splits import name_trees
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #9d0318a4
 def choose_units(table, # one row per sample: movie, root
                 ) -> tuple: # unit of each sample (N,), and what they are: 'movies' or 'lineage trees'
-    "Name what is drawn again: movies, or lineage trees where there is only one."
+    "Name the units that are resampled: movies, or lineage trees if there is only one."
     if table['movie'].nunique() > 1: return table['movie'].to_numpy(object), 'movies'
     return name_trees(table), 'lineage trees'
 

@@ -79,7 +79,7 @@ class Finding:
 # %% ../../nbs/02_lineage/01_graph.ipynb #6ca4d83b
 @dataclass
 class Lineage:
-    "Nuclei and the links between them, mended, with a list of what was mended."
+    "Nuclei and the links between them, repaired, with a list of the repairs."
     nodes:pd.DataFrame # one row per nucleus, sorted: frame, nucleus_id, z, y, x (voxels or NaN), markers
     edges:np.ndarray # (E,2) rows of `nodes`, parent then child, the child later; in the file's order
     findings:list = field(default_factory=list) # of `Finding`
@@ -172,7 +172,7 @@ def parse_names(names:list, # `frame_nucleusid`, any padding
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 def _pair(name):
-    "Parse one name; None where it cannot be read or its numbers do not stay below 2³¹."
+    "Parse one name; None if it cannot be read or its numbers are not below 2³¹."
     try: pair = parse_node_name(name) if isinstance(name, str) else (2**31,)
     except ValueError: return None
     return pair if max(pair) < 2**31 else None
@@ -245,7 +245,7 @@ def mend_edges(edges:np.ndarray, # (E,2) rows of `nodes` as the file has them
     "Clean the links: each once, forward in time, without cycles; two parents and gaps stay."
     frame, findings = nodes.frame.to_numpy(), []
     def without(wrong, kind):
-        "Note the wrong edges, and leave them out."
+        "Report the wrong edges, and leave them out."
         findings.extend(note_nodes(kind, edges[wrong], nodes))
         return edges[~wrong]
     again = np.ones(len(edges), bool)
@@ -270,7 +270,7 @@ def mend_edges(edges:np.ndarray, # (E,2) rows of `nodes` as the file has them
 def lineage_from_graph(content:dict, # what LineageGraph.json holds
                        source:str='lineage', # where it came from, for messages
                       ) -> Lineage:
-    "Make a `Lineage` from the content of a LineageGraph.json, mend it, and note what was found."
+    "Make a `Lineage` from the content of a LineageGraph.json, repair it, and report what was found."
     graph, further = find_graph(content, source)
     pairs = read_columns(graph['Edges'], 'EndNodes', source)['EndNodes']
     wrong = [p for p in pairs if not isinstance(p, list) or len(p) != 2]

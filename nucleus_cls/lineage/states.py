@@ -127,7 +127,7 @@ MANY_DEATHS = .2   #: share of all nuclei
 
 def find_doubts(table:pd.DataFrame, # from `assign_states`
                ) -> list: # of `Finding`
-    "Say why the states of a lineage may be those of missing links."
+    "Say why the states may be wrong because links are missing."
     names = pd.Series(list(map(node_name, table['frame'], table['nucleus_id'])), table.index, dtype=object)
     dead = (table['state'] == 'death') & ~table['lost']
     many = dead.sum() >= 5 and dead.mean() > MANY_DEATHS

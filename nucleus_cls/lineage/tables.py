@@ -53,7 +53,7 @@ def squeeze_title(title:str # of a column
 # %% ../../nbs/02_lineage/04_tables.ipynb #4d4b6394
 def name_columns(titles:list # of a table, as they stand
                 ) -> dict: # our name → number of the column
-    "Tell which column is which."
+    "Work out which column is which."
     keys = [squeeze_title(t)[0] for t in titles]
     first = {k: i for i, k in reversed(list(enumerate(keys)))}
     ours = {}
@@ -155,7 +155,7 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
     return _without_units(table)
 
 def _without_units(table:Table) -> Table:
-    "Take off the rows of units and explanations that stand below the titles."
+    "Remove the rows of units and explanations below the titles."
     asked = table.rows.get('frame')
     if asked is None: return table
     top = table.rows.iloc[:4]
@@ -241,7 +241,7 @@ def _no_parent(parent:pd.Series, names:pd.Series) -> pd.Series: # boolean
                      parent.index)
 
 def _find_tracks(rows:pd.DataFrame) -> pd.DataFrame: # the same, ids that are those of tracks called so
-    "Take ids that come again and again for those of tracks."
+    "Treat ids that occur in many frames as those of tracks."
     if 'id' not in rows or 'track' in rows: return rows
     many = rows['id'].duplicated(keep=False).mean() > .5 and not rows.duplicated(['id', 'frame']).any()
     return rows.rename(columns={'id': 'track', 'parent': 'parent_track'}) if many else rows

@@ -73,13 +73,13 @@ def use_theme(dark:bool=False, # bright on black, for pictures of volumes
 # %% ../../nbs/04_plot/01_charts.ipynb #ca4b11c6
 def pick_color(state:str|None, # any word; None: no state
               ) -> str: # such as '#D55E00'
-    "Give the colour of a state, for one of one's own always the same of eight; grey for what is none."
+    "Give the colour of a state; your own states always get the same of eight, anything else grey."
     if state in STATE_COLORS or not is_state(state): return STATE_COLORS.get(state, NO_STATE)
     return OWN_COLORS[zlib.crc32(state.encode()) % len(OWN_COLORS)]
 
 def order_states(names:Iterable[str|None], # words, some of them states
                 ) -> list: # each once
-    "Sort names as states are listed everywhere; what is no state comes last, as it came."
+    "Sort names as states are listed everywhere; words that are not states come last, in their order."
     return [*dict.fromkeys(s for s in (*list_states(names), UNKNOWN, *names) if s in set(names))]
 
 def add_state_legend(fig:Figure, # where to put it, to the right of its axes
@@ -310,7 +310,7 @@ STAGES = ('movie', 'lineage', 'states', 'crops', 'samples', 'training', 'evaluat
 
 def draw_workflow(here:str='', # the stage to fill, one of STAGES; empty: none
                  ) -> str: # SVG text
-    "Draw the way from movie to report, one stage filled."
+    "Draw the stages from movie to report, one of them filled."
     if here and here not in STAGES: raise ValueError(f'stage {here!r}: expected one of {", ".join(STAGES)}')
     boxes = []
     for i, stage in enumerate(STAGES):

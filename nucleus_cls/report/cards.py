@@ -56,7 +56,7 @@ def draw_tile(image:np.ndarray, # (Y,X)
     return Image.fromarray(tile)
 
 # %% ../../nbs/12_report/04_cards.ipynb #ba39f7b0
-def draw_strip(frames:dict, # frame → (image, seg), (Z,Y,X)
+def draw_strip(frames:dict, # frame → (image, segmentation), (Z,Y,X)
                row:Any, # of predictions: frame, z, y, x
                colors:dict, # frame → id → colour
                width:float, # of a nucleus, voxels

@@ -36,7 +36,7 @@ def read_divisions(path:str|Path, name:str # predictions.csv; of the movie
 def count_events(table:pd.DataFrame, # predictions of the movie
                  divisions:pd.DataFrame|None=None, # of `read_divisions`; None: mothers are counted
                 ) -> dict: # words → number
-    "Count the events of a predicted movie, and the nuclei to be doubted."
+    "Count the events of a predicted movie, and the doubtful nuclei."
     n = int((table['state'] == 'mitotic').sum()) if divisions is None else len(divisions)
     return {'nuclei': len(table), 'frames': table['frame'].nunique(), 'divisions': n,
             'deaths': int((table['state'] == 'death').sum()), 'doubtful': len(list_doubtful(table))}

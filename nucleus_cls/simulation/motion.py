@@ -12,7 +12,7 @@ from .cells import EmbryoSettings
 
 # %% ../../nbs/01_simulation/02_motion.ipynb #2da94876
 def unstretch_shape(s:EmbryoSettings) -> np.ndarray: # (3,), voxels
-    "Return the size of the volume before it is drawn out in z: there nuclei are round and cells push alike."
+    "Return the size of the volume before it is stretched in z, where cells push equally in all directions."
     return np.array(s.shape)/[s.stretch_z, 1, 1]
 
 # %% ../../nbs/01_simulation/02_motion.ipynb #f927da27

@@ -45,7 +45,7 @@ def update_mean(mean:torch.nn.Module, # the running mean: a network of the same 
                 decay:float, # how much of the old mean is kept in one step, 0–1
                 step:int, # steps taken before this one
                ) -> None:
-    "Move the running mean of the weights, batch norm's averages among them, a little towards the weights."
+    "Move the running mean of the weights (and of batch norm's averages) a little towards the weights."
     keep = min(decay, (1 + step)/(10 + step))
     with torch.no_grad():
         for old, new in zip(mean.state_dict().values(), model.state_dict().values(), strict=True):

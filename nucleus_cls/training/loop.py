@@ -72,12 +72,12 @@ NOISE = .02   #: of macro-F1 on what is held out; a start that is better by less
 def is_better(row:dict, # of the epoch: val_macro_f1
               best:dict, # row of the best so far; epoch 0: of the weights it began with
              ) -> bool:
-    "Tell whether an epoch is the best so far; one that learned is preferred to a start as good."
+    "Tell whether an epoch is the best so far; a trained one is preferred to an equally good start."
     return row['val_macro_f1'] > best['val_macro_f1'] - (NOISE if best['epoch'] == 0 else 0)
 
 @dataclass(frozen=True)
 class EpochEnd:
-    "What is known at the end of an epoch."
+    "The results at the end of an epoch."
     epoch:int # its number, from 1
     row:dict # its row of history.csv: epoch, lr, train_…, val_loss, val_accuracy, val_macro_f1, seconds
     best:bool # is it the best so far, and so in best_model.safetensors?
@@ -88,7 +88,7 @@ def ask_to_stop(on_epoch:Callable|None, # called with an `EpochEnd`; None: nobod
                 end:EpochEnd, # what it is told
                 team:Team, # the processes that train together
                ) -> bool: # did it answer True?
-    "Tell of the end of an epoch, and ask whether to stop."
+    "Report the end of an epoch, and ask whether to stop."
     if on_epoch is None: return False
     stop = team.rank == 0 and on_epoch(end) is True
     return bool(team.total(torch.tensor([float(stop)], device=team.device)))
@@ -100,7 +100,7 @@ def save_epoch(folder:Path, # run folder
                best:torch.nn.Module|None, # the network, if this is the best epoch so far; else None
                info:dict=None, # content of config.json, to which the weights belong
               ) -> None:
-    "Write what an epoch has brought, each file whole or not at all."
+    "Write the results of an epoch, each file whole or not at all."
     if best is not None: save_weights(best, folder/'best_model.safetensors', info)
     with core.atomic_path(folder/'history.csv') as tmp:
         pd.DataFrame(state['history']).to_csv(tmp, index=False, float_format='%.6g')
@@ -181,7 +181,7 @@ def make_parts(model:torch.nn.Module, # the network
                n_steps:int, # steps in an epoch
                last:dict, # content of last.pt; {} for a fresh start
               ) -> dict: # model, opt, schedule, perhaps mean
-    "Make optimizer and schedule, and bring all as they were at the last save."
+    "Make optimizer and schedule, and restore everything from the last save."
     opt, schedule = make_optimizer(model, config, n_steps)
     parts = dict(model=model, opt=opt, schedule=schedule)
     if config.ema: parts['mean'] = copy.deepcopy(model)
@@ -196,7 +196,7 @@ def judge_start(run:Run, # with the weights it starts from
                 team:Team, # the processes that share the work
                 earlier:bool, # are they of an earlier run?
                ) -> TrainConfig: # with a learning rate
-    "Judge the weights of an earlier run as epoch 0, which stays unless an epoch is better; settle the rate."
+    "Score the weights of an earlier run as epoch 0, kept unless an epoch is better; settle the rate."
     if earlier:
         state['best'] = dict(epoch=0, **validate(run, m.cache, m.val_at, m.val_true, team))
         state['known'] = state['best']['val_macro_f1']
@@ -214,7 +214,7 @@ def learn_epoch(run:Run, # the network that is judged
                 team:Team, # the processes that share the work
                 bar=None, # progress bar, moved on at each step
                ) -> dict: # a row of history.csv
-    "Train one epoch, and judge it."
+    "Train one epoch, and score it."
     start = time.perf_counter()
     opt, schedule = parts['opt'], parts['schedule']
     row = dict(epoch=epoch + 1, lr=opt.param_groups[0]['lr'])
@@ -231,7 +231,7 @@ def fit(samples:Samples, # as `open_samples` gives them
         progress:bool=True, # show a bar, and say what is done
         on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop there
        ) -> Run: # with the best weights
-    "Train a network until it gets no better; `ValueError` for samples, settings or a folder that do not fit."
+    "Train a network until it stops improving; `ValueError` for unsuitable samples, settings or folders."
     config, folder = config or TrainConfig(), Path(output_dir)
     samples = correct_samples(samples, config.corrections, config.map)
     use_all_cores()

@@ -133,7 +133,7 @@ def describe_cache(samples:Samples, # all there are
                    prep:Preprocess, # how crops become tensors
                    cache:Cache, # crops of both sides
                   ) -> list: # sentences for the user
-    "Say what the crops tell: copies on both sides, voxel sizes that differ, samples left out."
+    "Report copies on both sides, voxel sizes that differ, and samples left out."
     hashes = np.full(len(samples.table), '', object)
     hashes[cache.rows] = hash_crops(cache.raw)
     notes = find_copies(samples.table, hashes, split)
@@ -150,7 +150,7 @@ def describe_training(samples:Samples, # all there are
                       m:TrainingData, # of `prepare_training`
                       date:str, # when the training began
                      ) -> dict: # content of config.json
-    "Collect what is needed to use, repeat or judge a run."
+    "Collect what is needed to use, repeat or evaluate a run."
     movies = samples.table['movie']
     natural = [m.split.natural[s] for s in m.states]
     drawn = np.full(len(m.states), 1/len(m.states)) if config.loss == 'weighted' else m.shares

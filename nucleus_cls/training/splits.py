@@ -76,7 +76,7 @@ def cap_rows(rows:np.ndarray, # row numbers
              most:dict, # state → samples to keep at most
              seed:int=0, # seed of the choice
             ) -> np.ndarray: # row numbers, sorted
-    "Keep at most so many rows of each state, chosen at random."
+    "Keep at most this many rows of each state, chosen at random."
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(rows[target[rows] == s])[:most.get(s, 0)] for s in list_states(target)]
     return np.sort(np.concatenate(chosen))
@@ -126,7 +126,7 @@ def cap_split(split:Split, # changed in place
               target:np.ndarray, # (N,) targets, '' where not used
               config:TrainConfig, # max_per_state, limits, val_fraction, split_seed
              ) -> None:
-    "Keep at most so many samples of each state, on both sides together."
+    "Keep at most this many samples of each state, on both sides together."
     states = [s for s in list_states(target) if s in target]
     given = read_numbers(config.limits, states, 'limits', low=2)
     most = {s: int(given.get(s, config.max_per_state or len(target))) for s in states}
@@ -140,7 +140,7 @@ def check_val(val:tuple, # names to hold out
               kind:str, # 'movie' or 'lineage'
               names:list, # movies or trees there are
              ) -> None:
-    "Refuse what does not exist to be held out, or what leaves nothing to train on."
+    "Refuse to hold out what does not exist, or what would leave nothing to train on."
     what = {'movie': 'movie', 'lineage': 'lineage tree'}[kind]
     there = ', '.join(names[:20])
     for v in val:
@@ -155,7 +155,7 @@ def make_folds(table:pd.DataFrame, # one row per sample
                kind:str=None, # 'movie' or 'lineage'; None: movies, or trees where there is one movie
                seed:int=0, # settles ties
               ) -> list: # k tuples of names to hold out, each fit for `TrainConfig.val`
-    "Divide movies or trees into folds of like size and like shares of the states."
+    "Divide movies or trees into folds of similar size and similar shares of the states."
     used = target != ''
     kind = kind or ('movie' if table['movie'][used].nunique() > 1 else 'lineage')
     groups = name_trees(table) if kind == 'lineage' else table['movie'].to_numpy(object)

@@ -82,7 +82,7 @@ def list_gaps(area:tuple, # left, top, width, height, pixels
               taken:list, # what is there already, likewise
               gap:int=12, # to leave between, pixels
              ) -> np.ndarray: # free rectangles, (n,4), likewise
-    "List the free rectangles of an area whose edges are its own or those of what is there."
+    "List the free rectangles of an area, bounded by its edges or by what is in it."
     left, top, w, h = area
     boxes = np.array(taken, float).reshape(-1, 4)
     lower, upper = boxes[:, :2] - gap, boxes[:, :2] + boxes[:, 2:] + gap
@@ -100,7 +100,7 @@ def place_panels(area:tuple, # left, top, width, height, pixels
                  curves:tuple, # names of the curves
                  unit:float, # pixels for what is one pixel on a screen of 720 lines
                 ) -> dict|None: # name → left, top, width, height; None: there is no room
-    "Place legend, tree and curves in what the pictures leave."
+    "Place legend, tree and curves in the space that the pictures leave."
     out:dict = {}
     def find(w, h):
         gaps = list_gaps(area, [*pictures, *out.values()], round(12*unit))
@@ -135,7 +135,7 @@ def arrange_frame(shape:tuple, # of the volume, (z,y,x) voxels
                   curves:tuple,
                   unit:float, # pixels for what is one pixel on a screen of 720 lines
                  ) -> tuple: # pixels a unit of `voxel`, groups of Placement, panels
-    "Place pictures and panels so that together they show most."
+    "Place pictures and panels so that together they show as much as possible."
     left, top = round(14*unit), round(40*unit)                 # margin; the line with name and time
     w, h = frame[0] - 2*left, frame[1] - top - left
     area = left, top, w, h

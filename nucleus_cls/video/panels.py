@@ -38,7 +38,7 @@ def keep_states(states:pd.Series, # words
 
 def look_up_predictions(rows:pd.DataFrame, # rows of one frame: nucleus_id, state; confidence, where known
                        ) -> dict: # nucleus_id → (state, confidence; NaN where not known)
-    "Look up what is said about the nuclei of a frame."
+    "Look up state and confidence of the nuclei of a frame."
     confidence = rows['confidence'] if 'confidence' in rows else [np.nan]*len(rows)
     states = keep_states(rows['state'])
     return {int(i): (s, float(c)) for i, s, c in zip(rows['nucleus_id'], states, confidence)}
@@ -80,7 +80,7 @@ def draw_legend(canvas:Image.Image, # the frame
                 look:Look, # how the film looks
                 unit:float, # pixels for what is one pixel on a screen of 720 lines
                ):
-    "Draw the names of the states and how confidence is told."
+    "Draw the names of the states, and how confidence is shown."
     pen, ink = ImageDraw.Draw(canvas), choose_inks(look.light)
     step, font = round(28*unit), load_font(max(10, round(14*unit)))
     for k, state in enumerate(states, 1):
@@ -120,7 +120,7 @@ def draw_ramp(canvas:Image.Image, # the frame
               look:Look, # how the film looks
               unit:float, # pixels for what is one pixel on a screen of 720 lines
              ):
-    "Draw how opacity tells confidence."
+    "Draw how opacity shows confidence."
     pen, ink = ImageDraw.Draw(canvas), choose_inks(look.light)
     font = load_font(max(10, round(12*unit)))
     wide, high = round(176*unit), max(3, round(6*unit))

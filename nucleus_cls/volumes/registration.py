@@ -49,10 +49,10 @@ def shift_crop(vol:np.ndarray, # (Z,Y,X)
 # %% ../../nbs/03_volumes/05_registration.ipynb #89556ef4
 def align(raw:np.ndarray, # crops, (T,Z,Y,X)
           imaged:np.ndarray, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
-          segs:list, # seg ids of each frame, their middle at t; None: none is known
+          segs:list, # segmentation ids of each frame, their middle at t; None: none is known
           offsets:tuple, # frame of each crop, relative to t, as (-1, 0, 1)
           fill:float, # value of what comes in
-         ) -> tuple: # raw, imaged, segs
+         ) -> tuple: # raw, imaged, segmentations
     "Move every frame onto t."
     now, raw = offsets.index(0), raw.copy()
     if segs is not None: segs = list(segs)
