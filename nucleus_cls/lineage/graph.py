@@ -26,32 +26,32 @@ from ..core import node_name, parse_node_name, read_json
 # %% ../../nbs/02_lineage/01_graph.ipynb #be0aa104
 #: Kind of finding → what was done about it, and what a person may want to do.
 REMEDIES = {
-    'further graph in the file': 'not read, the first one was; keep one graph a file',
+    'further graph in the file': 'only the first graph was read; keep one graph per file',
     'column with values that are no numbers': 'those values count as not measured',
     'node listed twice': 'its first entry counts',
-    'node only in edges': 'is a node all the same, without centroid and markers',
+    'node only in edges': 'counts as a node, without centroid and markers',
     'duplicate edge': 'counted once',
-    'edge within a frame': 'dropped: it links no two moments',
-    'cycle': 'its last-listed backward edge dropped; check these links by eye',
-    'backward edge': 'turned round, so that it runs from the earlier to the later frame',
-    'edge over a gap': 'kept; fine where the nucleus was not segmented in between',
+    'edge within a frame': 'dropped: a link must lead to another frame',
+    'cycle': 'the backward edge listed last was dropped; check these links by eye',
+    'backward edge': 'reversed, so that it runs from the earlier to the later frame',
+    'edge over a gap': 'kept; fine if the nucleus was not segmented in between',
     'two parents': 'both links kept, the track follows the parent listed first; check for a wrong merge',
     'three or more children': 'kept as one division; check for a wrong link',
     'node without links': 'kept; before the last frame it will look like a death',
     # of formats that know places or tracks instead of ids
-    'point without a place or frame': 'left out with its links: a number is missing, negative or none',
+    'point without a place or frame': 'left out with its links: a value is missing, negative or no number',
     'link to a point that is not there': 'left out; was the file cut short or filtered?',
     'point beside a nucleus': 'tied to the nearest one; the segmentation may be a little too small there',
     'point outside every nucleus': 'kept, but has no nucleus, so no sample; segment it or move the point',
-    'two points in one nucleus': 'the first has the nucleus, the others none; check for a merged mask',
-    'point without a seg id': 'numbered within its frame, as no segmentation was at hand',
+    'two points in one nucleus': 'the first gets the nucleus, the others none; check for a merged mask',
+    'point without a seg id': 'numbered within its frame, as there was no segmentation',
     'nucleus without a point': 'has no lineage node, so no sample; link it or remove it',
     'point in a frame without segmentation': 'kept, but has no nucleus there',
     'points that fit another frame better': 'kept as they are; give lineage_offset, the frames to add',
     'place in µm': 'left out: the voxel size is not known; give voxel_size',
     'track listed twice': 'its first entry counts',
     'track that ends before it begins': 'left out',
-    'deaths almost everywhere': 'links are missing: export them, or look whether ids or frames are those of '
+    'deaths almost everywhere': 'links are missing: export them, or check whether ids or frames are those of '
                                 'the segs',
     'two tracks that begin where one ends': 'there is no division at all: were parents exported?',
     'lineage that fits another frame better': 'give lineage_offset, the frames to add to its own',
@@ -59,7 +59,7 @@ REMEDIES = {
     'track that was filtered out': 'left out with its spots, as TrackMate does; select it there to keep it',
     'track without a mask': 'those frames have no nucleus; the link spans them',
     'mask without a track': 'has no lineage node, so no sample; correct the track file',
-    'parent that is not there': 'that track begins without one',
+    'parent that is not there': 'that track begins without a parent',
     'parent that does not end before its child': 'linked to the last frame it has before the child'}
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #99d6e0eb
