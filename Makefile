@@ -91,8 +91,8 @@ dist-check: $(READY) ## wheel and sdist, built and installed into a bare environ
 run: $(READY) ## run notebooks and store what they show: make run NB="nbs/02_lineage/05_states.ipynb …"
 	@$(BIN)/python tools/execute.py $(NB)
 
-bench: $(READY) ## extraction: time and size, beside a naive version
-	@$(BIN)/python benchmarks/extraction.py
+bench: $(READY) ## each stage's time, beside a naive version and its limit: benchmarks/speed.csv
+	@$(BIN)/python benchmarks/speed.py
 
 freeze: $(READY) ## constraints.txt from what is installed now
 	@{ grep '^#' constraints.txt; $(BIN)/python -m pip freeze --exclude nucleus_cls --exclude setuptools --exclude wheel \

@@ -64,14 +64,14 @@ def describe_bounds(f:Any, # a field made by `setting`
     return what + unit + ''.join(bounds)
 
 def _lists_names(default) -> bool:
-    "Is a setting with this default a list of names, and not a fixed number of numbers?"
+    "Say whether a setting with this default is a list of names, not a fixed number of numbers."
     return isinstance(default, tuple) and not any(isinstance(v, Real) for v in default)
 
 # %% ../nbs/01_settings.ipynb #d59dbd0f
 def convert(value, # what somebody gave
             like, # a value of the type wanted
            ): # the value in that type
-    "Bring a value to the type of another; `TypeError` if it is of another kind."
+    "Convert a value to the type of another; `TypeError` if that is not possible."
     if isinstance(like, tuple):
         if isinstance(value, dict): value = [f'{name}={v}' for name, v in value.items()]   # a table of TOML
         if isinstance(value, str): value = _split_words(value, like)
@@ -97,7 +97,7 @@ def read_numbers(pairs:Iterable, # 'NAME=NUMBER' texts
                  what:str, # name of the setting, for messages
                  low:float=0., # smallest allowed number
                 ) -> dict: # name → number
-    "Read numbers with names; `ValueError` for a name there is not, or what is no number."
+    "Read numbers with names; `ValueError` for an unknown name, or for a value that is not a number."
     out = {}
     for pair in pairs:
         name, _, text = str(pair).partition('=')
@@ -113,7 +113,7 @@ def read_numbers(pairs:Iterable, # 'NAME=NUMBER' texts
 def check_setting(f, # a field made by `setting`
                   value, # what somebody gave
                  ): # the value in the setting's own type
-    "Bring a value to the type of its setting; `ValueError` that says what is expected if it cannot be."
+    "Convert a value to the type of its setting; `ValueError` that says what is expected."
     try:
         new = convert(value, f.default)
         good = _within(f, new)
@@ -122,7 +122,7 @@ def check_setting(f, # a field made by `setting`
     raise ValueError(f'setting {f.name} = {repr(value)[:60]}: expected {describe_bounds(f)}')
 
 def _within(f, value) -> bool:
-    "Is a value of the right type one of those allowed?"
+    "Say whether a value of the right type is allowed."
     low, high, choices = (f.metadata[k] for k in ('low', 'high', 'choices'))
     items = value if isinstance(value, tuple) else (value,)
     if _lists_names(f.default):

@@ -40,7 +40,7 @@ def choose_processes(n_files:int, # files to work through
                      frame_bytes:int, # memory of one frame, bytes
                      n_workers:int|None=None, # at most so many, ≥1; None: one a core, if it is worth it
                     ) -> int: # ≥1
-    "Settle on a number of processes; `ValueError` if less than one is asked for."
+    "Choose the number of processes; `ValueError` for less than one."
     if n_workers is not None: check_integer(n_workers, 'n_workers', 1, MAX_WORKERS)
     check_main()
     if multiprocessing.parent_process() is not None: return 1
@@ -52,7 +52,7 @@ def choose_processes(n_files:int, # files to work through
 MAIN_HINT = "in a script, put the call under `if __name__ == '__main__':`"
 
 def check_main():
-    "Raise a `RuntimeError` in a process that is just being started, and still reading the main script."
+    "Raise a `RuntimeError` in a process that is still starting, and running the main script."
     if getattr(multiprocessing.current_process(), '_inheriting', False):
         raise RuntimeError('processes were to be started by a process that is just starting, and still reads '
                            f'the main script; {MAIN_HINT}')
@@ -61,7 +61,7 @@ def check_main():
 _stop: list = []   # in a worker, one byte of shared memory; there is no lock that a killed process could keep
 
 def _keep_memory():
-    "Keep freed memory for the next frame, where the C library can: the system would have to clear it anew."
+    "Keep freed memory for the next frame if the C library can, so that the system need not clear it again."
     if sys.platform != 'linux': return
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     for threshold in (-1, -3) if mallopt else (): mallopt(threshold, 2**30)   # of trimming, of mapping
@@ -80,7 +80,7 @@ def _prepare_worker(stop):
 def collect_results(task:Callable, # part → iterable of results
                     part, # what to work on
                    ) -> list:
-    "Work through a part in a worker; left unfinished when nobody waits for it any more."
+    "Work through a part in a worker; stop when nobody waits for it any more."
     results, parent = [], multiprocessing.parent_process()
     for result in task(part):
         results.append(result)
@@ -92,7 +92,7 @@ def work_in_processes(task:Callable, # part → iterable of results; a function 
                       n_workers:int, # processes, ≥1
                       start:str='spawn', # 'spawn', 'forkserver' or 'fork', as far as the system has it
                      ) -> Iterator[tuple[int, list]]: # number of the part, its results
-    "Yield the results of all parts as they are ready; an error of one ends all and is raised here."
+    "Yield the results of all parts as they are ready; an error in one stops all and is raised here."
     check_main()
     parts, context = list(parts), multiprocessing.get_context(start)
     stop = context.RawValue('b', 0)
@@ -146,7 +146,7 @@ def work_in_cluster(task:Callable, # part → iterable of results; both, and the
                     parts:Iterable, # what to work on
                     scheduler:Any, # address or client of a cluster
                    ) -> Iterator[tuple[int, list]]: # number of the part, its results
-    "Yield the results of all parts as they are ready; an error of one ends all and is raised here."
+    "Yield the results of all parts as they are ready; an error in one stops all and is raised here."
     dask = import_dask()
     with ExitStack() as stack:
         client = connect(scheduler, stack)

@@ -1,4 +1,5 @@
 "Build the site in _docs/: nbdev prepares the notebooks, Quarto renders them where it is on PATH, else smalldocs."
+import ast
 import json
 import os
 import re
@@ -53,11 +54,19 @@ def show_parameters(source, text):
     return tabulate(text, home[1].replace('/', '.') if home else library, shown[1]) if shown else text
 
 
+def fold_imports(source):
+    "A code cell that does nothing but import, folded below the word Imports; any other as it is."
+    try: only = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(source).body]
+    except SyntaxError: return source        # a shell command
+    return f'#| code-fold: true\n#| code-summary: Imports\n{source}' if only and all(only) else source
+
+
 def local_notebook(nb, pages, here):
     "Rewrite a prepared notebook's prose and shown documentation in place; keep the notebook's name as the page's."
     def mend(text): return relative_links(''.join(text), pages, here)
     for cell in nb['cells']:
         if cell['cell_type'] in ('raw', 'markdown'): cell['source'] = mend(cell['source'])
+        if cell['cell_type'] == 'code': cell['source'] = fold_imports(''.join(cell['source']))
         if cell['cell_type'] == 'raw': cell['source'] = re.sub(r'^output-file:.*\n', '', cell['source'], flags=re.M)
         for out in cell.get('outputs', []):
             data = out.get('data', {})

@@ -27,6 +27,16 @@ def leave_picture(output):
     return output
 
 
+def join_streams(outputs):
+    "What a cell printed as one output, where the kernel cut it into pieces."
+    joined = []
+    for out in outputs:
+        last = joined[-1] if joined else {}
+        if out['output_type'] == 'stream' and last.get('name') == out['name']: last['text'] += out['text']
+        else: joined.append(out)
+    return joined
+
+
 def texts(nb):
     "What each cell of a notebook says: lists of words, numbers as numbers."
     for cell in nb.cells:
@@ -65,7 +75,8 @@ def execute(path, flags=()):
     NotebookClient(nb, timeout=1800, kernel_name='python3', resources=home).execute()
     for cell in nb.cells:
         if cell.id in kept: cell.source, cell.outputs = kept[cell.id]
-        elif cell.cell_type == 'code': cell.outputs = [out for out in map(leave_picture, cell.outputs) if worth_storing(out)]
+        elif cell.cell_type == 'code':
+            cell.outputs = join_streams(out for out in map(leave_picture, cell.outputs) if worth_storing(out))
     nb.metadata.pop('widgets', None)
     nbformat.write(nb, path)
 

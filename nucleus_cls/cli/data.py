@@ -45,8 +45,8 @@ def simulate_as(layout:str, # 'ctc' or 'omezarr'
 def nucleus_simulate(
     output_dir:Param('Folder for the movies', str)='simulated',
     n_movies:Param('Number of movies', int)=4,
-    n_frames:Param('Frames a movie', int)=40,
-    seed:Param('Seed: the same one gives the same movies', int)=0,
+    n_frames:Param('Frames in each movie', int)=40,
+    seed:Param('Seed; the same seed gives the same movies', int)=0,
     preset:Param('How clear the movies are', str, choices=('tiny', 'easy', 'realistic', 'hard'))='realistic',
     layout:Param('File layout', str, choices=('blastospim', 'ctc', 'omezarr'))='blastospim',
 ):
@@ -62,9 +62,9 @@ def nucleus_simulate(
 def nucleus_check(
     movie:Param('Movie in any layout', str),
     output_dir:Param('Folder for the report: text, JSON and one HTML page', str)='check',
-    lineage_file:Param('Lineage that lies elsewhere, or of another kind', str)=None,
+    lineage_file:Param('Lineage file, if it lies elsewhere or is of another kind', str)=None,
     timeframe:Param('Frames before and after t in a sample', int)=1,
-    state_window:Param('w of the rule for stable, nodes before and after', int)=8,
+    state_window:Param('Frames before and after in which nothing may happen to a stable nucleus', int)=8,
     **kwargs
 ):
     "Say in plain words what is in a movie and what is wrong with it."
@@ -152,7 +152,10 @@ def show_samples(output_dir:str|Path, # folder of samples
     told = '\n'.join(read_text(path) for path in reports)
     doubts = [f'{kind} ({REMEDIES[kind]})' for kind in DOUBTS if f'× {kind}: ' in told]
     shown = [s for s in list_states(samples.table['state']) if (samples.table['state'] == s).any()]
-    print(f'{samples} in {output_dir}.', end=' ')
+    if (samples.table['state'] == 'unknown').mean() > .5:
+        print('Most are unknown: near an event, or near the start or end of the movie, the rules do not '
+              'decide. Training counts such nuclei, which are at rest, as stable.')
+    print(f'{samples}, in {output_dir}.', end=' ')
     if doubts: print('Do not train on them yet:', '; '.join(doubts))
     elif len(shown) < 2: print(f'Training needs two states or more, found {", ".join(shown) or "none"}: is '
                                f'the lineage whole?')
@@ -164,24 +167,24 @@ def show_samples(output_dir:str|Path, # folder of samples
 def nucleus_extract(
     movie:Param('Movie in any layout, or a folder of them', str, nargs='+'),
     output_dir:Param('Folder for the samples', str)='samples',
-    lineage_file:Param('Lineage that lies elsewhere, or of another kind (one movie only)', str)=None,
+    lineage_file:Param('Lineage file, if elsewhere or of another kind (one movie only)', str)=None,
     timeframe:Param('Frames before and after t in a sample', int)=1,
     size:Param('Edge of the crops, voxels (64 unless --padding or --size_um is given)', int)=None,
     padding:Param('Crop the bounding box times this factor instead', float)=None,
     size_um:Param('Edge of the crops in µm instead, along every axis', float)=None,
-    state_window:Param('w of the rule for stable, nodes before and after', int)=8,
-    max_samples:Param('At most so many of each state and movie, drawn at random', int)=None,
+    state_window:Param('Frames before and after in which nothing may happen to a stable nucleus', int)=8,
+    max_samples:Param('Keep at most this many of each state and movie, drawn at random', int)=None,
     folders:Param('Write sample folders instead of a compact store', bool)=False,
     names:Param('Names of the movies, A,B,…, instead of their folders\'', str)=None,
     seed:Param('Seed of --max_samples', int)=0,
-    register:Param('How windows move: as the movie asks, with each nucleus, with the field, or not', str,
+    register:Param('How crops follow: chosen by movie, each nucleus, the field, or not', str,
                    choices=('auto', 'nucleus', 'field', 'none'))='auto',
-    clean:Param('Repairs while reading, such as fill_holes,min_voxels=50 (chapter on cleaning)', str)=None,
+    clean:Param('Repairs while reading, such as fill_holes,min_voxels=50 (chapter on repairs)', str)=None,
     corrections:Param('corrections.csv or a table movie, frame, nucleus, state; without a lineage, the only '
                       'states', str)=None,
-    map:Param('States to be called otherwise, OLD=STATE,…', str)=None,
+    map:Param('States to rename, OLD=STATE,…', str)=None,
     strict:Param('Stop at a movie or file that cannot be read, instead of leaving it out', bool)=False,
-    n_workers:Param('Processes to share the work (one a core)', int)=None,
+    n_workers:Param('Processes to share the work (default: one per core)', int)=None,
     scheduler:Param('Address of a Dask cluster that shares the work instead', str)=None,
     **kwargs
 ):

@@ -24,7 +24,7 @@ def nucleus_demo(
 
 # %% ../../nbs/15_cli/06_demo.ipynb #5179c551
 def make_samples(out:Path, n_movies:int, n_frames:int, preset:str, size:int, # as for `show_all`
-                ) -> tuple: # Samples of all movies, and the Movie to judge by
+                ) -> tuple: # Samples of all movies, and the Movie to score on
     "Simulate movies and cut the samples of all their nuclei."
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.samples.extract import extract_movie
@@ -48,7 +48,7 @@ def learn_from_others(samples, test, # Samples of all movies; the Movie to keep 
     known = samples.select(samples.table['movie'] != test.name)
     return train(known, output_dir, load_config(**settings), resume=True)
 
-def compare_networks(samples, test:str, # Samples of all movies; name of the one to judge by
+def compare_networks(samples, test:str, # Samples of all movies; name of the one to score on
                      runs:dict, # words → (run, folder for its scores)
                     ) -> list: # a sentence for each
     "Score networks on a movie that none has seen."
@@ -83,22 +83,22 @@ def show_all(out:Path, # folder for everything
              size:int=64, # edge of the crops, voxels
              **settings, # of `TrainConfig`
             ):
-    "Go the whole way below one folder; what is there from an earlier try is used."
+    "Do everything in one folder; results of an earlier try are used."
     from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.prediction.whole_movie import predict_movie
     from nucleus_cls.report.report import build_report
     from nucleus_cls.video.video import make_video
     samples, test = make_samples(out, n_movies, n_frames, preset, size)
     how = settings | {'num_epochs': num_epochs}
-    print(f'3/7 Training nucleusnet, from the weights that come along, on {n_movies - 1} movies')
+    print(f'3/7 Training nucleusnet, from pretrained weights, on {n_movies - 1} movies')
     run = learn_from_others(samples, test, out/'run', model='nucleusnet', split='lineage', **how)
-    print(f'4/7 Training 4ncnn by the recipe of the earlier scripts, for {num_epochs} epochs')
+    print(f'4/7 Training 4ncnn by the recipe of the old scripts, for {num_epochs} epochs')
     old = learn_from_others(samples, test, out/'run_reference', preset='reference', num_epochs=num_epochs)
     print(f'5/7 Scoring on {test.name}, which none of them has seen')
     said = compare_networks(samples, test.name, {
-        'As it comes, without any training': (open_run('pretrained'), out/'evaluation_as_it_comes'),
+        'Pretrained, without any training here': (open_run('pretrained'), out/'evaluation_as_it_comes'),
         f'After learning from {n_movies - 1} movies': (run, out/'evaluation'),
-        f'Recipe of the earlier scripts, {num_epochs} epochs': (old, out/'evaluation_reference')})
+        f'Recipe of the old scripts, {num_epochs} epochs': (old, out/'evaluation_reference')})
     print('6/7 Predicting a timepoint, then every frame')
     t = predict_busiest(run, samples, test, out/'timepoint'/'predictions.csv')
     found = predict_movie(run, test, output_dir=out/'movie')
@@ -107,6 +107,6 @@ def show_all(out:Path, # folder for everything
     notes = ('All movies are simulated; none is real.', *said)
     build_report(out/'report.html', out/'run', samples, out/'evaluation', out/'movie'/'predictions.csv', test,
                  t, title='nucleus_cls: the demo', notes=notes)
-    for line in (*said, f'The whole movie, neighbours in time agreeing: {found}'): print(line)
+    for line in (*said, f'The whole movie, decoded over time: {found}'): print(line)
     print(f'Open {out/"report.html"} in a browser, and {out/"movie.mp4"} in a player.')
 

@@ -23,15 +23,15 @@ def nucleus_train(
     split:Param('What is held out whole (default: movie)', str, choices=('movie', 'lineage', 'random'))=None,
     preset:Param('Settings to start from', str, choices=('default', 'reference'))=None,
     config:Param('TOML or JSON file with settings', str)=None,
-    num_epochs:Param('Epochs at most', int)=None,
-    corrections:Param('corrections.csv of a review: states to learn instead', str)=None,
-    map:Param('States of the samples to be called otherwise, OLD=STATE,…', str)=None,
-    init:Param('Start from the weights of a run folder or `pretrained`; auto: those that come along; none '
+    num_epochs:Param('Most epochs to train', int)=None,
+    corrections:Param('corrections.csv of a review, with states to learn instead', str)=None,
+    map:Param('States of the samples to rename, OLD=STATE,…', str)=None,
+    init:Param('Start from the weights of a run folder or `pretrained`; auto: the pretrained ones; none '
                '(default: auto)', str)=None,
     seed:Param('Seed of weights, order and augmentation (default: 0)', int)=None,
     resume:Param('Go on where an interrupted training stopped', bool)=False,
 ):
-    "Train a classifier; held-out movies tell when it is best."
+    "Train a network on samples; movies held out choose the best epoch."
     from nucleus_cls.evaluation.train import train
     from nucleus_cls.training.config import load_config
     from nucleus_cls.training.distributed import is_first_process
@@ -52,18 +52,19 @@ def nucleus_evaluate(
     output_dir:Param('Folder for the scores', str)='evaluation',
     movies:Param('Movies to score, MOVIE,MOVIE (default: all)', str)=None,
 ):
-    "Score a run on samples, on the clear nuclei and on every nucleus."
+    "Score a run on samples, on the clear cases and on every nucleus."
     from nucleus_cls.evaluation.evaluate import evaluate
     from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.samples.samples import open_samples
     metrics = evaluate(open_run(run), open_samples(samples), output_dir, split_list(movies))
     print((Path(output_dir)/'classification_report.txt').read_text(encoding='utf-8'))
-    why = {'balanced': 'no nucleus has a clear state', 'every_nucleus': 'some nuclei are no samples'}
-    for name, reason in why.items():
+    why = {'balanced': ('the clear cases', 'no nucleus has a clear state'),
+           'every_nucleus': ('every nucleus', 'some nuclei have no sample')}
+    for name, (words, reason) in why.items():
         score = f'{metrics[name]["macro_f1"]:.3f}' if metrics[name] else f'none, {reason}'
-        print(f'macro-F1, {name}: {score}')
+        print(f'macro-F1 of {words}: {score}')
     for state, v in ((metrics['events'] or {}).get('per_state') or {}).items():
-        if v: print(f'{state}: F1 {v["exact_f1"]:.3f} in the very frame, {v["f1"]:.3f} within one')
+        if v: print(f'{state}: F1 {v["exact_f1"]:.3f} in the exact frame, {v["f1"]:.3f} within one frame')
     print(f'Scores in {output_dir}')
 
 # %% ../../nbs/15_cli/03_learn.ipynb #7431a102
@@ -78,7 +79,7 @@ def nucleus_benchmark(
     reference:Param('Trainings with the slow recipe of the old scripts; 0: none', int)=1,
     val:Param('Movies to hold out, MOVIE,MOVIE (default: a fifth, drawn)', str)=None,
     config:Param('TOML or JSON file with settings', str)=None,
-    num_epochs:Param('Epochs at most', int)=None,
+    num_epochs:Param('Most epochs to train', int)=None,
 ):
     "Train and compare networks on the same samples, or compare trained ones."
     from nucleus_cls.evaluation.benchmark import benchmark

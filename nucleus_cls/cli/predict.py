@@ -91,7 +91,7 @@ def show_frame(found, # Predictions
         picture = plot_overlay(image, seg, table, title, voxel_size=voxel_size)
     else: return
     save_figure(picture, path)
-    print(f'A picture of a frame: {path}')
+    print(f'A frame with its states: {path}')
 
 def read_loose(volumes:list, # paths of t-1, t, t+1 and perhaps the segmentation, or those of all three; or
                npz:str, # an archive
@@ -150,7 +150,7 @@ def score_known(found, # Predictions
     write_json(Path(output_dir)/'scores.json',
                scores | {'n': int(known.sum()), 'mean_confidence': mean, 'seconds_per_sample': each})
     per_state = ', '.join(f'{s} {v["f1"]:.2f} ({v["support"]})' for s, v in scores['per_state'].items() if v)
-    print(f'Accuracy {scores["accuracy"]:.3f} on {known.sum():,} samples of known state, F1: {per_state}; '
+    print(f'Accuracy {scores["accuracy"]:.3f} on {known.sum():,} samples of known state; F1 {per_state}; '
           f'mean confidence {mean:.2f}, {1000*each:.0f} ms a sample')
 
 # %% ../../nbs/15_cli/04_predict.ipynb #f7dea1b5
@@ -236,13 +236,13 @@ def nucleus_predict(
     npz:Param('.npz file with arrays t-1, t, t+1, mask', str)=None,
     movie:Param('Movie in any layout: predict every frame; its lineage is not read', str)=None,
     formats:Param('Also as parquet, geff, ctc, embedding, … (chapters on export), A,B', str)=None,
-    save_analysis:Param('Write a folder with pictures and numbers of every nucleus, too', bool)=False,
+    save_analysis:Param('Also write a folder with pictures and numbers for every nucleus', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
-    independent:Param('Judge every nucleus of a movie by itself, without its neighbours in time', bool)=False,
-    register:Param('How t-1, t+1 get onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
+    independent:Param('Predict every nucleus of a movie by itself, without decoding over time', bool)=False,
+    register:Param('How t-1, t+1 are moved onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
-    watch:Param('Predict a movie while it is written: wait so many minutes for a frame', float)=None,
+    watch:Param('Predict a movie while it is written: wait this many minutes for each frame', float)=None,
     strict:Param('Stop at a file that cannot be read, instead of leaving its frame out', bool)=False,
     **kwargs):
     "Predict the state of nuclei."
@@ -271,5 +271,5 @@ def nucleus_predict(
     if save_analysis:
         folders = report_inputs(loaded, found, inputs | {'movie': opened}, bool(whole), size, out,
                                 told.get('scale'))
-        print(f'A close look, a folder for each nucleus ({len(folders)}), in {out}')
+        print(f'A close look at {len(folders)} nuclei, a folder for each, in {out}')
     if found.failed: raise ValueError(list_failed(found, out, 'files' if movie else 'sample folders'))

@@ -34,7 +34,7 @@ PROPERTIES = {'frame': 'frame', 'depth': 'depth z (voxels)', 'size': 'volume (vo
 
 def measure_properties(table:pd.DataFrame, # one row per nucleus
                       ) -> dict: # name of PROPERTIES → values (N,), as far as the table tells
-    "Collect what nuclei can be sliced by."
+    "Collect the properties by which nuclei are grouped."
     def column(name): return pd.to_numeric(table[name]).to_numpy(float, na_value=np.nan)
     columns = dict(frame='frame', depth='z', size='volume')
     found = {by: column(c) for by, c in columns.items() if c in table}
@@ -46,7 +46,7 @@ def score_subgroup(true:np.ndarray, # (N,) true states
                    pred:np.ndarray, # (N,) predicted states
                    states:list|tuple=STATES, # to score
                   ) -> dict: # n, accuracy, macro_f1, and f1 and n of each state
-    "Score one slice; a state that does not occur is None."
+    "Score one subgroup; a state that does not occur is None."
     n = {s: int((true == s).sum()) for s in states}
     hits = {s: 2*int(((true == s) & (pred == s)).sum()) for s in states}
     f1 = {s: hits[s]/(n[s] + int((pred == s).sum())) if n[s] else None for s in states}
@@ -61,7 +61,7 @@ def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, 
                     pred, # their predicted states, (M,)
                     n_bins:int=4, # bins of equal numbers of nuclei
                    ) -> pd.DataFrame: # by, low, high (or name), n, accuracy, macro_f1, f1_<state>, n_<state>
-    "Score nuclei by movie, frame, depth, size and crowding; neighbours that are not scored still crowd."
+    "Score nuclei by movie, frame, depth, size and crowding, which counts unscored neighbours too."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
     true, pred = np.asarray(true, object), np.asarray(pred, object)
     out, states = [], list_states(true, pred)
@@ -84,7 +84,7 @@ def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, 
 def plot_subgroups(found:pd.DataFrame, # of `score_subgroups`
                    title:str='', # words above
                   ) -> Picture:
-    "Draw F1 by frame, depth, size and crowding, a line for each state."
+    "Draw F1 by frame, depth, size and crowding, with a line for each state."
     axes = [by for by in PROPERTIES if (found['by'] == by).any()]
     fig = Picture(figsize=(.9 + 1.6*max(1, len(axes)), 2.1))
     panels = np.atleast_1d(fig.subplots(1, max(1, len(axes)), sharey=True))
@@ -98,7 +98,7 @@ def draw_slices(ax:Any, # matplotlib axes
                 part:pd.DataFrame, # slices of one property, from low to high
                 by:str, # the property
                ) -> list: # states that have an F1
-    "Draw F1 of each state over the slices of one property; a dot's size says how many nuclei."
+    "Draw F1 of each state over the subgroups of one property; larger dots stand for more nuclei."
     import seaborn as sns
     states = [c.removeprefix('f1_') for c in part if c.startswith('f1_')]
     rows = [dict(slice=k, state=s, f1=row[f'f1_{s}'], size=6 + 10*np.log10(1 + row[f'n_{s}']))

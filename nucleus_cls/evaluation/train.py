@@ -54,7 +54,7 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
                   sets:dict, # of `choose_scored`
                   probs:np.ndarray, # probabilities before calibration, (N,K)
                  ) -> np.ndarray: # probabilities for the calibration error, (N,K)
-    "Fit the calibration of a run to what it held out, and keep it with the run; without every nucleus, none."
+    "Calibrate a run on what it held out, if every nucleus is there, and keep the result with the run."
     calibration, cross = None, None
     if sets['every_nucleus']:
         rows, true = sets['every_nucleus']

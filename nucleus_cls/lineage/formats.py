@@ -36,7 +36,7 @@ class _TrackMate:
         self.root = self.unit = None
 
     def read(self, path):
-        "Go through a file, and forget what has been read of it."
+        "Go through a file piece by piece, without keeping what has been read."
         from defusedxml.ElementTree import iterparse
         track = None
         for event, node in iterparse(str(path), ('start', 'end'), forbid_dtd=True):
@@ -130,7 +130,7 @@ def read_geff(path:str|Path, # GEFF folder, or address of one
 def name_properties(metadata, # of a GEFF: axes, display_hints
               names:list, # of its number-valued properties
              ) -> tuple: # (our name → property; our name → unit, None: not given)
-    "Tell which property is frame, z, y, x: by hints, then by names; `ValueError` where neither tells."
+    "Find the properties for frame, z, y, x, by hints or by names; `ValueError` if neither helps."
     units = {a.name: a.unit for a in metadata.axes or []}
     hints = {'x': 'display_horizontal', 'y': 'display_vertical', 'z': 'display_depth',
              'frame': 'display_time'}
@@ -170,7 +170,7 @@ def _geff_points(held:dict, source:str) -> Points:
     return Points(pd.DataFrame(table | rest), rows, source, um, None, findings, meaning)
 
 def _label_property(metadata, props) -> str: # '' where there is none
-    "Name the property that holds seg ids."
+    "Name the property that holds segmentation ids."
     related = [getattr(o, 'label_prop', None) for o in metadata.related_objects or []]
     named = [name for name in related if name]
     return next((n for n in (*named, 'seg_id', 'nucleus_id', 'label') if n in props), '')
@@ -286,11 +286,11 @@ def _four_numbers(path) -> bool:
 # %% ../../nbs/02_lineage/05_formats.ipynb #3af2783a
 def open_lineage(path:str|Path, # a lineage of any format
                  seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation at hand
-                 frames:Iterable[int]=(), # frames that have a seg
+                 frames:Iterable[int]=(), # frames that have a segmentation
                  voxel_size:tuple=None, # (z,y,x), µm, for places in µm; None: as the file says
                  offset:int=0, # frames to add to the file's
                 ) -> Lineage:
-    "Open a lineage, and tie its points to a segmentation where the file has no seg ids."
+    "Open a lineage, and tie its points to a segmentation where the file has no segmentation ids."
     readers = {'.json': read_json_graph, '.mat': read_mat}
     read = readers.get(Path(path).suffix.lower())
     if read is None: return lineage_from_points(read_points(path), seg_of, frames, voxel_size, offset)

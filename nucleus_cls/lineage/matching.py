@@ -49,7 +49,7 @@ def place_points(points:Points, # as the file has them
                  voxel_size:tuple=None, # (z,y,x), µm; None: the file's
                  offset:int=0, # frames to add to the file's
                 ) -> tuple: # (table with frame, nucleus_id, z, y, x in voxels, markers; links; findings)
-    "Convert points to whole frames and voxels; leave out those without a frame, or without place and id."
+    "Convert points to whole frames and voxels; leave out those without a frame, or without position and id."
     findings = list(points.findings)
     given = {str(k): parse_numbers(v.tolist())[0] for k, v in points.table.items()}
     empty = np.full(len(points.table), np.nan)
@@ -114,8 +114,8 @@ def _nearest(place, at, seg, reach:int) -> tuple: # (id or 0, distance in voxels
     return int(box[tuple(there[far.argmin()])]), float(far.min())
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #b8f923de
-def list_ids(seg:np.ndarray) -> np.ndarray: # the ids in a seg, ascending, without 0
-    "List the ids of a seg, without sorting all its voxels."
+def list_ids(seg:np.ndarray) -> np.ndarray: # the ids in a segmentation, ascending, without 0
+    "List the ids of a segmentation, without sorting all its voxels."
     if seg.dtype.itemsize < 3:
         return np.flatnonzero(np.bincount(seg.ravel(), minlength=1)[1:]) + 1
     return np.unique(seg[seg != 0]).astype(np.int64)
@@ -123,11 +123,11 @@ def list_ids(seg:np.ndarray) -> np.ndarray: # the ids in a seg, ascending, witho
 # %% ../../nbs/02_lineage/02_matching.ipynb #36219fa5
 def tie_points(table:pd.DataFrame, # as `place_points` gives it
                seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation
-               frames:Iterable[int]=(), # frames that have a seg
+               frames:Iterable[int]=(), # frames that have a segmentation
                reach:int=2, # how far from a mask per point may lie, voxels
                linked:np.ndarray=None, # (n,) bool, as for `match_points`
               ) -> tuple: # ((n,) ids; (n,) how: INSIDE…, -1: id given, -2: no seg; [(frame, id) left over])
-    "Give every point an id: the file's, that of the nucleus at its place, or a fresh one."
+    "Give every point an id: the file's, that of the nucleus at its position, or a new one."
     ids = np.nan_to_num(table.nucleus_id.to_numpy(float)).astype(np.int64)
     how, left = np.where(ids > 0, -1, -2), []
     todo = np.flatnonzero(table.frame.isin(table.frame[ids == 0]))
@@ -172,12 +172,12 @@ def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they
 # %% ../../nbs/02_lineage/02_matching.ipynb #05e1f752
 def lineage_from_points(points:Points, # what a file gave
                         seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation at hand
-                        frames:Iterable[int]=(), # frames that have a seg
+                        frames:Iterable[int]=(), # frames that have a segmentation
                         voxel_size:tuple=None, # (z,y,x), µm; None: as the file says, where it does
                         offset:int=0, # frames to add to the file's
                         reach:int=2, # how far from a mask per point may lie, voxels
                        ) -> Lineage:
-    "Tie points to a segmentation and make a `Lineage`, with every miss among its findings."
+    "Match points to a segmentation and make a `Lineage`, with every miss among its findings."
     table, links, findings = place_points(points, voxel_size, offset)
     if not len(table): raise ValueError(f'{points.source}: has no point with a frame and a place or id')
     if not len(links) and table['frame'].nunique() > 1:
@@ -203,7 +203,7 @@ def lineage_from_points(points:Points, # what a file gave
 # %% ../../nbs/02_lineage/02_matching.ipynb #01bcf1f7
 def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
                       seg_of:Callable, # t → nucleus ids (Z,Y,X), or None
-                      frames:Iterable[int], # frames that have a seg
+                      frames:Iterable[int], # frames that have a segmentation
                       source:str='lineage', # for messages
                      ) -> list: # findings
     "Test whether the points fit the nuclei of the frame before or after better than those of their own."

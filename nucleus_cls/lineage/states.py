@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MANY_DEATHS', 'find_events', 'walk_up', 'find_tracks', 'find_stable', 'join_names', 'assign_states', 'count_states',
-           'find_doubts']
+           'describe_states', 'find_doubts']
 
 # %% ../../nbs/02_lineage/06_states.ipynb #75aad76f
 from collections.abc import Iterable
@@ -111,12 +111,23 @@ def count_states(tab:pd.DataFrame, # from `assign_states`
     marked = tab[['near_event', 'lost']].sum()
     return pd.concat([counts, marked]).astype(int).rename('nuclei')
 
+# %% ../../nbs/02_lineage/06_states.ipynb #d64f5c85
+def describe_states(tab:pd.DataFrame, # from `assign_states`
+                   ) -> list: # lines of text
+    "Say how many nuclei are in each state, and what `unknown` and `lost` mean where they occur."
+    counts = count_states(tab)
+    near, lost = counts.iloc[-2:]
+    notes = {'death': lost and f'lost: {lost:,}, at the border or before a missing frame, so perhaps alive',
+             UNKNOWN: near and f'near_event: {near:,}, at rest, but near an event or an end of the movie'}
+    rows = [f'  {state:14}{n:9,}   {notes.get(state) or ""}' for state, n in counts.iloc[:-2].items()]
+    return [row.rstrip() for row in rows]
+
 # %% ../../nbs/02_lineage/06_states.ipynb #3c845b17
 MANY_DEATHS = .2   #: share of all nuclei
 
 def find_doubts(table:pd.DataFrame, # from `assign_states`
                ) -> list: # of `Finding`
-    "Say why the states of a lineage may be those of missing links."
+    "Say why the states may be wrong because links are missing."
     names = pd.Series(list(map(node_name, table['frame'], table['nucleus_id'])), table.index, dtype=object)
     dead = (table['state'] == 'death') & ~table['lost']
     many = dead.sum() >= 5 and dead.mean() > MANY_DEATHS

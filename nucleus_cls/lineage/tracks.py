@@ -21,7 +21,7 @@ from .matching import Points
 # %% ../../nbs/02_lineage/03_tracks.ipynb #df276f46
 def read_track_list(path:str|Path, # man_track.txt or res_track.txt
                    ) -> tuple: # (DataFrame L, B, E, P, sorted by L; findings)
-    "Read a track list; `ValueError` names the line that is none."
+    "Read a track list; `ValueError` names a line that is wrong."
     rows = []
     for n, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip(): continue
@@ -44,7 +44,7 @@ def points_from_tracks(tracks:pd.DataFrame, # L, B, E, P, as `read_track_list` g
                        present:dict=None, # frame → {track: nucleus id}; None: every track in all its frames
                        source:str='tracks', # for messages
                       ) -> Points:
-    "Turn a track list into points; what the masks and the list do not share is a finding."
+    "Turn a track list into points; differences between the masks and the list are findings."
     findings, names = [], tracks.L.to_numpy()
     if present is None:
         of, frame = _all_frames(tracks, source)

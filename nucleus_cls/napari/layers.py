@@ -69,7 +69,7 @@ def choose_reader(path:str|list # what was dropped onto napari, or opened there
 
 def read_layers(path:str|Path # predictions.csv
                ) -> list: # (data, settings, kind) of all layers, or of the events alone
-    "Read predictions, and their movie where it is still at hand."
+    "Read predictions, and their movie if it is still there."
     path = Path(path[0] if isinstance(path, list) else path)
     table = read_predictions(path)
     movie = reopen_movie(path.with_name('prediction.json'))

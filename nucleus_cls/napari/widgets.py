@@ -28,7 +28,7 @@ def movie_from_layers(image, # (T,Z,Y,X), or (T,Y,X) for one slice
                       name:str='movie', # of the movie
                       scale:tuple=(), # of the layer, (t,z,y,x) or (t,y,x); empty, or all 1: not known
                      ) -> Movie:
-    "Take an image and a labels layer as a movie; `ValueError` for what is none."
+    "Turn an image and a labels layer into a movie; `ValueError` for other layers."
     if tuple(image.shape) != tuple(seg.shape):
         raise ValueError(f'the image has the shape {tuple(image.shape)}, the labels {tuple(seg.shape)}: '
                          'they must have the same')
@@ -42,7 +42,7 @@ def movie_from_layers(image, # (T,Z,Y,X), or (T,Y,X) for one slice
 
 # %% ../../nbs/16_napari/02_widgets.ipynb #804cce48
 def list_networks() -> dict: # words of a menu → what `open_run` takes
-    "List the networks that come along, as a menu shows them."
+    "List the networks in the package, as a menu shows them."
     named = {name: f'pretrained:{name}' for name in list_pretrained()}
     return {f'{read_architecture(run)}, comes along': run for run in named.values()}
 
@@ -130,7 +130,7 @@ class Judge:
         return next((k for k in self.queue if (self.movie, *keys[k]) not in done), None)
 
     def say(self, row:int, state:str): # of the table; what it is
-        "Write down what a nucleus is."
+        "Save the state of a nucleus."
         frame, nucleus = self.table.loc[row, ['frame', 'nucleus_id']]
         old, mine = self.table.loc[row, 'state'], self.said
         same = (mine['movie'] == self.movie) & (mine['frame'] == frame) & (mine['nucleus_id'] == nucleus)

@@ -22,7 +22,7 @@ from .views import draw_picture, trace_outlines
 @contextmanager
 def watch_layers(model:nn.Module, # any network
                 ): # gives name → list of tensors (n,C,z,y,x), in the order of use
-    "Note what every 3D convolution gives while the block runs."
+    "Record the output of every 3D convolution while the block runs."
     seen, hooks = {}, []
     for name, layer in model.named_modules():
         if not isinstance(layer, nn.Conv3d): continue
@@ -52,7 +52,7 @@ def compute_activations(model:nn.Module, # any of the networks
 def find_deepest_layer(seen:dict, # name → list of (n,C,z,y,x)
                        size:int, # edge of the input, voxels
                       ) -> str:
-    "Choose the last convolution that still tells places apart along z, y and x."
+    "Choose the last convolution that still has several positions along z, y and x."
     fine = [name for name, outs in seen.items() if min(outs[-1].shape[2:]) >= max(2, size//8)]
     if not fine: raise ValueError('no convolution of this network keeps places apart in 3D: name a layer')
     return fine[-1]
@@ -82,7 +82,7 @@ def grad_cam(model:nn.Module, # any of the networks
 def choose_slices(mask:np.ndarray, # (Z,Y,X), the nucleus
                   n:int=6, # how many
                  ) -> np.ndarray: # z of each
-    "Choose slices spread over a nucleus, over everything where there is none."
+    "Choose slices spread over a nucleus, or over the whole crop if there is none."
     there = np.flatnonzero(mask.any((1, 2))) if mask.any() else np.arange(len(mask))
     return np.unique(np.linspace(there[0], there[-1], n).round().astype(int))
 

@@ -58,7 +58,7 @@ def add_counts_legend(fig, # a figure
 # %% ../../nbs/04_plot/05_overlays.ipynb #58a76332
 def find_nuclei_box(seg:np.ndarray, # nucleus ids, (Z,Y,X)
                     margin:int=8, # voxels to leave on each side
-                   ) -> tuple: # three slices; of an empty seg, everything
+                   ) -> tuple: # three slices; of an empty segmentation, everything
     "Find the box around all nuclei."
     box = []
     for others in ((1, 2), (0, 2), (0, 1)):

@@ -150,7 +150,7 @@ def plot_mitotic_index(tables:dict, # name → table with frame and state, such 
                        frame_minutes:float=None, # from one frame to the next; None: the axis is frames
                        title:str='', # words above
                       ) -> Picture:
-    "Draw the mitotic index over time, a line a table."
+    "Draw the mitotic index over time, with a line for each table."
     import seaborn as sns
     fig = Picture(figsize=(6, 1.9))
     ax = fig.add_subplot()

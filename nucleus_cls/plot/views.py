@@ -52,7 +52,7 @@ def flatten(vol:np.ndarray, # (Z,Y,X)
 def iterate_shadows(seg:np.ndarray, # nucleus ids, (Z,Y,X), 0 is background
                     axis:int=0, # axis to look along
                    ): # yields nucleus_id, box (three slices), corner (row, column), shadow (bool, 2-D)
-    "Go through the nuclei of a seg with the shadow of each along one axis."
+    "Go through the nuclei of a segmentation with the shadow of each along one axis."
     for n in find_nuclei(seg).itertuples():
         box = slice(n.z0, n.z1), slice(n.y0, n.y1), slice(n.x0, n.x1)
         corner = [box[k].start for k in ((1, 2), (0, 2), (1, 0))[axis]]
@@ -231,7 +231,7 @@ def name_offsets(n:int, # frames of a window, odd
 # %% ../../nbs/04_plot/02_views.ipynb #9f8c2baa
 def find_sides(raw:np.ndarray, # raw intensity, (T,Z,Y,X)
               ) -> tuple: # axes to look along
-    "List the axes along which there is something to see: all three, or of a single plane only z."
+    "List the axes to look along: all three, or only z for a single plane."
     return (0, 1, 2) if np.count_nonzero(raw.any(axis=(0, 2, 3))) > 1 else (0,)
 
 def keep_middle(raw:np.ndarray, mask:np.ndarray, # (T,Z,Y,X) and (Z,Y,X)
@@ -271,7 +271,7 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
                times:float=None, # show the middle, so many times the nucleus's width; None: all
                edge:float=1.1, # of a panel, inches
               ) -> Picture:
-    "Show the crops of one nucleus from three sides, a row each, in time order: slices through the middle."
+    "Show the crops of one nucleus from three sides, one row each, in time order: slices through the middle."
     raw, mask = split_crops(raw, mask)
     raw, mask = keep_middle(raw, mask, times, voxel_size or (1, 1, 1))
     n, sides = len(raw), find_sides(raw)

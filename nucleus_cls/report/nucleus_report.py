@@ -189,7 +189,7 @@ def write_nucleus_page(folder:Path, # with the pictures
                        numbers:dict, # content of statistics.json
                        pictures:list, # names of the pictures there are
                       ) -> Path: # index.html
-    "Write one page about a nucleus, pictures and all."
+    "Write one page about a nucleus, with its pictures."
     shown = [name for name in CAPTIONS if name in pictures]
     probs = pd.DataFrame({'probability': said['probabilities'] or {}})
     lights = [('before', numbers['frames']), ('after', numbers.get('after', {}))]
@@ -271,7 +271,7 @@ def find_crops(run, # trained run
                frame:int=None, # of a movie
                nuclei_ids=None, # of a movie; None: all
               ): # iterable of Crops
-    "Find the crops of nuclei, in whatever form they are at hand."
+    "Find the crops of nuclei, whatever form they come in."
     if hasattr(source, 'iter_crops'): return (crops for _, crops in source.iter_crops())
     if isinstance(source, Movie):
         if frame is None: raise ValueError(f'movie {source.name}: name the frame to look at with frame=')

@@ -52,7 +52,7 @@ def name_some(names, most:int=6 # of movies; as many are named
 def show_training(config:dict, # content of config.json; None: not known
                   history:pd.DataFrame=None, # content of history.csv; None: not known
                  ) -> list: # blocks
-    "Tell what was trained on what, and show the curves."
+    "Say which network was trained on which movies, and show the curves."
     c, said = config or {}, []
     split = c.get('split') or {}
     best = c.get('best') or {}
@@ -73,7 +73,7 @@ MEAN_NAMES = {'macro_f1': 'macro-F1', 'accuracy': 'accuracy', 'ece': 'calibratio
 def pair_with_truth(predictions:pd.DataFrame, # table of predictions
                     samples=None, # Samples they were made from; None: only clear cases can be told
                    ) -> dict: # scoring → its predictions, with `truth` and `row` (index of samples.table)
-    "Give each scoring its nuclei, with the state that counts as their truth."
+    "Choose the nuclei of each score, with the state that counts as their truth."
     if samples is None:
         truth = predictions.get('true_state', pd.Series('', predictions.index))
         clear = predictions.assign(truth=truth, row=-1)[truth.map(is_state).astype(bool)]
@@ -100,7 +100,7 @@ def show_scoring(scores:dict, # of one scoring, from metrics.json: per_state and
 def show_scores(metrics:dict, # content of metrics.json; empty: only the matrices
                 sets:dict, # of `pair_with_truth`
                ) -> list: # blocks
-    "Show both scorings: scores of each state and confusion matrices."
+    "Show both scores: those of each state, and confusion matrices."
     known = {name: s for name in SCORING_NAMES if (s := (metrics or {}).get(name))}
     blocks = [show_scoring(s, SCORING_NAMES[name]) for name, s in known.items()]
     for name, rows in sets.items():
@@ -116,7 +116,7 @@ def cut_closeup(crops, # Crops: .raw (T,Z,Y,X), .mask (Z,Y,X)
                 edge:int=40, # rows and columns to keep, voxels
                 depth:int=9, # slices to keep, voxels
                ) -> tuple: # raw and mask
-    "Keep the middle of a nucleus's crops: as wide as the network looks and a nucleus is thick."
+    "Keep the middle of a nucleus's crops: what the network sees, and the planes of the nucleus."
     cut = []
     for n, k in zip(crops.mask.shape, (depth, edge, edge)):
         start = max(0, (n - k)//2)
@@ -127,7 +127,7 @@ def cut_closeup(crops, # Crops: .raw (T,Z,Y,X), .mask (Z,Y,X)
 def show_examples(samples, # Samples: .crops(row)
                   rows:pd.DataFrame, # one set of `pair_with_truth`, with probabilities p_<state>
                  ) -> list: # blocks
-    "Show, for each state, the surest right and the surest wrong prediction."
+    "Show, for each state, the most confident right and the most confident wrong prediction."
     blocks, p = [], [c for c in rows if c.startswith('p_')]
     words = '{movie}, frame {frame}, nucleus {nucleus_id}: true {truth}, predicted {state} ({confidence:.2f})'
     surest = rows[rows['state'] != ''].sort_values('confidence', ascending=False, kind='stable')

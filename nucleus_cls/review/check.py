@@ -138,10 +138,10 @@ def summarise_states(lineage:Lineage, # of the movie
     near, lost = kept['near_event'].sum(), kept['lost'].sum()
     counts = kept['state'].value_counts().reindex([*list_states(kept['state']), UNKNOWN]).dropna()
     samples = f'{len(kept):,} if extracted: ' + ', '.join(f'{n:,.0f} {s}' for s, n in counts.items())
-    if near: samples += f' ({near:,} in interphase near an event)'
+    if near: samples += f' (at rest near an event, or near the start or end of the movie: {near:,})'
     out = {'lineage': f'{nodes}; divisions: {divisions}', 'samples': samples}
     if lineage.meaning: out['lineage read as'] = lineage.meaning
-    if lost: out['deaths'] = f'{lost:,} of them no death but a lost track'
+    if lost: out['deaths'] = f'{lost:,} may only have left the view: at the border, or before a missing frame'
     reasons = table['reason'][table['reason'] != ''].value_counts()
     words = [f'{n:,} ({reason.replace("no t", "no image at t")})' for reason, n in reasons.items()]
     if words: out['no sample'] = ', '.join(words)

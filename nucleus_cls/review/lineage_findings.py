@@ -27,22 +27,22 @@ from .findings import note_cases, name_frames
 #: Kind of finding → (level: mend, look or know; what to do about it).
 LINEAGE_KINDS = {
     'no lineage': ('know', 'the movie can be predicted, but not used for training'),
-    'unreadable lineage': ('mend', 'mend or export it again; until then only prediction is possible'),
+    'unreadable lineage': ('mend', 'repair or export it again; until then only prediction is possible'),
     'lineage that fits another frame better': ('mend', 'give lineage_offset, the frames to add to its own'),
     'deaths almost everywhere': ('mend', 'links are missing: export them'),
     'two tracks that begin where one ends': ('mend', 'no division at all: were parents exported?'),
     'points that fit another frame better': ('mend', 'give lineage_offset, the frames to add'),
     'points outside almost everywhere': ('mend', 'look at the order of the axes, their unit, the voxel size'),
-    'lineage of another movie': ('mend', 'give the right one; what is said of tracks is not to be trusted'),
-    'lineage in other coordinates': ('look', 'samples go by ids, but whoever reads the points errs'),
+    'lineage of another movie': ('mend', 'give the right one; do not trust the findings about tracks'),
+    'lineage in other coordinates': ('look', 'samples go by ids, but programs that use the points go wrong'),
     'frame without lineage': ('know', 'its nuclei get no sample; it was not tracked'),
     'node in a frame without segmentation': ('look', 'gets no sample; segment the frame'),
-    'node without nucleus': ('look', 'its id is not in the segmentation, so no sample; was that redone?'),
+    'node without nucleus': ('look', 'id not in the segmentation, so no sample; was it segmented again?'),
     'nucleus without node': ('look', 'debris, or a nucleus that was not tracked; it gets no sample'),
     'point outside its nucleus': ('look', 'its id or place is wrong, or the nucleus is bent; look at a few'),
     'volume that doubles or halves': ('look', 'two nuclei merged for a while, one split, or a wrong link'),
-    'track that jumps': ('look', 'by a nucleus or more in one frame: a wrong link, mostly'),
-    'death that is a lost track': ('know', 'at the border, at the wedge or before a missing frame: no death')}
+    'track that jumps': ('look', 'by a nucleus or more in one frame: mostly a wrong link'),
+    'death that is a lost track': ('know', 'at the border, the wedge or a missing frame: lost, not dead')}
 
 #: kinds of finding, also of frames, that make a check end with an error
 UNREADABLE = 'unreadable file', 'file that holds something else', 'unreadable lineage'

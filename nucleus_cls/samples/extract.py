@@ -22,7 +22,7 @@ from ..files import MAX_FRAMES, check_integer
 from ..workers import import_dask
 from ..resume import Job, copy_out, finish_job, hold_output
 from ..lineage.graph import Lineage
-from ..lineage.states import assign_states, count_states, find_doubts
+from ..lineage.states import assign_states, describe_states, find_doubts
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei
 from ..volumes.voxels import box_edges
 from ..movies.movie import Movie, format_frames
@@ -105,10 +105,11 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
     if movie.notes: lines.append(f'Read as: {"; ".join(movie.notes)}')
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
-    lines += ['', count_states(kept).to_string(), '']
+    lines += ['', *describe_states(kept), '']
     for reason, part in table[table.reason != ''].groupby('reason'):
         first = ', '.join(map(node_name, part.frame[:3], part.nucleus_id[:3]))
-        lines.append(f'No sample, {reason}: {len(part)} nuclei ({first}{", …" if len(part) > 3 else ""})')
+        why, more = reason.replace('no t', 'no image at t'), ', …' if len(part) > 3 else ''
+        lines.append(f'No sample for {len(part)} nuclei, {why}: {first}{more}')
     tracked = table[table['track'].notna()]
     doubts = [] if not len(lineage.edges) else find_doubts(tracked)
     doubts += find_id_offset(table[table['volume'].notna()], tracked)

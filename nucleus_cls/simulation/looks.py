@@ -45,7 +45,7 @@ def read_clocks(nuclei:np.ndarray, cells:np.ndarray, s:EmbryoSettings,
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #2b6a97bd
 def name_phases(mitosis, newborn, death, spell) -> np.ndarray: # (N,), words
-    "Name what the clocks say; the first that holds counts."
+    "Name the phase that the clocks show; the first rule that holds counts."
     rules = {'fragmenting': death < 1, 'dying': death < 3, 'anaphase': newborn < 1,
              'telophase': newborn < 1.7, 'metaphase': mitosis <= 1, 'prometaphase': mitosis < 2,
              'prophase': mitosis < 2.9, 'condensed': spell > .4}

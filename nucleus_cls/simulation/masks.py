@@ -20,7 +20,7 @@ from .imaging import (ImagingSettings, cut_box_around, find_axes, look_up,
 # %% ../../nbs/01_simulation/05_masks.ipynb #57dc023a
 @dataclass
 class SimSettings(ImagingSettings):
-    "All settings of a simulated movie: the embryo's, the microscope's and the seg's."
+    "All settings of a simulated movie: the embryo's, the microscope's and the segmentation's."
     seg_rough:float = setting(.06, 'roughness of outlines, relative to the radius', '', 0, .5)
     seg_grow:float = setting(.4, 'outlines too far out or in, standard deviation a nucleus', 'voxels', 0, 5)
     seg_bias:float = setting(0., 'all outlines too far out, or in where negative', 'voxels', -4, 4)
@@ -50,7 +50,7 @@ def draw_seg(seg:np.ndarray, # ids, (Z,Y,X), written to
              grow:float=0., # outline moved outwards, voxels
              offset=(0, 0, 0), # place in the roughness, voxels
             ):
-    "Write the mask of one nucleus into the seg, where it lies deeper than what is there."
+    "Write the mask of one nucleus into the segmentation, where it lies deeper than what is there."
     axes, semi, reach = blur_axes(row, s, grow)
     found = cut_box_around(row['pos'], reach*(1 + 2.5*s.seg_rough) + 1, seg.shape)
     if found is None: return
@@ -79,7 +79,7 @@ def merge_sisters(rows:np.ndarray, # type NUCLEUS, one frame
 
 # %% ../../nbs/01_simulation/05_masks.ipynb #00f3e931
 def draw_objects(rows:np.ndarray, # type NUCLEUS, one frame, sisters merged
-                 s:SimSettings, rng) -> np.ndarray: # seg, (Z,Y,X) uint16: row + 1
+                 s:SimSettings, rng) -> np.ndarray: # segmentation, (Z,Y,X) uint16: row + 1
     "Draw all masks of a frame, each with its own error, except those that are missed."
     seg, depth = np.zeros(s.shape, np.uint16), np.zeros(s.shape, np.float32)
     grow = np.clip(rng.normal(0, 1, len(rows)), -2, 2)*s.seg_grow + s.seg_bias
@@ -143,7 +143,7 @@ def draw_frame_seg(rows:np.ndarray, # type NUCLEUS, one frame
                    imaged:np.ndarray, # bool, (Z,Y,X), False in the registration wedges
                    s:SimSettings, rng,
                   ) -> tuple: # (seg (Z,Y,X) uint16; rows with merged sisters as one; the id of each, 0: none)
-    "Draw the seg of a frame with all that is wrong with it."
+    "Draw the segmentation of a frame with all that is wrong with it."
     rows = merge_sisters(rows, mothers)
     seg = draw_objects(rows, s, rng)
     join_masks(seg, rows, s, rng)

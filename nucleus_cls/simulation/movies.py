@@ -85,7 +85,7 @@ def make_frame(rows:np.ndarray, # type NUCLEUS, the nuclei of the frame
 def measure(image, seg, # (Z,Y,X)
             ids, # ids to measure, (N,)
            ) -> np.ndarray: # (N,5): voxels, centroid z, y, x, mean intensity
-    "Measure masks in one scan of the seg."
+    "Measure masks in one scan of the segmentation."
     at = np.flatnonzero(seg)
     which = seg.ravel()[at].astype(np.int64)
     n = max(which.max(initial=0), np.max(ids, initial=0)) + 1
@@ -97,7 +97,7 @@ def measure(image, seg, # (Z,Y,X)
 def write_graph(shown:list, # a frame: (frame, cells seen (N,), their ids (N,), what `measure` says (N,5))
                 mothers, # mother of every cell, -1: none
                ) -> dict: # content of LineageGraph.json
-    "Link every nucleus that the segs show to where it, or its mother, was seen last."
+    "Link every nucleus that the segmentations show to where it, or its mother, was seen last."
     nodes, edges, last = [], [], {}
     for t, cells, ids, table in shown:
         now = {}
@@ -188,7 +188,7 @@ def simulate_movie(preset:str='tiny', # a name in SIM_PRESETS
 
 # %% ../../nbs/01_simulation/06_movies.ipynb #df39f87c
 def tabulate_truth(sim:SimulatedMovie): # pandas DataFrame, one row a (frame, nucleus_id) that has a mask
-    "Tell what the simulator knows of every nucleus that the segs show."
+    "Tell what the simulator knows of every nucleus that the segmentations show."
     import pandas as pd
     rows, ids, table = (np.concatenate(part) for part in zip(*sim.shown()))
     c = sim.cells[rows['cell']]

@@ -65,9 +65,9 @@ class LearnSettings(Settings):
     focal_gamma:float = setting(2., 'with focal: how fast a sample that is right stops counting',
                                 low=0, high=10)
     label_smoothing:float = setting(0., 'share of the truth given to all states alike', low=0, high=.9)
-    init:str = setting('auto', 'start from the weights of a run folder, or pretrained; auto: those that '
-                               'come along for '
-                       'this model, where there are; none: random')
+    init:str = setting('auto', 'start from the weights of a run folder, or pretrained; auto: the '
+                               'pretrained ones of '
+                       'this model, if there are any; none: random')
     batch_size:int = setting(32, 'samples in one step', 'samples', low=2)
     optimizer:str = setting('adamw', 'rule of the steps', choices=('adamw', 'adam'))
     lr:float = setting(0., 'learning rate; with one_cycle its peak; 0: 3e-3 from random weights, less from '

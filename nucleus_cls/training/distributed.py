@@ -31,7 +31,7 @@ class Team:
 
     def part(self, n:int # samples in the batch of all processes
             ) -> slice: # rows of this process
-        "Divide the next batch: note its size, and which rows are one's own."
+        "Divide the next batch: note its size, and which rows are for this process."
         self.whole, ends = n, [k*n//self.size for k in (self.rank, self.rank + 1)]
         self.rows = slice(*ends)
         return self.rows
@@ -46,13 +46,13 @@ class Team:
         if self.size > 1: self.fabric.barrier()
 
     def leave(self):
-        "Wait for the others, then part from them: one that just ended would abort those that still listen."
+        "Wait for the others, then leave: a process that simply ended would abort those still waiting."
         self.wait()
         if self.size > 1: dist.destroy_process_group()
 
 # %% ../../nbs/09_training/09_distributed.ipynb #769c2e6f
 def is_first_process() -> bool:
-    "Tell whether this process is the one that writes and speaks."
+    "Tell whether this process is the one that writes and prints."
     return 'WORLD_SIZE' not in os.environ or os.environ.get('RANK', '0') == '0'
 
 #: what torchrun tells every process, besides WORLD_SIZE
@@ -119,7 +119,7 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
 
 # %% ../../nbs/09_training/09_distributed.ipynb #2464564a
 class SharedDropout(nn.Dropout):
-    "Dropout whose chance does not depend on how many processes share the batch."
+    "Dropout whose random numbers do not depend on how many processes share the batch."
     def forward(self, x): # (B,…), B rows of the batch of all
         if not self.training or not self.p: return x
         whole = F.dropout(x.new_ones(self.team.whole, *x.shape[1:]), self.p)

@@ -31,7 +31,7 @@ def compute_losses(logits:torch.Tensor, # (B,K)
 # %% ../../nbs/09_training/06_losses.ipynb #a4c26974
 def compute_state_weights(shares:np.ndarray, # share of each state in the draws, (K,), sums to 1
                          ) -> np.ndarray: # (K,), the mean over the draws is 1
-    "Compute the price of each state that makes up for its rarity."
+    "Compute the weight of each state that compensates for its rarity."
     shares = np.asarray(shares, float)
     return np.where(shares > 0, 1/(np.count_nonzero(shares)*np.where(shares > 0, shares, 1)), 0.)
 

@@ -66,7 +66,7 @@ def choose_scored(table:pd.DataFrame, # one row per sample: movie, state, lost
                   complete:dict, # movie → do its samples hold all nuclei of their frames?
                   states:Sequence|None=None, # the model's: others of one's own are left out; None: all count
                  ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
-    "Choose the nuclei of both scorings, and the state that counts as their truth."
+    "Choose the nuclei of both scores, and the state that counts as their truth."
     state, lost = table['state'].to_numpy(object), table['lost'].eq(True).to_numpy()
     known = set(list_states(state if states is None else states))
     clear = np.flatnonzero([s in known for s in state])
@@ -86,13 +86,13 @@ def score_sets(sets:dict, # of `choose_scored`
     return {name: s and score_predictions(s[1], np.asarray(probs)[s[0]], states) for name, s in sets.items()}
 
 # %% ../../nbs/09_training/07_metrics.ipynb #e3f8ebfd
-_TITLES = dict(balanced='Balanced: the clear cases (rules 1-4), unknown left out',
-               every_nucleus='Every nucleus: natural prevalence, what is no event counts as stable')
+_TITLES = dict(balanced='Clear cases only (balanced): nuclei to which the rules give a state',
+               every_nucleus='Every nucleus, as they occur: those without an event count as stable')
 
 def format_report(both:dict, # of `score_sets`
                   spans:dict=None, # of `compute_intervals`, for each scoring; None: no intervals
                  ) -> str: # a table per scoring
-    "Format both scorings as tables of text."
+    "Format both scores as tables of text."
     lines = []
     for name, s in both.items():
         lines += ['', _TITLES.get(name, name), '']

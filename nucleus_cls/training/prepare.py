@@ -93,12 +93,12 @@ class TrainingData:
     weights:np.ndarray # how often each is drawn, against others of its state, (N,)
     isotropic:np.ndarray # whose axes may be swapped, (N,), bool
     shares:np.ndarray # share of each state in the draws, (K,)
-    val_at:np.ndarray # positions in the cache to judge by, (M,)
+    val_at:np.ndarray # positions in the cache to score on, (M,)
     val_true:np.ndarray # names of their true states, (M,)
 
     def list_counts(self) -> list: # a line per side
-        "Say how many samples of each state there are to train on and to judge by."
-        sides = {'train': 'to train on', 'val': 'to judge by'}
+        "Say how many samples of each state there are to train on and to score on."
+        sides = {'train': 'to train on', 'val': 'held out to score'}
         return [f'{words}: ' + ', '.join(f'{n:,} {s}' for s, n in self.counts[side].items())
                 for side, words in sides.items()]
 
@@ -119,7 +119,7 @@ def prepare_training(samples:Samples, # all there are
     cache = load_cache(samples, rows, prep, config.tensor_size + config.margin, config.cache_gib, folder)
     split.notes += describe_cache(samples, split, prep, cache)
     at, val_at = (np.flatnonzero(np.isin(cache.rows, rows)) for rows in (split.train, split.val))
-    if not len(val_at): raise ValueError('no sample is left to judge by: hold out more (val, val_fraction)')
+    if not len(val_at): raise ValueError('no sample is left to score on: hold out more (val, val_fraction)')
     rows = cache.rows[at]
     y = np.array([states.index(s) for s in target[rows]])
     weights = np.where(find_near_events(table)[rows], config.hard_negatives, 1.)
@@ -133,7 +133,7 @@ def describe_cache(samples:Samples, # all there are
                    prep:Preprocess, # how crops become tensors
                    cache:Cache, # crops of both sides
                   ) -> list: # sentences for the user
-    "Say what the crops tell: copies on both sides, voxel sizes that differ, samples left out."
+    "Report copies on both sides, voxel sizes that differ, and samples left out."
     hashes = np.full(len(samples.table), '', object)
     hashes[cache.rows] = hash_crops(cache.raw)
     notes = find_copies(samples.table, hashes, split)
@@ -150,7 +150,7 @@ def describe_training(samples:Samples, # all there are
                       m:TrainingData, # of `prepare_training`
                       date:str, # when the training began
                      ) -> dict: # content of config.json
-    "Collect what is needed to use, repeat or judge a run."
+    "Collect what is needed to use, repeat or evaluate a run."
     movies = samples.table['movie']
     natural = [m.split.natural[s] for s in m.states]
     drawn = np.full(len(m.states), 1/len(m.states)) if config.loss == 'weighted' else m.shares

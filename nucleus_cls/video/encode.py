@@ -47,7 +47,7 @@ def compose_ffmpeg_command(path, # file to write, .mp4 or .gif
                            speed:str, # of the encoder: ultrafast to veryslow
                            palette, # file of a GIF's palette
                           ) -> list: # words of the command
-    "Write down what ffmpeg is to do."
+    "Compose the command line of ffmpeg."
     from imageio_ffmpeg import get_ffmpeg_exe
     pipe = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{size[0]}x{size[1]}', '-r', str(fps), '-i', '-']
     begin = [get_ffmpeg_exe(), '-y', '-loglevel', 'error', *pipe]
@@ -64,7 +64,7 @@ def compose_ffmpeg_command(path, # file to write, .mp4 or .gif
 @contextmanager
 def make_part_folder(path, # file that will appear
                     ): # gives the folder, a Path
-    "Give an empty hidden folder beside `path`, removed at the end; one that was left there goes first."
+    "Give an empty hidden folder beside `path`, removed at the end; one left from before is removed first."
     folder = Path(path).with_name(f'.{Path(path).name}.part')
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -59,7 +59,7 @@ def write_name(nucleus_id:int, # of the nucleus
                confidence:float, # 0–1, NaN: not known
                look:Look, # how the film looks
               ) -> str: # such as '12', '12 93%', '93%' or ''
-    "Say what is written on a nucleus."
+    "Compose the text beside a nucleus."
     sure = look.confidence == 'text' and not np.isnan(confidence)
     return ' '.join([str(nucleus_id)]*look.ids + [f'{confidence:.0%}']*sure)
 
@@ -126,7 +126,7 @@ def draw_views(out:Image.Image, # the frame
                seg:np.ndarray, # its nucleus ids, (Z,Y,X)
                known:dict, # name of a group → what is said of its nuclei
               ):
-    "Draw all views of all groups: outlined, and as they are where the raw image is shown."
+    "Draw all views of all groups with outlines, and once without if the raw image is shown."
     look, views = painter.look, next(iter(painter.groups.values()))
     for k, (ids, softs) in enumerate(find_shadows(seg, views, look.projection == 'slice')):
         view, limits = views[k], painter.limits[views[k].axis]
@@ -142,7 +142,7 @@ def draw_views(out:Image.Image, # the frame
 # %% ../../nbs/13_video/07_frames.ipynb #37cc2ab9
 def choose_curves(painter, # Painter
                  ) -> dict: # from `list_curves`
-    "Choose the curves of a film: none where nothing is counted, or for a single frame."
+    "Choose the curves of a film; there are none if nothing is counted, or for a single frame."
     counts = painter.counts if painter.look.counts else ()
     frames = list(painter.frames or (counts and counts[0].index))
     return list_curves(counts, painter.states, frames) if counts and len(frames) > 1 else {}

@@ -33,7 +33,7 @@ def choose_ticks(low:float, # first value
 # %% ../../nbs/13_video/04_growing.ipynb #8a4a179c
 @dataclass(frozen=True)
 class TimeAxis:
-    "Where frames lie from left to right, and what is written below."
+    "The position of frames from left to right, and the labels below."
     first:int # frame
     last:int # frame
     left:float # pixels
@@ -84,7 +84,7 @@ def list_curves(counts:tuple, # from `count_by_frame`: of predictions, then of t
 def blend(inks:dict, # from `choose_inks`
           share:float, # of the ink, 0–1
          ) -> tuple: # red, green, blue, 0–255
-    "Mix ink and ground."
+    "Mix the colours of text and background."
     return tuple(round(share*i + (1 - share)*g) for i, g in zip(inks['ink'], inks['ground']))
 
 # %% ../../nbs/13_video/04_growing.ipynb #b92be0ec
@@ -122,7 +122,7 @@ class GrowingCurve:
 
     def draw_until(self, t:int # the present frame
                   ) -> Image.Image: # RGB
-        "Draw the curves up to a frame, and where we are."
+        "Draw the curves up to a frame, and mark the present."
         out, x = self.empty.copy(), round(self.axis.place(t)/2)
         out.paste(self.full.crop((0, 0, x + 1, out.height)), (0, 0))
         ImageDraw.Draw(out).line((x, 11, x, out.height - 10), self.faint)
@@ -138,7 +138,7 @@ def list_roots(tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, trac
 
 def draw_tree_base(tree, # GrowingTree
                   ) -> Image.Image: # RGB, of double size
-    "Draw what is there before the first frame: names, where there is room, and the axis."
+    "Draw what is there before the first frame: names, if there is room, and the axis."
     inks, high = choose_inks(tree.look.light), max(14, round(20*tree.unit))
     base = Image.new('RGB', tuple(2*n for n in tree.size), inks['ground'])
     pen, last = ImageDraw.Draw(base), -np.inf
@@ -178,7 +178,7 @@ class GrowingTree:
 
     def draw_until(self, t:int # the present frame
                   ) -> Image.Image: # RGB
-        "Draw the tree up to a frame, and where we are."
+        "Draw the tree up to a frame, and mark the present."
         if t < self.done: # at the start, or back in time
             self.image, self.done = draw_tree_base(self), -np.inf
         pen = ImageDraw.Draw(self.image)

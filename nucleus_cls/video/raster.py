@@ -135,14 +135,14 @@ def map_values(grey:np.ndarray, # uint8
 # %% ../../nbs/13_video/03_raster.ipynb #f22d881e
 def choose_inks(light:bool, # dark on white?
                ) -> dict: # ground, ink, faint: red, green, blue, 0–255
-    "Choose the colours that are no state's."
+    "Choose the colours of background and text, which no state has."
     names = ('#ffffff', '#222222', '#8a8a8a') if light else ('#111111', '#eeeeee', '#8a8a8a')
     return dict(zip(('ground', 'ink', 'faint'), map(getrgb, names)))
 
 def color_state(state, # a state, `unknown`, or '' and None for no prediction
                 look:Look, # how the film looks
                ) -> tuple: # red, green, blue, 0–255
-    "Give a state the colour that the look gives it, else its usual one."
+    "Give a state the colour that the look gives it, or its usual one."
     own = dict(map(parse_color, look.colors))
     return own.get(state) or getrgb(pick_color(state))
 

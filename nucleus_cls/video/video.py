@@ -98,7 +98,7 @@ def choose_range_and_box(movie:Movie, # the movie
 def stream_frames(movie:Movie, # the movie
                   frames:list, # frames to show
                   box:tuple, # part to show, three slices
-                 ): # yields frame number, image and seg of the box
+                 ): # yields frame number, image and segmentation of the box
     "Go through the frames of a movie, reading the next one meanwhile."
     shape = None
     read = lambda t: (movie.image(t), movie.seg(t))
@@ -138,7 +138,7 @@ def select_rows(table:pd.DataFrame, # predictions of a movie
                 look:Look, # how the film looks
                 name:str, # of the movie, for errors
                ) -> pd.DataFrame: # those sure enough
-    "Keep what a film shows; `ValueError` where that is nothing."
+    "Keep the rows that a film shows; `ValueError` if there are none."
     check_states(look, list_states(table['state'].fillna(''), list_predicted(table)))
     sure = table['confidence'] if 'confidence' in table else pd.Series(np.nan, table.index)
     if (look.min_confidence or look.confidence == 'text') and not sure.notna().any():
@@ -183,7 +183,7 @@ def prepare_film(movie:Movie, # the movie
                  frames:list, # frames to show
                  look:Look, # how the film looks
                 ) -> tuple: # Painter, box shown (three slices), what is known: by group, by frame
-    "Work out what a film's frames share."
+    "Work out what the frames of a film have in common."
     limits, box = choose_range_and_box(movie, frames, table, look)
     groups = [g[g['frame'].isin(frames)] for g in (truth, table) if g is not None]
     known = [{int(t): look_up_predictions(rows) for t, rows in g.groupby('frame')} for g in groups]
@@ -204,7 +204,7 @@ def predict_beside(movie:Movie, # the movie
                    output:Path, # the film; predictions go into a folder beside it
                    look:Look, # how the film looks
                   ) -> Any: # Predictions
-    "Predict a movie for a film, after a look at what the film asks of the network."
+    "Predict a movie for a film, after checking the film's settings against the network."
     run = open_run(run) if isinstance(run, (str, Path)) else run
     check_states(look, run.states)
     return predict_movie(run, movie, output_dir=output.with_name(f'{output.stem}_predictions'))
@@ -254,7 +254,7 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
                preset:str=None, # quick, high_quality or publication; None: high_quality
                truth:bool|pd.DataFrame=None, # True: show the true states beside; or a table of them
                tree:bool|pd.DataFrame=None, # True: the lineage's tree; or a table of `assign_states`
-               frames:Sequence=None, # frames to show; None: all that have image and seg
+               frames:Sequence=None, # frames to show; None: all that have image and segmentation
                config:str|Path=None, # TOML or JSON file with settings; None: no file
                run:Any='pretrained', # a trained run or its folder, to predict with; kept beside the film
                **settings, # of `Look` and `Film`: light=True, views='z', fps=5, only='mitotic', pause=2
@@ -317,7 +317,7 @@ def summarise_film(outputs:list, # the films
 def check_ids(table:pd.DataFrame, # predictions of the movie
               movie:Movie, # the movie
              ) -> None:
-    "Refuse predictions whose states are none, or whose ids the segmentation has not: `ValueError`."
+    "Refuse predictions with words that are not states, or with ids that are not in the segmentation."
     odd = [s for s in table['state'].fillna('').unique() if s not in ('', UNKNOWN) and not is_state(s)]
     if odd: raise ValueError(f'the predictions have the state {odd[0]!r}, which is none')
     frames = sorted(table['frame'].unique())

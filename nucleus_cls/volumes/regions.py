@@ -40,7 +40,7 @@ def pair_runs_below(start:np.ndarray, # first voxel of every run, flat
 # %% ../../nbs/03_volumes/03_regions.ipynb #99ef7417
 @dataclass
 class Regions:
-    "The connected regions of a seg, in the order of their first voxels."
+    "The connected regions of a segmentation, in the order of their first voxels."
     ids:np.ndarray      # (n,) nucleus id, 0: background
     volume:np.ndarray   # (n,) voxels
     at_face:np.ndarray  # (n,) bool: touches a face of the volume
@@ -50,7 +50,7 @@ class Regions:
     length:np.ndarray   # (m,) of each run
 
 def sum_regions(ids:np.ndarray, # (m,) id of each run
-                shape:tuple, # of the seg, (Z,Y,X)
+                shape:tuple, # of the segmentation, (Z,Y,X)
                 region:np.ndarray, # (m,) region of each run
                 n:int, # regions there are
                 meets:np.ndarray, # (2,k) pairs of runs of different ids that share a face
@@ -75,7 +75,7 @@ def sum_regions(ids:np.ndarray, # (m,) id of each run
 # %% ../../nbs/03_volumes/03_regions.ipynb #f8b5bc3f
 def find_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                 ) -> Regions:
-    "Find all connected regions of a seg, and which of them touch."
+    "Find all connected regions of a segmentation, and which of them touch."
     most = max(10_000, min(seg.size//3, 8_000_000))
     start, length = find_runs(seg, most)
     ids, shape = seg.reshape(-1)[start], seg.shape
@@ -131,7 +131,7 @@ def paint_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X)
                   regions:np.ndarray, # those to paint, (k,)
                   values:np.ndarray|int, # the id for each, (k,) or a single one
                  ) -> np.ndarray: # a painted copy
-    "Give some regions of a seg another id."
+    "Give some regions of a segmentation another id."
     painted = np.array(seg)
     value = np.full(len(found.ids), -1, np.int64)
     value[regions] = values

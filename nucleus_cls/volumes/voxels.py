@@ -44,7 +44,7 @@ def box_edges(size_um:float, # edge of the box, µm, >0
 
 # %% ../../nbs/03_volumes/04_voxels.ipynb #4ff37209
 def check_scale(scale:str|float|None) -> str|float|None: # 'auto', 'none' or a number; None: not said
-    "Check what was said of the scale; `ValueError` for what is no scale."
+    "Check a scale that somebody typed; `ValueError` if it is not one."
     if scale in (None, 'auto', 'none'): return scale
     try: factor = float(scale)
     except (TypeError, ValueError): factor = math.nan
@@ -161,7 +161,7 @@ def find_middle(mask:np.ndarray, # the nucleus, bool (Z,Y,X); empty: the middle 
 LAZY = 4   #: times as many voxels; a frame that would grow by more is resampled where it is cut
 
 def round_counts(vol:np.ndarray, dtype:Any) -> np.ndarray:
-    "Bring interpolated counts back to their type."
+    "Convert interpolated counts back to their type."
     kind = np.dtype(dtype)
     if kind.kind != 'f': vol = np.rint(np.nan_to_num(vol)).clip(np.iinfo(kind).min, np.iinfo(kind).max)
     return vol.astype(kind)
@@ -227,7 +227,7 @@ def rescale_frame(image:np.ndarray|None, # (Z,Y,X), counts; None: does not exist
                   imaged:np.ndarray|None, # boolean (Z,Y,X); None: every voxel was imaged
                   seg:np.ndarray|None, # ids, (Z,Y,X); None: not known
                   step:Sequence, # width of the new voxels, (z,y,x) in voxels as stored
-                 ) -> tuple: # image, imaged and seg, to be indexed by three slices
+                 ) -> tuple: # image, imaged and segmentation, to be indexed by three slices
     "Read a frame at another scale."
     return (None if image is None else Resampled(image, step, imaged),
             None if imaged is None else ResampledIds(imaged, step),
@@ -252,7 +252,7 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
             step:tuple, # width of the network's voxels, (z,y,x) in voxels of the crop
             edges:tuple, # the box it was trained on, (z,y,x) voxels of the crop; None: as it comes
             tensor_size:int, # what it looks at, its voxels
-           ) -> tuple: # raw, mask, imaged, segs
+           ) -> tuple: # raw, mask, imaged, segmentations
     "Cut crops down to the box the network was trained on; `ValueError` if they show less than it looks at."
     if edges is None: return raw, mask, imaged, segs
     least = [min(e, math.ceil(tensor_size*s)) for e, s in zip(edges, step)]
@@ -273,7 +273,7 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
                   step:tuple, # width of the new voxels, (z,y,x) in voxels of the crop
                   start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
                   most:int=1024, # edge that is kept, new voxels
-                 ) -> tuple: # raw (T,Z,Y,X), mask (Z,Y,X), imaged and segs, all in new voxels
+                 ) -> tuple: # raw (T,Z,Y,X), mask (Z,Y,X), imaged and segmentations, all in new voxels
     "Resample a crop around its nucleus: counts by interpolation, ids by the nearest."
     on_grid = start is not None and mask.any()
     at = find_grid_middle(mask, step, start) if on_grid else find_middle(mask, step)
