@@ -239,7 +239,7 @@ def nucleus_predict(
     save_analysis:Param('Also write a folder with pictures and numbers for every nucleus', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Predict every nucleus of a movie by itself, without decoding over time', bool)=False,
-    register:Param('How t-1, t+1 are moved onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
+    register:Param('How t-1, t+1 move onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     watch:Param('Predict a movie while it is written: wait this many minutes for each frame', float)=None,
