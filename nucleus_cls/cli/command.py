@@ -203,7 +203,8 @@ def take_settings(*classes, # dataclasses of settings
 def read_movie_flags(
     images:Param('Images: a file pattern with {t}, or the name of an array', str)=None,
     segs:Param('Segmentations: likewise', str)=None,
-    channel:Param('Channel of the images, by number from 0 or by name', str)=None,
+    channel:Param('Channel of the images, by number from 0 or by name; two of them as 0,1: the network then '
+                  'sees both', str)=None,
     axes:Param('Axes of files that do not say, such as TZYX', str)=None,
     seg_axes:Param('Axes of the segmentations, where theirs differ', str)=None,
     voxel_size:Param('Voxel size Z,Y,X in µm, where the files do not say', str)=None,

@@ -240,7 +240,7 @@ def nucleus_predict(
     **kwargs):
     "Predict the state of nuclei."
     from nucleus_cls.models.pretrained import open_run
-    from nucleus_cls.movies.open import open_movie
+    from nucleus_cls.transforms.preprocess import open_for
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
     check_inputs(inputs, bool(full_timestamp or nuclei_ids))
     if watch is not None: check_watch(watch, movie, use_lineage, n_workers, scheduler)
@@ -250,12 +250,12 @@ def nucleus_predict(
     loaded, out = open_run(run), Path(output_dir)
     told = read_movie_flags(**kwargs)
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
-    opened = open_movie(movie, **told) if movie else None
+    opened = open_for(loaded.preprocess, movie, **told) if movie else None
     size = opened.voxel_size if opened else told.get('voxel_size')
     how = not independent, n_workers, scheduler, use_lineage
     if opened: found = predict_whole(loaded, opened, out, *how, watch=watch)
     else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out)
-    if watch is not None: opened = open_movie(movie, **told)   # with the frames that have come
+    if watch is not None: opened = open_for(loaded.preprocess, movie, **told)   # all frames
     if formats: export_all(loaded, found, opened, formats, out/'export')
     print(f'{found}, in {out/"predictions.csv"}')
     whole = volumes if full_timestamp or ids else None

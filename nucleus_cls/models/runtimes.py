@@ -21,6 +21,7 @@ from torch import nn
 
 from ..core import atomic_path, list_versions, to_plain
 from ..files import import_extra
+from ..transforms.preprocess import SECOND
 from .baselines import FRAME_CHANNELS
 from .run import Run, apply_view, choose_views
 
@@ -47,7 +48,7 @@ def make_example(run:Run, # trained run
     "Draw tensors of the kind a run takes: noise, and outlines."
     prep = run.preprocess
     x = torch.rand(n, len(prep.channels), *(prep.tensor_size,)*3, generator=torch.Generator().manual_seed(0))
-    images = torch.tensor([c in FRAME_CHANNELS for c in prep.channels])
+    images = torch.tensor([c in FRAME_CHANNELS + SECOND for c in prep.channels])
     return torch.where(images[None, :, None, None, None], x, (x > .7).float()).to(run.device)
 
 # %% ../../nbs/08_models/08_runtimes.ipynb #02ff40d5

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['note_lost', 'add_moves', 'close_store', 'write_extraction_report', 'make_extract_settings', 'refuse_mixture',
-           'read_states', 'check_windows', 'extract_movie']
+           'read_states', 'stamp_source', 'check_windows', 'extract_movie']
 
 # %% ../../nbs/06_samples/09_extract.ipynb #2fba2aa3
 import math
@@ -173,6 +173,13 @@ def read_states(movie:Movie, w:int, # the movie; window of the rule for stable, 
     new = apply_corrections(states.assign(movie=movie.name), corrections).drop(columns='movie')
     return lineage, new.assign(state=new['state'].replace('', UNKNOWN))
 
+def stamp_source(movie:Movie) -> list:
+    "List what changes when the voxels do, or when another channel of the same file is read."
+    def mark(read): return zlib.crc32(np.ascontiguousarray(read(movie.frames[0])))
+    channel = (movie.again or {}).get('channel')
+    if movie.channel and not movie.stamp: channel = mark(movie.second)
+    return [movie.stamp or mark(movie.image), *([] if channel is None else [channel])]
+
 def check_windows(movie:Movie, timeframe:int # frames before and after t in a sample
                  ) -> None:
     "Refuse a movie in which no nucleus has a whole window: `ValueError` that says what there is."
@@ -206,14 +213,14 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                                      movie.voxel_size, widths, folders,
                                      choose_register(movie, 'none' if folders else register))
     settings['cleaning'] = getattr(movie, 'cleaning', {})
+    if movie.channel: settings['channel'] = movie.channel
     check_windows(movie, timeframe)
     if scheduler is not None: describe_movie(movie), import_dask()       # complains before anything is done
     lineage, states = read_states(movie, state_window, corrections, mapping)
     if corrections and movie.lineage_source is None: settings['states_from'] = 'table'
-    stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])))
     nodes = zlib.crc32(pd.util.hash_pandas_object(states, index=False).to_numpy())
     key = fingerprint([STORE_FORMAT, settings, folders, movie.name, movie.image_frames, movie.seg_frames,
-                       movie.voxel_size, stamp, nodes])
+                       movie.voxel_size, *stamp_source(movie), nodes])
     out = Path(output_dir)
     final = out/(f'{movie.name}_manifest.csv' if folders else f'{movie.name}.zarr')
     with hold_output(final, beside=True):

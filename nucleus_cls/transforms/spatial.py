@@ -61,15 +61,17 @@ CHANNEL_FRAMES = (0, 1, 2, 1, 1, 0, 2)   #: the frame of each channel: t-1, t, t
 def move_samples(xb:torch.Tensor, # (B,C,L,L,L), three frames first
                  changes:dict, # of `draw_changes`
                  size:int=32, # edge of the result, voxels, ≤L
+                 second:bool=False, # are the last three the frames of a second channel?
                 ) -> torch.Tensor: # (B,C,size,size,size), a new batch
     "Shift, turn, zoom, bend, cut and mirror every sample in its own way, all channels alike."
     (C, _, Y, X), c = xb.shape[1:], changes
-    place = c['place'][:, CHANNEL_FRAMES[:C]] # (B,C,3)
+    masks = C - 3*second
+    place = c['place'][:, CHANNEL_FRAMES[:masks] + (0, 1, 2)*second] # (B,C,3)
     xb = cut_slices(xb, place[..., 0], c['zoom'], size)
     if c['warp'].any():
         bend = c['bend'] if c['bend'].any() else None
         xb = warp_plane(xb, c['angle'], c['zoom'], place[..., 1:], size, bend)
-        xb[:, 3:] = (xb[:, 3:] >= .5).to(xb.dtype)
+        xb[:, 3:masks] = (xb[:, 3:masks] >= .5).to(xb.dtype)
     else:
         y, x = Y//2 - size//2, X//2 - size//2
         xb = xb[..., y:y + size, x:x + size]
