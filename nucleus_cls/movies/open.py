@@ -176,8 +176,8 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
     elsewhere = find_segs_elsewhere(layout, path, segs)
     for k in {'images', 'segs', 'channel', 'axes', 'seg_axes'} - set(layout.takes):
         if options[k] is None or (elsewhere and k in ('segs', 'seg_axes')): continue
-        raise ValueError(f'{path}: {k}={options[k]!r} means nothing in the layout {layout.name}; '
-                         'leave it out')
+        why = 'its images have one channel' if k == 'channel' else 'leave it out'
+        raise ValueError(f'{path}: {k}={options[k]!r} means nothing in the layout {layout.name}; {why}')
     name = check_name(name or own_name, 'movie name')
     movie = layout.open(path, name, options | ({'segs': None} if elsewhere else {}))
     if elsewhere: movie = replace_segs(movie, elsewhere, axes, seg_axes)

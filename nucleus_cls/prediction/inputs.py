@@ -147,7 +147,9 @@ def predict_volumes(run:Run, # trained run
                     beside:Sequence=(None, None), # seg at t-1 and at t+1, which some networks look at
                    ) -> Predictions:
     "Predict all or some nuclei of a timepoint, or one nucleus from its crops."
-    check_channel(run.preprocess, '', 'volumes, or an .npz, hold one channel; what is given here')
+    if two := run.preprocess.channel:
+        raise ValueError(f'this run looks at two channels, {two}, and single volumes have one: predict a '
+                         'movie or sample folders')
     if where is None: where = parse_volume_path(current) if isinstance(current, (str, Path)) else {}
     frames = [load_volume(v, name) for v, name in zip((previous, current, following), ARRAYS)]
     seg, *beside = (None if s is None else check_seg(load_volume(s, name), name)
