@@ -146,7 +146,8 @@ def nucleus_extract(
     output_dir:Param('Folder for the samples', str)='samples',
     lineage_file:Param('Lineage that lies elsewhere, or of another kind (one movie only)', str)=None,
     timeframe:Param('Frames before and after t in a sample', int)=1,
-    size:Param('Edge of the crops, voxels (64 unless --padding or --size_um is given)', int)=None,
+    size:Param('Edge of the crops, or three edges Z,Y,X, voxels (64 unless --padding or --size_um is given)',
+               str)=None,
     padding:Param('Crop the bounding box times this factor instead', float)=None,
     size_um:Param('Edge of the crops in µm instead, along every axis', float)=None,
     state_window:Param('w of the rule for stable, nodes before and after', int)=8,
@@ -169,6 +170,7 @@ def nucleus_extract(
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.movies.repair import clean_movie
     from nucleus_cls.samples.extract import extract_movie
+    edges = split_list(size, int, 'size') or [64]
     cuts = [flag for flag, v in (('size', size), ('padding', padding), ('size_um', size_um)) if v]
     if len(cuts) > 1: raise ValueError(f'--{" and --".join(cuts)} exclude each other')
     told = read_movie_flags(**kwargs)
@@ -177,8 +179,8 @@ def nucleus_extract(
     def extract(name, path):
         "Extract one movie and print its report."
         opened = clean_movie(open_movie(path, name, lineage_file, **told), **parse_repairs(clean))
-        extract_movie(opened, output_dir, timeframe, 64 if size is None else size, padding, state_window,
-                      max_samples, folders, seed, n_workers, size_um, scheduler, register, corrections,
+        extract_movie(opened, output_dir, timeframe, edges if len(edges) > 1 else edges[0], padding,
+                      state_window, max_samples, folders, seed, n_workers, size_um, scheduler, register, corrections,
                       split_list(map) or ())
         report = f'{name}_report.txt' if folders else f'{name}.zarr/report.txt'
         print(Path(output_dir, report).read_text(encoding='utf-8'))

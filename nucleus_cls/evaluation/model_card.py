@@ -122,7 +122,8 @@ def compose_card(config:dict, # config.json of a run
     held = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}[split['kind']]
     versions = metrics.get('versions') or config.get('versions') or {}
     um = prep.get('size_um')
-    cut = f'{um:g} µm' if um else f'{prep["crop_size"] or "varying"} voxels'
+    size = '×'.join(map(str, np.ravel(prep['crop_size'] or 'varying')))
+    cut = f'{um:g} µm' if um else f'{size} voxels'
     return '\n'.join([
         f'# Model card: {config["architecture"]}', '',
         f'Trained {config["date"]}, seed {config["seed"]}; {config["n_parameters"]:,} parameters. '

@@ -128,6 +128,8 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if size_um is not None and padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
     size = None if padding is not None else size if size_um is None else list(box_edges(size_um, voxel))
     place_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
+    if size_um is None and size is not None and np.size(size) == 3:
+        size = int(size[0]) if len(set(size)) == 1 else [int(n) for n in size]
     settings = {'timeframe': int(timeframe), 'size': size, 'padding': padding,
                 'state_window': int(state_window), 'max_samples': max_samples, 'seed': int(seed)}
     if register != 'none' and not folders: settings['register'] = register
@@ -139,7 +141,8 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if not folders: return settings | {'step': list(step)}
     if size is None: return settings                                  # folders keep voxels as stored
     more = [2*math.ceil(max(s, 1)) for s in step]                     # what the outermost voxels read take in
-    return settings | {'edges': [max(size, math.ceil(size*s - 1e-6) + m) for s, m in zip(step, more)]}
+    sizes = np.broadcast_to(size, 3).tolist()
+    return settings | {'edges': [max(n, math.ceil(n*s - 1e-6) + m) for n, s, m in zip(sizes, step, more)]}
 
 # %% ../../nbs/06_samples/09_extract.ipynb #b03138cc
 def refuse_mixture(out:Path, name:str, folders:bool):
@@ -194,7 +197,7 @@ def check_windows(movie:Movie, timeframe:int # frames before and after t in a sa
 def extract_movie(movie:Movie, # the movie, with a lineage
                   output_dir:str|Path, # folder that gets NAME.zarr, or {state}/{sample} folders
                   timeframe:int=1, # frames before and after t in the window, ≥1
-                  size:int=64, # edge of the crops, voxels; ignored when padding or size_um is given
+                  size:int|Sequence=64, # edge of the crops, voxels, or three (z,y,x); unless padding or size_um
                   padding:float|None=None, # crops are the bounding box times this, ≥1
                   state_window:int=8, # w of rule 4, nodes, ≥0
                   max_samples:int|None=None, # at most so many of each state, drawn at random; None: all

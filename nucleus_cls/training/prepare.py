@@ -40,10 +40,12 @@ def find_cut(samples:Samples, # of one or more movies
     "Find how the crops were cut; `ValueError` if the movies were cut in different ways."
     found = {}   # way → the first movie that was cut so
     for movie, s in samples.settings.items():
-        ways = [(name, s[name]) for name in ('size_um', 'padding', 'size') if s.get(name) is not None]
+        ways = [(name, tuple(v) if isinstance(v, list) else v) for name in ('size_um', 'padding', 'size')
+                if (v := s.get(name)) is not None]
         if ways: found.setdefault(ways[0], movie)   # folders made by others do not say
     if len(found) > 1:
-        told = ', '.join(f'{movie}: {name} {v:g}' for (name, v), movie in found.items())
+        told = ', '.join(f'{movie}: {name} {",".join(f"{n:g}" for n in np.ravel(v))}'
+                         for (name, v), movie in found.items())
         raise ValueError(f'movies were cut in different ways ({told}): extract them with the same --size, '
                          '--padding or --size_um')
     return next(iter(found), ('size', 64))

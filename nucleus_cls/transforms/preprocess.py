@@ -12,6 +12,9 @@ import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+
 from ..settings import Settings
 from ..volumes.voxels import check_voxel_size
 from ..volumes.registration import REGISTER
@@ -27,7 +30,7 @@ SECOND = ('second t-1', 'second t', 'second t+1')   #: the frames of a second ch
 @dataclass(frozen=True)
 class Preprocess(Settings):
     "How crops become a tensor; the defaults are the rule, `imaged_only=False` is what the old scripts did."
-    crop_size:int=64 # edge of the cube that was cut, voxels, ≥1; None where another decides
+    crop_size:Any=64 # edge of the crop, or three edges (z,y,x), voxels, ≥1; None where another decides
     padding:float=None # box cut, in bounding boxes of the nucleus, ≥1; None where another decides
     tensor_size:int=32 # edge of the tensor, voxels, ≥8
     imaged_only:bool=True # intensity range over the imaged voxels only (False: over all)
@@ -52,7 +55,8 @@ class Preprocess(Settings):
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
             value, whole = getattr(self, name), name not in ('padding', 'size_um', 'width')
             if value is None and name != 'tensor_size': continue
-            if not isinstance(value, int if whole else (int, float)) or value < least:
+            values = value if name == 'crop_size' and np.size(value) == 3 else [value]
+            if any(not isinstance(v, int if whole else (int, float)) or v < least for v in values):
                 raise ValueError(f'Preprocess: {name}={value!r}: expected a {"whole " if whole else ""}'
                                  f'number ≥{least}')
         if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
@@ -101,8 +105,8 @@ def find_crop_edges(prep:Preprocess, # settings of the run
                    ) -> tuple|None: # (z,y,x) voxels; None where the nucleus decides (`padding`)
     "Count the voxels of a movie that make the box the network was trained on."
     if prep.padding is not None: return None
-    edge = prep.crop_size if prep.size_um is None else prep.size_um/prep.voxel_um[0]
-    return tuple(math.ceil(edge*s - 1e-6) for s in step or (1, 1, 1))
+    edges = prep.crop_size if prep.size_um is None else prep.size_um/prep.voxel_um[0]
+    return tuple(math.ceil(n*s - 1e-6) for n, s in zip(np.broadcast_to(edges, 3).tolist(), step or (1, 1, 1)))
 
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #4cb18898

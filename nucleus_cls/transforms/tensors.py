@@ -247,7 +247,7 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
         before = mask.shape
         raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
         if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
-        most = 1024 if prep.padding else find_crop_edges(prep)[0]
+        most = (1024,)*3 if prep.padding else find_crop_edges(prep)
         raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step, start, most)
     plane = find_only_plane(imaged) if prep.width else None
     if plane is not None: raw, mask, imaged, segs = make_lenses(raw, mask, imaged, segs, plane, offsets)

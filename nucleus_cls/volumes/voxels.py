@@ -262,12 +262,12 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
 def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list, # as `cut_box` gives them
                   step:tuple, # width of the new voxels, (z,y,x) in voxels of the crop
                   start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
-                  most:int=1024, # edge that is kept, new voxels
+                  most:Sequence=(1024,)*3, # edges that are kept, (z,y,x) new voxels
                  ) -> tuple: # raw (T,Z,Y,X), mask (Z,Y,X), imaged and segs, all in new voxels
     "Resample a crop around its nucleus: counts by interpolation, ids by the nearest."
     on_grid = start is not None and mask.any()
     at = find_grid_middle(mask, step, start) if on_grid else find_middle(mask, step)
-    size = [min(most, max(1, int(n/s + 1e-6))) for n, s in zip(mask.shape, step)]
+    size = [min(m, max(1, int(n/s + 1e-6))) for m, n, s in zip(most, mask.shape, step)]
     def near(vol):
         "Resample ids or a mask."
         return None if vol is None else resample_nearest(np.asarray(vol), at, step, size)
