@@ -180,8 +180,8 @@ def nucleus_extract(
         "Extract one movie and print its report."
         opened = clean_movie(open_movie(path, name, lineage_file, **told), **parse_repairs(clean))
         extract_movie(opened, output_dir, timeframe, edges if len(edges) > 1 else edges[0], padding,
-                      state_window, max_samples, folders, seed, n_workers, size_um, scheduler, register, corrections,
-                      split_list(map) or ())
+                      state_window, max_samples, folders, seed, n_workers, size_um, scheduler, register,
+                      corrections, split_list(map) or ())
         report = f'{name}_report.txt' if folders else f'{name}.zarr/report.txt'
         print(Path(output_dir, report).read_text(encoding='utf-8'))
     failed = try_each(movies, extract, strict)

@@ -197,7 +197,7 @@ def check_windows(movie:Movie, timeframe:int # frames before and after t in a sa
 def extract_movie(movie:Movie, # the movie, with a lineage
                   output_dir:str|Path, # folder that gets NAME.zarr, or {state}/{sample} folders
                   timeframe:int=1, # frames before and after t in the window, ≥1
-                  size:int|Sequence=64, # edge of the crops, voxels, or three (z,y,x); unless padding or size_um
+                  size:int|Sequence=64, # edge of the crops, voxels, or three (z,y,x); not with padding
                   padding:float|None=None, # crops are the bounding box times this, ≥1
                   state_window:int=8, # w of rule 4, nodes, ≥0
                   max_samples:int|None=None, # at most so many of each state, drawn at random; None: all

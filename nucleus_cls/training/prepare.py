@@ -80,7 +80,7 @@ def choose_preprocess(samples:Samples, # of one or more movies
     channel = find_channel(samples)
     return Preprocess(**cut, tensor_size=config.tensor_size, imaged_only=config.imaged_only, voxel_um=voxel,
                       channels=choose_channels(config.model, second=bool(channel)), register=register,
-                      width=WIDTH if ruler else None, channel=channel)
+                      width=WIDTH if ruler else None, channel=channel, zoom_to_fit=config.zoom_to_fit)
 
 # %% ../../nbs/09_training/08_prepare.ipynb #b8f8ffe5
 def find_isotropic(samples:Samples, # of one or more movies
@@ -137,6 +137,7 @@ def prepare_training(samples:Samples, # all there are
     y = np.array([states.index(s) for s in target[rows]])
     weights = np.where(find_near_events(table)[rows], config.hard_negatives, 1.)
     isotropic = find_isotropic(samples)[rows] | (prep.size_um is not None)
+    if prep.zoom_to_fit: isotropic &= isinstance(prep.crop_size, int)      # of other boxes axes become unlike
     shares = compute_shares(np.bincount(y, minlength=len(states)), config.balance)
     return TrainingData(states, split, split.counts(target), prep, cache, at, y, weights, isotropic, shares,
                         val_at, target[cache.rows[val_at]])

@@ -41,6 +41,7 @@ class Preprocess(Settings):
     register:str='none' # how t-1 and t+1 come to lie on t: none, crop, field, nucleus, or auto (by the movie)
     width:float=None # voxels that nuclei are wide where they are read, >0; None: voxels as they are stored
     channel:str='' # the two channels of a movie that are read, 'A,B'; empty: one
+    zoom_to_fit:bool=False # resize the whole crop to the tensor, instead of cutting out its middle
 
     def __post_init__(self):
         cut = self.crop_size, self.padding, self.size_um
@@ -50,6 +51,9 @@ class Preprocess(Settings):
         object.__setattr__(self, 'voxel_um', check_voxel_size(um))
         if self.size_um is not None and um is None:
             raise ValueError(f'Preprocess: size_um={self.size_um}: give voxel_um, too')
+        if self.zoom_to_fit and self.size_um is not None:
+            raise ValueError(f'Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
+                             f'({self.size_um:g}) come with voxels of voxel_um: choose one')
         if self.register not in REGISTER:
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
@@ -67,8 +71,8 @@ class Preprocess(Settings):
                              f'{CHANNELS + more}')
 
     def to_dict(self) -> dict:
-        "Turn the settings into plain values; a run of one channel says nothing of a second."
-        return {k: v for k, v in super().to_dict().items() if k != 'channel' or v}
+        "Turn the settings into plain values; one channel, and crops that are not resized, go without saying."
+        return {k: v for k, v in super().to_dict().items() if v or k not in ('channel', 'zoom_to_fit')}
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #2df450e6
 MAX_RATIO = 4.    #: voxels that differ by more are refused
