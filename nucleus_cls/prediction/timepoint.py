@@ -143,7 +143,8 @@ def make_tensors(frames, # three volumes (Z,Y,X): t-1, t, t+1; the first and the
     "Make the tensors of all nuclei of a timepoint."
     prep = prep or Preprocess()
     pairs = list(stream_timepoint(frames, seg, prep, ids, step=step, second=second))
-    tensors = np.full((len(pairs), len(prep.channels), *[prep.tensor_size]*3), np.nan, np.float32)
+    size = np.broadcast_to(prep.tensor_size, 3)
+    tensors = np.full((len(pairs), len(prep.channels), *size), np.nan, np.float32)
     for to, (_, x) in zip(tensors, pairs):
         if x is not None: to[:] = x
     return pd.DataFrame([row for row, _ in pairs]), tensors

@@ -69,7 +69,10 @@ def choose_preprocess(samples:Samples, # of one or more movies
                      ) -> Preprocess:
     "Choose how crops become tensors; `ValueError` if the movies were cut in different ways."
     name, v = find_cut(samples)
-    if name == 'size_um': voxel = config.voxel_um or v/(2*config.tensor_size)
+    edges = tuple(n or config.tensor_size for n in config.tensor_shape)
+    if name == 'size_um' and len(set(edges)) > 1:
+        raise ValueError(f'tensor_shape = {edges}: samples cut in µm are shown as cubes; extract with --size')
+    if name == 'size_um': voxel = config.voxel_um or v/(2*edges[0])
     elif config.voxel_um:
         raise ValueError(f'voxel_um = {config.voxel_um:g}: goes with samples cut in µm; '
                          'extract with --size_um')
@@ -78,9 +81,11 @@ def choose_preprocess(samples:Samples, # of one or more movies
     ruler = name != 'size_um' and any(s.get('nucleus_width') for s in samples.settings.values())
     cut = dict(crop_size=None) | {'crop_size' if name == 'size' else name: v}
     channel = find_channel(samples)
-    return Preprocess(**cut, tensor_size=config.tensor_size, imaged_only=config.imaged_only, voxel_um=voxel,
+    return Preprocess(**cut, tensor_size=edges if len(set(edges)) > 1 else edges[0],
+                      imaged_only=config.imaged_only, voxel_um=voxel,
                       channels=choose_channels(config.model, second=bool(channel)), register=register,
-                      width=WIDTH if ruler else None, channel=channel, zoom_to_fit=config.zoom_to_fit)
+                      width=WIDTH if ruler else None, channel=channel,
+                      zoom_to_fit=config.zoom_to_fit)
 
 # %% ../../nbs/09_training/08_prepare.ipynb #b8f8ffe5
 def find_isotropic(samples:Samples, # of one or more movies
@@ -129,7 +134,8 @@ def prepare_training(samples:Samples, # all there are
     read_numbers(config.class_weights, states, 'class_weights')   # wrong ones are refused before the work
     prep = choose_preprocess(samples, config)
     rows = np.concatenate([split.train, split.val])
-    cache = load_cache(samples, rows, prep, config.tensor_size + config.margin, config.cache_gib, folder)
+    kept = [n + config.margin for n in np.broadcast_to(prep.tensor_size, 3).tolist()]
+    cache = load_cache(samples, rows, prep, kept, config.cache_gib, folder)
     split.notes += describe_cache(samples, split, prep, cache)
     at, val_at = (np.flatnonzero(np.isin(cache.rows, rows)) for rows in (split.train, split.val))
     if not len(val_at): raise ValueError('no sample is left to judge by: hold out more (val, val_fraction)')

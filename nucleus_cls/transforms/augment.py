@@ -8,6 +8,7 @@ __all__ = ['NOTHING', 'REFERENCE', 'AugmentSettings', 'draw_uniform', 'draw_spac
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #b2ce8c87
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,14 +131,14 @@ def change_frames(frames:torch.Tensor, # of one channel, (B,3,size,size,size) in
 @torch.no_grad()
 def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L ≥`size`
                   changes:dict, # of `draw_changes`, or some rows of it
-                  size:int=32, # edge of the result, voxels
+                  size:int|Sequence=32, # edge of the result, or three (z,y,x), voxels
                   noise:float=0., # standard deviation, of the range
                   bank:torch.Tensor=None, # a stretch of noise to read from, (M,), M > size³; needed for noise
                   second:bool=False, # are the last three the frames of a second channel?
                  ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Do to every sample of a batch what was drawn for it."
     masks = xb.shape[1] - 3*second if xb.ndim == 5 else 0
-    if min(xb.shape[2:]) < size or not 4 <= masks <= len(CHANNEL_FRAMES):
+    if (np.array(xb.shape[2:]) < size).any() or not 4 <= masks <= len(CHANNEL_FRAMES):
         raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
                          f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
     c, xb = changes, move_samples(xb, changes, size, second)
@@ -152,7 +153,7 @@ def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames fi
 def augment(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L ≥`size`
             settings:AugmentSettings=None, # what may change; None: the defaults
             generator:torch.Generator=None, # where chance comes from; None: torch's own
-            size:int=32, # edge of the result, voxels
+            size:int|Sequence=32, # edge of the result, or three (z,y,x), voxels; then no axes are swapped
             isotropic:Any=None, # bool (B,): samples whose axes may be swapped; None: all
             whole:int=None, # samples of the batch that this is a part of; None: this is all of it
             first:int=0, # number of this part's first sample in it
@@ -160,9 +161,11 @@ def augment(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L
            ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Move every sample through space and change the light of its frames, each sample in its own way."
     s, device = settings or AugmentSettings(), xb.device
+    edges = np.broadcast_to(size, 3).tolist()
+    if len(set(edges)) > 1: isotropic = np.zeros(whole or len(xb), bool)
     changes = draw_changes(whole or len(xb), s, generator, device, isotropic, second)
     changes = {name: rows[first:first + len(xb)] for name, rows in changes.items()}
     bank = None
-    if s.noise: bank = torch.randn(4*size**3, generator=generator,
+    if s.noise: bank = torch.randn(4*math.prod(edges), generator=generator,
                                    device=generator.device if generator else device).to(device)
     return apply_changes(xb, changes, size, s.noise, bank, second)

@@ -7,6 +7,7 @@ __all__ = ['Cache', 'empty_array', 'load_cache', 'describe_sample']
 
 # %% ../../nbs/07_transforms/06_cache.ipynb #e9ecc709
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ def empty_array(shape:tuple, # of the array
 def load_cache(samples:Any, # Samples, as `open_samples` gives them
                rows:Any=None, # row numbers to load, 0…; None: all
                prep:Preprocess=None, # how crops are scaled; None: the defaults
-               size:int=40, # edge kept, voxels, ≥ prep.tensor_size
+               size:int|Sequence=40, # edge kept, or three (z,y,x), voxels, ≥ prep.tensor_size
                limit_gib:float=4., # kept in memory up to this size, beyond it on disk
                folder:str|Path=None, # of a cache on disk, which removes itself; None: the temporary folder
               ) -> Cache:
@@ -59,8 +60,9 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
     seen = [samples.crops(i) for i in firsts]
     read = [c.raw for c in seen] + [c.second for c in seen if prep.channel]
     dtype, n = np.result_type(*[pick_frames(vols, prep).dtype for vols in read]), 2 if prep.channel else 1
-    raw = empty_array((len(rows), n*len(prep.offsets), size, size, size), dtype, limit_gib, folder)
-    mask = empty_array((len(rows), size, size, size), np.uint8, limit_gib, folder)
+    edges = np.broadcast_to(size, 3).tolist()
+    raw = empty_array((len(rows), n*len(prep.offsets), *edges), dtype, limit_gib, folder)
+    mask = empty_array((len(rows), *edges), np.uint8, limit_gib, folder)
     lo, hi = np.zeros((2, len(rows), *((n,) if n > 1 else ())), np.float32)
     order, skipped = [], []
     row_of = dict(zip(ids, rows))

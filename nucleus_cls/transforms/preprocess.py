@@ -32,7 +32,7 @@ class Preprocess(Settings):
     "How crops become a tensor; the defaults are the rule, `imaged_only=False` is what the old scripts did."
     crop_size:Any=64 # edge of the crop, or three edges (z,y,x), voxels, ≥1; None where another decides
     padding:float=None # box cut, in bounding boxes of the nucleus, ≥1; None where another decides
-    tensor_size:int=32 # edge of the tensor, voxels, ≥8
+    tensor_size:Any=32 # edge of the tensor, or three edges (z,y,x), voxels, ≥8
     imaged_only:bool=True # intensity range over the imaged voxels only (False: over all)
     offsets:tuple=(-1, 0, 1) # frames read, relative to the event frame, ascending
     channels:tuple=CHANNELS[:4] # of the tensor: the first four of CHANNELS, or all seven; perhaps SECOND
@@ -59,7 +59,7 @@ class Preprocess(Settings):
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
             value, whole = getattr(self, name), name not in ('padding', 'size_um', 'width')
             if value is None and name != 'tensor_size': continue
-            values = value if name == 'crop_size' and np.size(value) == 3 else [value]
+            values = value if name in ('crop_size', 'tensor_size') and np.size(value) == 3 else [value]
             if any(not isinstance(v, int if whole else (int, float)) or v < least for v in values):
                 raise ValueError(f'Preprocess: {name}={value!r}: expected a {"whole " if whole else ""}'
                                  f'number ≥{least}')

@@ -108,9 +108,9 @@ def zoom_crop(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X
               dark:np.ndarray, # value of what was not imaged, (T,)
              ) -> tuple: # raw, mask, imaged and segs, cubes of the edge of the tensor
     "Resize a whole crop, each axis by its own factor."
-    size, shape = prep.tensor_size, find_crop_edges(prep) or mask.shape
-    step = tuple(n/size for n in shape)
-    at = tuple((size//2 + .5)*s - .5 for s in step)
+    size, shape = np.broadcast_to(prep.tensor_size, 3).tolist(), find_crop_edges(prep) or mask.shape
+    step = tuple(n/k for n, k in zip(shape, size))
+    at = tuple((k//2 + .5)*s - .5 for k, s in zip(size, step))
     def near(vol):
         "Bring ids or a mask to the box, then to the cube."
         return None if vol is None else resample_nearest(fit_shape(vol, shape), at, step, size)
@@ -125,10 +125,10 @@ def zoom_crop(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #04b88570
 def find_interior(seg:np.ndarray, # ids, (Z,Y,X), 0 background
-                  size:int, # edge of the result, voxels
+                  size:int|Sequence, # edge of the result, voxels; or three edges (z,y,x)
                  ) -> np.ndarray: # bool (size,size,size), cut around the centre as `fit_shape` does
     "Mark the voxels whose six neighbours belong to the same nucleus."
-    seg = fit_shape(seg, size + 2)
+    seg = fit_shape(seg, [n + 2 for n in np.broadcast_to(size, 3).tolist()])
     middle = seg[1:-1, 1:-1, 1:-1]
     inside = middle != 0
     for axis in range(3):
@@ -142,7 +142,7 @@ def find_interior(seg:np.ndarray, # ids, (Z,Y,X), 0 background
 def pack_masks(mask:np.ndarray, # the nucleus, bool (Z,Y,X)
                segs:Any, # seg ids of each frame, (T,Z,Y,X), or T of (Z,Y,X) or None; None: none is known
                prep:Preprocess, # channels, offsets
-               size:int, # edge of the result, voxels
+               size:int|Sequence, # edge of the result, voxels; or three edges (z,y,x)
               ) -> np.ndarray: # uint8 (size,size,size); bit k is channel 3 + k of CHANNELS
     "Put all binary channels into one array; what is not known stays empty."
     bits = fit_shape(mask.view(np.uint8), size)
@@ -249,7 +249,7 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
              mask:np.ndarray, # the nucleus, bool, 0/1 or seg ids, (Z,Y,X); None: left empty
              imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
              prep:Preprocess=None, # settings; None: the defaults
-             size:int=40, # edge of what is kept, voxels, ≥`prep.tensor_size`
+             size:int|Sequence=40, # edge of what is kept, or three, voxels, ≥`prep.tensor_size`
              segs:Any=None, # seg ids of each frame, as `pack_masks` takes them
              step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
              start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
@@ -317,7 +317,7 @@ def to_tensor(raw:Any, # raw intensity, (T,Z,Y,X), counts
               step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
               start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
               second:Any=None, # raw intensity of the second channel, as `raw`; None: there is none
-             ) -> np.ndarray: # float32 (C,S,S,S) in [0,1], frames first; S is `prep.tensor_size`
+             ) -> np.ndarray: # float32 (C,S,S,S) in [0,1], frames first; edges as `prep` says
     "Turn the crops of one nucleus into what the network reads."
     prep = prep or Preprocess()
     cached = to_cache(raw, mask, imaged, prep, prep.tensor_size, segs, step, start, second)

@@ -241,11 +241,12 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
             segs:list, # T, or None
             step:tuple, # width of the network's voxels, (z,y,x) in voxels of the crop
             edges:tuple, # the box it was trained on, (z,y,x) voxels of the crop; None: as it comes
-            tensor_size:int, # what it looks at, its voxels
+            tensor_size:int|Sequence, # what it looks at, its voxels; one edge or three
            ) -> tuple: # raw, mask, imaged, segs
     "Cut crops down to the box the network was trained on; `ValueError` if they show less than it looks at."
     if edges is None: return raw, mask, imaged, segs
-    least = [min(e, math.ceil(tensor_size*s)) for e, s in zip(edges, step)]
+    seen = np.broadcast_to(tensor_size, 3).tolist()
+    least = [min(e, math.ceil(n*s)) for e, n, s in zip(edges, seen, step)]
     if any(n < k - 1 for n, k in zip(mask.shape, least)):
         raise ValueError(f'crops of {mask.shape} voxels show less than the network looks at, {tuple(least)} '
                          'voxels of this movie: cut larger ones, best with --size_um')
