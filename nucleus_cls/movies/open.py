@@ -195,7 +195,7 @@ def open_both(path:Any, # of the movie, as `find_movie` found it
     first, other = (open_movie(path, **options | {'channel': channel}) for channel in channels)
     movie = add_second(first, other, ','.join(channels))
     movie.again = first.again | dict(channel=movie.channel)
-    if '{c}' in str(options['images']): movie.stamp += other.stamp                # files of its own
+    if other.stamp != first.stamp: movie.stamp += other.stamp                     # files of its own
     return movie
 
 # %% ../../nbs/05_movies/07_open.ipynb #e95b391f
