@@ -203,7 +203,8 @@ def take_settings(*classes, # dataclasses of settings
 def read_movie_flags(
     images:Param('Images: a file pattern with {t}, or the name of an array', str)=None,
     segs:Param('Segmentations: the same', str)=None,
-    channel:Param('Channel of the images, by number from 0 or by name', str)=None,
+    channel:Param('Channel of the images, by number from 0 or by name; two as 0,1: the network sees both',
+                  str)=None,
     axes:Param('Axes, such as TZYX, if the files do not name them', str)=None,
     seg_axes:Param('Axes of the segmentations, if they differ', str)=None,
     voxel_size:Param('Voxel size Z,Y,X in µm, if the files do not contain it', str)=None,

@@ -169,7 +169,7 @@ def nucleus_extract(
     output_dir:Param('Folder for the samples', str)='samples',
     lineage_file:Param('Lineage file, if elsewhere or of another kind (one movie only)', str)=None,
     timeframe:Param('Frames before and after t in a sample', int)=1,
-    size:Param('Edge of the crops, voxels (64 unless --padding or --size_um is given)', int)=None,
+    size:Param('Edge of the crops, or three edges Z,Y,X, in voxels (64 unless cut otherwise)', str)=None,
     padding:Param('Crop the bounding box times this factor instead', float)=None,
     size_um:Param('Edge of the crops in µm instead, along every axis', float)=None,
     state_window:Param('Frames before and after in which nothing may happen to a stable nucleus', int)=8,
@@ -192,6 +192,7 @@ def nucleus_extract(
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.movies.repair import clean_movie
     from nucleus_cls.samples.extract import extract_movie
+    edges = split_list(size, int, 'size') or [64]
     cuts = [flag for flag, v in (('size', size), ('padding', padding), ('size_um', size_um)) if v]
     if len(cuts) > 1: raise ValueError(f'--{" and --".join(cuts)} exclude each other')
     told = read_movie_flags(**kwargs)
@@ -201,9 +202,9 @@ def nucleus_extract(
         "Extract one movie and print its report."
         opened = clean_movie(open_movie(path, name, lineage_file, **told), **parse_repairs(clean))
         def work(movie):
-            extract_movie(movie, output_dir, timeframe, 64 if size is None else size, padding, state_window,
-                          max_samples, folders, seed, n_workers, size_um, scheduler, register, corrections,
-                          split_list(map) or ())
+            extract_movie(movie, output_dir, timeframe, edges if len(edges) > 1 else edges[0], padding,
+                          state_window, max_samples, folders, seed, n_workers, size_um, scheduler, register,
+                          corrections, split_list(map) or ())
         bad = try_frames(opened, work, strict)[2]
         report = f'{name}_report.txt' if folders else f'{name}.zarr/report.txt'
         print(Path(output_dir, report).read_text(encoding='utf-8'))

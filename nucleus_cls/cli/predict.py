@@ -239,7 +239,7 @@ def nucleus_predict(
     save_analysis:Param('Also write a folder with pictures and numbers for every nucleus', bool)=False,
     use_lineage:Param('Read the movie\'s lineage: true states, suspicious places', bool)=False,
     independent:Param('Predict every nucleus of a movie by itself, without decoding over time', bool)=False,
-    register:Param('How t-1, t+1 move onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
+    register:Param('How t-1, t+1 fit onto t', str, choices=('auto', 'nucleus', 'field', 'crop', 'none'))=None,
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     watch:Param('Predict a movie while it is written: wait this many minutes for each frame', float)=None,
@@ -247,7 +247,7 @@ def nucleus_predict(
     **kwargs):
     "Predict the state of nuclei."
     from nucleus_cls.models.pretrained import open_run
-    from nucleus_cls.movies.open import open_movie
+    from nucleus_cls.transforms.preprocess import open_for
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
     check_inputs(inputs, bool(full_timestamp or nuclei_ids))
     if watch is not None: check_watch(watch, movie, use_lineage, n_workers, scheduler)
@@ -257,12 +257,12 @@ def nucleus_predict(
     loaded, out = open_run(run), Path(output_dir)
     told = read_movie_flags(**kwargs)
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
-    opened = open_movie(movie, **told) if movie else None
+    opened = open_for(loaded.preprocess, movie, **told) if movie else None
     size = opened.voxel_size if opened else told.get('voxel_size')
     how = not independent, n_workers, scheduler, use_lineage
     if opened: found, opened = predict_whole(loaded, opened, out, *how, watch=watch, strict=strict)
     else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out)
-    if watch is not None: opened = open_movie(movie, **told)   # with the frames that have come
+    if watch is not None: opened = open_for(loaded.preprocess, movie, **told)   # all frames
     if formats: export_all(loaded, found, opened, formats, out/'export')
     print(f'{found}, in {out/"predictions.csv"}')
     whole = volumes if full_timestamp or ids else None

@@ -122,12 +122,14 @@ def compose_card(config:dict, # config.json of a run
     held = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}[split['kind']]
     versions = metrics.get('versions') or config.get('versions') or {}
     um = prep.get('size_um')
-    cut = f'{um:g} µm' if um else f'{prep["crop_size"] or "varying"} voxels'
+    def edges(size): return '×'.join(map(str, np.ravel(size)))
+    cut = f'{um:g} µm' if um else f'{edges(prep["crop_size"] or "varying")} voxels'
+    seen = 'resized to' if prep.get('zoom_to_fit') else 'of which the inner'
     return '\n'.join([
         f'# Model card: {config["architecture"]}', '',
         f'Trained {config["date"]}, seed {config["seed"]}; {config["n_parameters"]:,} parameters. '
         f'Tells apart: {names(config["states"])}. Sees crops of {cut} '
-        f'around a nucleus at t−1, t and t+1, of which the inner {prep["tensor_size"]} voxels.', '',
+        f'around a nucleus at t−1, t and t+1, {seen} {edges(prep["tensor_size"])} voxels.', '',
         '## Intended use', '', INTENDED_USE, '',
         '## Data', '', f'Trained on movies: {names(split["train_movies"])}. Held out ({held}): '
         f'{names(split["held_out"] or split["val_movies"])}.', *(f'- {note}' for note in split['notes']), '',

@@ -12,25 +12,29 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..transforms.preprocess import CHANNELS
+from ..transforms.preprocess import CHANNELS, SECOND
 
 # %% ../../nbs/08_models/01_baselines.ipynb #ed33cc14
 FRAME_CHANNELS = CHANNELS[:3]   #: the three frames: t-1, t, t+1
 BASIC_CHANNELS = CHANNELS[:4]   #: the three frames and the mask
 
 def pick_channels(x:torch.Tensor, # (B,C,Z,Y,X): all channels (7), those of BASIC (4), or just the wanted
-                  channels:tuple, # the channels wanted, out of CHANNELS
+                  channels:tuple, # the channels wanted, of CHANNELS, and of SECOND, if `x` ends with those
                  ) -> torch.Tensor: # (B,len(channels),Z,Y,X)
     "Take from a tensor the channels a network sees; `ValueError` if their number fits nothing."
     n = x.shape[1] if x.ndim == 5 else None
     if n == len(channels): return x
-    basic, every = len(BASIC_CHANNELS), len(CHANNELS)
-    if n not in (basic, every):
+    more = SECOND if set(SECOND) & set(channels) else ()
+    held = {len(names + more): names + more for names in (BASIC_CHANNELS, CHANNELS)}.get(n)
+    if held is None:
         raise ValueError(f'input of shape {tuple(x.shape)}: expected (B,C,Z,Y,X), channels '
-                         f'{", ".join(CHANNELS)}, the first {basic}, or just {", ".join(channels)}')
-    known = x[:, [i for i in map(CHANNELS.index, channels) if i < n]]
-    missing = len(channels) - known.shape[1]
-    return F.pad(known, (0,)*6 + (0, missing)) if missing else known
+                         f'{", ".join(CHANNELS + more)}, only {", ".join(BASIC_CHANNELS + more)}, '
+                         f'or just {", ".join(channels)}')
+    first, last = ([held.index(c) for c in channels if c in held and (c in SECOND) == side]
+                   for side in (False, True))
+    missing = len(channels) - len(first) - len(last)
+    known = F.pad(x[:, first], (0,)*6 + (0, missing)) if missing else x[:, first]
+    return torch.cat([known, x[:, last]], 1) if last else known
 
 # %% ../../nbs/08_models/01_baselines.ipynb #04976ef9
 class ConvBlock(nn.Module):
@@ -89,7 +93,7 @@ class ConvLSTMCell(nn.Module):
 class ConvLSTMNet(nn.Module):
     "Classify by a shared encoder for each frame, a ConvLSTM over the frames and a linear layer."
     def __init__(self,
-                 channels:tuple=FRAME_CHANNELS, # the frames it reads, in the order of time
+                 channels:tuple=FRAME_CHANNELS, # the frames it reads, in the order of time; then of SECOND
                  n_states:int=3, # states to tell apart, ≥2
                  dropout:float=.5, # share of features silenced in training, 0–1
                  widths:tuple=(16, 32), # features after each block of the encoder
@@ -97,7 +101,8 @@ class ConvLSTMNet(nn.Module):
                 ):
         super().__init__()
         self.channels, self.n_states = tuple(channels), n_states
-        sizes = (1, *widths)
+        self.n_images = 1 + bool(set(SECOND) & set(channels))
+        sizes = (self.n_images, *widths)
         self.encoder = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(sizes)))
         self.cell = ConvLSTMCell(widths[-1], n_hidden)
         self.dropout, self.head = nn.Dropout(dropout), nn.Linear(n_hidden, n_states)
@@ -105,7 +110,8 @@ class ConvLSTMNet(nn.Module):
     def forward(self, x): # (B,7,S,S,S), (B,4,S,S,S) or (B,T,S,S,S)
         x = pick_channels(x, self.channels)
         B, T, *S = x.shape
-        x = self.encoder(x.reshape(B*T, 1, *S)).mean(2, keepdim=True) # (B·T,32,1,S/4,S/4)
+        if self.n_images == 2: x, T = x.unflatten(1, (2, T//2)).transpose(1, 2), T//2 # (B,T,2,S,S,S)
+        x = self.encoder(x.reshape(B*T, self.n_images, *S)).mean(2, keepdim=True) # (B·T,32,1,S/4,S/4)
         x = x.reshape(B, T, *x.shape[1:])
         h = c = x.new_zeros(B, self.cell.n_hidden, *x.shape[3:])
         for t in range(T): h, c = self.cell(x[:, t], h, c) # (B,64,1,S/4,S/4)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..transforms.preprocess import CHANNELS
+from ..transforms.preprocess import CHANNELS, SECOND
 from .baselines import ConvBlock, pick_channels
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #b607daa6
@@ -66,13 +66,14 @@ def pool_regions(x:torch.Tensor, # feature maps, (B,C,z,y,x)
     return (share @ x.transpose(1, 2)/(share.sum(2, keepdim=True) + 1e-3)).flatten(1)
 
 # %% ../../nbs/08_models/02_nucleusnet.ipynb #e54c70cd
-def split_frames(x:torch.Tensor, # all channels of CHANNELS, (B,7,Z,Y,X)
+def split_frames(x:torch.Tensor, # all channels of CHANNELS, (B,7,Z,Y,X), and perhaps those of SECOND
                 ) -> torch.Tensor: # (B,3,3,Z,Y,X): for each frame the image, all nuclei in it, and the mask
-    "Sort the channels by frame."
-    before, now, after, mask, others, segs_before, segs_after = x.unbind(1)
+    "Sort the channels by frame; an image of a second channel comes last, (B,3,4,Z,Y,X)."
+    before, now, after, mask, others, segs_before, segs_after, *second = x.unbind(1)
     all_now = torch.maximum(mask, others)
     frames = (before, segs_before, mask), (now, all_now, mask), (after, segs_after, mask)
-    return torch.stack([torch.stack(frame, 1) for frame in frames], 1)
+    more = [[image] for image in second] or [[]]*3
+    return torch.stack([torch.stack([*frame, *last], 1) for frame, last in zip(frames, more)], 1)
 
 def add_changes(frames:torch.Tensor, # features of the frames, (B,3,C,z,y,x)
                ) -> torch.Tensor: # (B,5·C,z,y,x): the frames, and from each to the next what has changed
@@ -99,7 +100,9 @@ class NucleusNet(nn.Module):
         a, b, c = widths
         if need := set(CHANNELS if per_frame else ('mask',)*by_region) - set(channels):
             raise ValueError(f'channels={channels}: these settings need {", ".join(sorted(need))} too')
-        self.encoder = nn.Sequential(Stem(3 if per_frame else len(channels), a), ConvBlock(a, b))
+        self.n_first = len([name for name in channels if name not in SECOND])
+        n_images = 3 + (SECOND[0] in channels) if per_frame else len(channels)
+        self.encoder = nn.Sequential(Stem(n_images, a), ConvBlock(a, b))
         self.join = nn.Identity()
         if per_frame: self.join = nn.Sequential(nn.Conv3d(5*b, b, 1), nn.ReLU(), nn.BatchNorm3d(b))
         last = nn.Sequential(nn.Conv3d(b, c, 3, padding=1), nn.ReLU(), nn.BatchNorm3d(c))
@@ -111,7 +114,7 @@ class NucleusNet(nn.Module):
     def encode(self, x): # (B,C,S,S,S) → (B,32,S/4,S/4,S/4)
         if not self.per_frame: return self.encoder(x)
         B, (Z, Y, X) = x.shape[0], x.shape[2:]
-        y = self.encoder(split_frames(x).reshape(3*B, 3, Z, Y, X))
+        y = self.encoder(split_frames(x).reshape(3*B, -1, Z, Y, X))
         return self.join(add_changes(y.reshape(B, 3, *y.shape[1:])))
 
     def forward(self, x): # (B,7,S,S,S), (B,4,S,S,S) or (B,C,S,S,S)
@@ -120,7 +123,9 @@ class NucleusNet(nn.Module):
         if not self.by_region: return self.head(self.dropout(y.mean((2, 3, 4))))
         small = shrink(x, y.shape[2:]) # (B,C,S/4,S/4,S/4)
         share = mark_regions(small[:, self.channels.index('mask'), None])
-        if self.measures: y = torch.cat([y, small], 1) # (B,96+C,…)
+        first, second = small[:, :self.n_first], small[:, self.n_first:]
+        if self.measures: y = torch.cat([y, first], 1) # (B,96+C,…)
         z = pool_regions(y, share) # (B,3·(96+C))
-        if self.measures: z = self.norm(torch.cat([z, share.mean((2, 3, 4))], 1))
-        return self.head(self.dropout(z)) # (B,n_states)
+        if self.measures: z = torch.cat([z, share.mean((2, 3, 4))], 1)
+        if self.measures and second.shape[1]: z = torch.cat([z, pool_regions(second, share)], 1)
+        return self.head(self.dropout(self.norm(z))) # (B,n_states)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['list_pretrained', 'find_pretrained', 'find_run', 'open_run', 'read_architecture', 'find_start', 'find_head',
-           'copy_weights', 'describe_start']
+           'copy_weights', 'describe_start', 'copy_into']
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #ee0d9e8e
 from importlib.resources import files
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..core import read_json
+from ..transforms.preprocess import SECOND
 from .registry import build_model
 from .run import Run, load_run
 
@@ -95,13 +96,18 @@ def copy_weights(model:torch.nn.Module, # a new network; filled in place
                          'or start from a run of the same')
     theirs, head = run.model.state_dict(), find_head(model)
     row_of = {state: k for k, state in enumerate(run.states)}
+    ours = bool(set(SECOND) & set(model.channels))
+    if run.preprocess.channel and not ours:
+        raise ValueError(f'init {init}: it looks at two channels, {run.preprocess.channel}, and the samples '
+                         'have one: give --init none, or another run')
+    wider = ours and not run.preprocess.channel
     for key, w in model.state_dict().items():
         if key in head:
             for k, state in enumerate(states):
-                if state in row_of: w[k] = theirs[key][row_of[state]]
-        elif key in theirs and theirs[key].shape == w.shape: w.copy_(theirs[key])
-        else: raise ValueError(f'init {init}: {key} has another shape there: was it made by another version?')
-    return describe_start(init, run.states, states)
+                if state in row_of: copy_into(w[k], theirs[key][row_of[state]], wider)
+        elif key not in theirs or not copy_into(w, theirs[key], wider, w.ndim > 1):
+            raise ValueError(f'init {init}: {key} has another shape there: was it made by another version?')
+    return describe_start(init, run.states, states) + '; the second channel begins at zero'*wider
 
 def describe_start(init:str|Path, # what the training starts from
                    old:tuple, # states that it knows
@@ -116,3 +122,17 @@ def describe_start(init:str|Path, # what the training starts from
     if new: text += f'; new: {", ".join(new)}'
     if gone: text += f'; left out: {", ".join(gone)}'
     return text
+
+# %% ../../nbs/08_models/06_pretrained.ipynb #ca291c7b
+def copy_into(w:torch.Tensor, # weights, filled in place
+              old:torch.Tensor, # those of an earlier run
+              wider:bool=False, # may `w` take more inputs?
+              blind:bool=True, # these get weight zero; False: they stay as they are, as a norm may
+             ) -> bool: # do they fit?
+    "Copy weights; those of a layer that takes more become the first of it."
+    fits = w.shape == old.shape or (wider and w.ndim == old.ndim
+                                    and all(a >= b for a, b in zip(w.shape, old.shape)))
+    if not fits: return False
+    if blind: w.zero_()
+    w[tuple(map(slice, old.shape))] = old
+    return True

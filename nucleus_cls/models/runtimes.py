@@ -21,6 +21,7 @@ from torch import nn
 
 from ..core import atomic_path, list_versions, to_plain
 from ..files import import_extra
+from ..transforms.preprocess import SECOND
 from .baselines import FRAME_CHANNELS
 from .run import Run, apply_view, choose_views
 
@@ -49,8 +50,9 @@ def make_example(run:Run, # trained run
                 ) -> torch.Tensor: # float32 (n,C,S,S,S)
     "Draw tensors of the kind a run takes: noise, and outlines."
     prep = run.preprocess
-    x = torch.rand(n, len(prep.channels), *(prep.tensor_size,)*3, generator=torch.Generator().manual_seed(0))
-    images = torch.tensor([c in FRAME_CHANNELS for c in prep.channels])
+    x = torch.rand(n, len(prep.channels), *np.broadcast_to(prep.tensor_size, 3).tolist(),
+                   generator=torch.Generator().manual_seed(0))
+    images = torch.tensor([c in FRAME_CHANNELS + SECOND for c in prep.channels])
     return torch.where(images[None, :, None, None, None], x, (x > .7).float()).to(run.device)
 
 # %% ../../nbs/08_models/08_runtimes.ipynb #02ff40d5
@@ -58,7 +60,8 @@ def describe_input(run:Run, # trained run
                   ) -> dict: # plain values
     "Say what an exported network takes and gives."
     prep = run.preprocess
-    return to_plain({'input': f'float32 (n, {len(prep.channels)}, {", ".join([str(prep.tensor_size)]*3)}): '
+    size = ', '.join(map(str, np.broadcast_to(prep.tensor_size, 3)))
+    return to_plain({'input': f'float32 (n, {len(prep.channels)}, {size}): '
                               'n nuclei, channels, z, y, x',
                      'channels': prep.channels, 'states': run.states, 'preprocessing': prep.to_dict(),
                      'architecture': run.config.get('architecture'), 'weights': run.config.get('weights'),

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +210,7 @@ def write_omezarr(movie:Movie,
         _write_levels(root, movie, 'image', version)
         _write_levels(masks, movie, 'seg', version)
         _write_ome(root, version, multiscales=_multiscales(movie, 'image', version),
-                   omero={'channels': [_channel(movie)]})
+                   omero={'channels': _list_channels(movie)})
         root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': list_versions()['nucleus_cls']}
         _write_ome(root['labels'], version, labels=['nuclei'])
         source = {'image-label': {'source': {'image': '../../'}}}
@@ -226,39 +227,49 @@ def _write_ome(group, version:str, **held):
     if version == '0.4': group.attrs.update(held)
     else: group.attrs['ome'] = {'version': version, **held}
 
-def _channel(movie:Movie) -> dict:
-    "Describe the one channel for viewers."
-    image = movie.image(movie.image_frames[0])
+def _list_channels(movie:Movie) -> list:
+    "Describe the channels for viewers."
+    names = 'nuclei', 'second'
+    t = movie.image_frames[0]
+    return [_channel(read(t), name) for read, name in zip(_readers(movie, 'image'), names)]
+
+def _channel(image:np.ndarray, name:str) -> dict:
+    "Describe a channel."
     most = 255 if image.dtype == np.uint8 else 65535
     window = {'min': 0, 'max': most, 'start': int(image.min()), 'end': int(image.max())}
-    return {'label': 'nuclei', 'color': 'FFFFFF', 'active': True, 'window': window}
+    return {'label': name, 'color': 'FFFFFF', 'active': True, 'window': window}
+
+def _readers(movie:Movie, kind:str) -> list: # functions of t, one a channel
+    "List what reads the channels of the images, or of the masks."
+    if kind == 'seg': return [movie.seg]
+    return [movie.image, movie.second] if movie.channel else [movie.image]
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #1ba64d77
 def _write_levels(group, movie:Movie, kind:str, version:str):
     "Write an image or its masks at full and at half resolution in y and x, frame by frame."
-    read, frames = movie.image, movie.image_frames
-    if kind == 'seg': read, frames = movie.seg, movie.seg_frames
-    first = read(movie.frames[0])
+    readers, frames = _readers(movie, kind), movie.seg_frames if kind == 'seg' else movie.image_frames
+    first = readers[0](movie.frames[0])
     dtype = first.dtype
     if kind == 'seg': dtype = np.dtype(np.uint16 if first.itemsize < 3 else np.uint32)
     n_frames = max(movie.image_frames) + 1
-    arrays = {step: _make_level(group, i, n_frames, first.shape, step, dtype, version)
+    arrays = {step: _make_level(group, i, (n_frames, len(readers)), first.shape, step, dtype, version)
               for i, step in enumerate((1, 2))}
-    for t in progress(frames, f'{movie.name}: writing {kind}s', 'frame'):
+    shown = progress(frames, f'{movie.name}: writing {kind}s', 'frame')
+    for t, (c, read) in product(shown, enumerate(readers)):
         vol = read(t)
         fits = np.can_cast(vol.dtype, dtype) or (dtype.kind in 'ui' and vol.max() <= np.iinfo(dtype).max)
         if vol.shape != first.shape or not fits:
             raise ValueError(f'movie {movie.name}, frame {t}: the {kind} is {vol.dtype} {vol.shape}, others '
                              f'are {dtype} {first.shape}')
-        for step, array in arrays.items(): array[t, 0] = vol[:, ::step, ::step]
+        for step, array in arrays.items(): array[t, c] = vol[:, ::step, ::step]
 
-def _make_level(group, number:int, n_frames:int, shape:tuple, step:int, dtype, version:str):
+def _make_level(group, number:int, n:tuple, shape:tuple, step:int, dtype, version:str):
     "Make the empty array of one level."
     old = version == '0.4'
     shape = tuple(-(-n//k) for n, k in zip(shape, (1, step, step)))
     chunks = (1, 1, *(min(n, most) for n, most in zip(shape, (64, 256, 256))))
     return group.create_array(
-        str(number), shape=(n_frames, 1, *shape), chunks=chunks, dtype=dtype,
+        str(number), shape=(*n, *shape), chunks=chunks, dtype=dtype,
         chunk_key_encoding={'name': 'v2' if old else 'default', 'separator': '/'},
         dimension_names=None if old else 'tczyx')
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLASTOSPIM', 'LAYOUTS', 'find_blastospim', 'open_blastospim', 'choose_layouts', 'recognise', 'list_movies',
-           'find_movie', 'name_movie', 'find_segs_elsewhere', 'replace_segs', 'open_movie', 'parse_movie_options']
+           'find_movie', 'name_movie', 'find_segs_elsewhere', 'replace_segs', 'open_movie', 'open_both',
+           'parse_movie_options']
 
 # %% ../../nbs/05_movies/07_open.ipynb #1b0a440c
 import re
@@ -16,12 +17,13 @@ from ..core import check_name, read_json
 from ..files import MAX_FRAMES, check_integer
 from ..volumes.voxels import check_scale, check_voxel_size
 from .tiff import IDS, read_tiff
-from .movie import (Layout, Movie, find_frames, is_address, movie_from_simulation,
-                                      stamp_files, validate_movie)
+from .movie import (Layout, Movie, add_second, find_frames, is_address,
+                                      movie_from_simulation, split_channels, stamp_files, validate_movie)
 from .ctc import CTC
 from .omezarr import OME_ZARR
 from .stacks import CONVERT, FrameFile, match_files
-from .series import SERIES, STACK, find_place, movie_from_sources, open_segs
+from .series import (SERIES, STACK, find_place, movie_from_sources, open_segs,
+                                       read_description)
 
 # %% ../../nbs/05_movies/07_open.ipynb #fcd41774
 def find_blastospim(path:str|Path, options:dict=None) -> list: # the folder itself, or nothing
@@ -139,7 +141,7 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
                voxel_size:tuple=None, # (z,y,x), µm; None: as the files say, where they do
                images:str=None, # which images: file pattern with {t}, or name of an array; None: the usual
                segs:str=None, # which segs: likewise, or SEG, ST, TRA, RES of the Cell Tracking Challenge
-               channel:int|str=None, # channel of the images, number from 0 or name; None: the only one
+               channel:Any=None, # of the images, number from 0 or name; two, as '0,1'; None: the only one
                axes:str=None, # axes of files that do not say, such as 'TZYX'; None: as the files say
                seg_axes:str=None, # of the segs, where theirs differ; None: as `axes`, or as the files say
                lineage_offset:int=0, # frames to add to those in the lineage file
@@ -149,18 +151,22 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
     if hasattr(path, 'graph'):
         movie = movie_from_simulation(path, name, lineage_file, voxel_size, lineage_offset)
         movie.scale = check_scale(scale)
-        return movie
+        two = len(split_channels(channel)) == 2
+        return add_second(movie, replace(movie, read_image=path.second), '0,1') if two else movie
     here = lineage_file is not None and not is_address(lineage_file)
     if here and not Path(lineage_file).exists():
         raise FileNotFoundError(f'{lineage_file}: no such lineage file')
     options = dict(lineage_file=lineage_file, voxel_size=voxel_size, images=images, segs=segs,
                    channel=channel, axes=axes, seg_axes=seg_axes, lineage_offset=lineage_offset)
     layout, path, own_name = find_movie(path, options)
+    if layout is SERIES and channel is None: channel = read_description(path).get('channel')
+    if len(split_channels(channel)) == 2:
+        return open_both(path, split_channels(channel), options | dict(name=name or own_name, scale=scale))
     elsewhere = find_segs_elsewhere(layout, path, segs)
     for k in {'images', 'segs', 'channel', 'axes', 'seg_axes'} - set(layout.takes):
         if options[k] is None or (elsewhere and k in ('segs', 'seg_axes')): continue
-        raise ValueError(f'{path}: {k}={options[k]!r} means nothing in the layout {layout.name}; '
-                         'leave it out')
+        why = 'its images have one channel' if k == 'channel' else 'leave it out'
+        raise ValueError(f'{path}: {k}={options[k]!r} means nothing in the layout {layout.name}; {why}')
     name = check_name(name or own_name, 'movie name')
     movie = layout.open(path, name, options | ({'segs': None} if elsewhere else {}))
     if elsewhere: movie = replace_segs(movie, elsewhere, axes, seg_axes)
@@ -169,9 +175,21 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
     movie.scale = check_scale(scale)
     return validate_movie(movie)
 
+# %% ../../nbs/05_movies/07_open.ipynb #1f10ea23
+def open_both(path:Any, # of the movie, as `find_movie` found it
+              channels:list, # two texts
+              options:dict, # what `open_movie` was told
+             ) -> Movie: # with a second channel
+    "Open a movie with two of its channels."
+    first, other = (open_movie(path, **options | {'channel': channel}) for channel in channels)
+    movie = add_second(first, other, ','.join(channels))
+    movie.again = first.again | dict(channel=movie.channel)
+    if other.stamp != first.stamp: movie.stamp += other.stamp                     # files of its own
+    return movie
+
 # %% ../../nbs/05_movies/07_open.ipynb #e95b391f
 def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t}, or name of an array
-                        channel:str=None, # number from 0, or name
+                        channel:str=None, # number from 0, or name; two of them with a comma
                         axes:str=None, # such as TZYX
                         seg_axes:str=None, # likewise, of the segs
                         voxel_size:str=None, # 'Z,Y,X' in µm
@@ -183,6 +201,7 @@ def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t},
                       lineage_offset=lineage_offset,
                        scale=check_scale(scale))
     if lineage_offset is not None: check_integer(lineage_offset, '--lineage_offset', -MAX_FRAMES)
+    split_channels(channel)
     if voxel_size is not None:
         try: given['voxel_size'] = [float(v) for v in voxel_size.split(',')]
         except ValueError: given['voxel_size'] = voxel_size

@@ -200,8 +200,15 @@ class CleanMovie(Movie):
 
     def image(self, t) -> np.ndarray:
         "Read and repair the raw intensity of frame `t`."
-        if t in self.bridged: return average_images(self.image(t - 1), self.image(t + 1))
-        image, s = self.base.image(t)[self.box or ...], self.clean
+        return self._repair(self.base.image, t)
+
+    def second(self, t) -> np.ndarray:
+        "Read the second channel of frame `t`, repaired as the first."
+        return self._repair(self.base.second, t)
+
+    def _repair(self, read, t) -> np.ndarray:
+        if t in self.bridged: return average_images(*(self._repair(read, t + d) for d in (-1, 1)))
+        image, s = read(t)[self.box or ...], self.clean
         if s.clip_hot:
             at, value = find_hot_pixels(image)
             if len(at):

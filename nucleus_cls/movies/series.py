@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONTAINER', 'FRAME_NAME', 'HDF_ENDS', 'DESCRIPTION_KEYS', 'FILE_NAMES', 'SEG_NAME', 'SERIES', 'STACK', 'find_place',
            'open_source', 'open_segs', 'movie_from_sources', 'open_file', 'read_description', 'find_pair', 'is_zarr',
-           'find_series', 'open_series', 'find_file']
+           'fill_channel', 'find_series', 'open_series', 'find_file']
 
 # %% ../../nbs/05_movies/06_series.ipynb #fca89328
 import re
@@ -18,7 +18,7 @@ from ..core import read_json
 from ..settings import check_known
 from ..files import check_count, check_inside, describe_error, list_arrays
 from .tiff import IDS
-from .movie import Layout, Movie, find_frames, is_address, stamp_files
+from .movie import Layout, Movie, find_frames, is_address, split_channels, stamp_files
 from .stacks import (FrameFile, HdfFile, list_frames, match_files, open_hdf, open_stack,
                                        open_zarr,
                                        refuse_guess)
@@ -125,9 +125,10 @@ def open_file(path:str|Path, # file that `find_file` sees
     "Open a file of images as a movie, with segs in it or elsewhere."
     path, given = Path(path), options.get('segs')
     end, axes = path.suffix.lower(), options.get('axes')
-    channel = options.get('channel')
+    channel, name_in = options.get('channel'), options.get('images')
+    if '{c}' in str(name_in): name_in, channel = fill_channel(name_in, channel), None
     if end == '.ims' and not options.get('images'): images = _imaris_images(path, options)
-    else: images = open_source(path, 'images', axes, channel, options.get('images'))
+    else: images = open_source(path, 'images', axes, channel, name_in)
     inside = end == '.npz' and (given or 'labels') in list_arrays(path)
     if end in HDF_ENDS: inside = _holds(path, given)
     elsewhere = find_place(path, given) if given and not inside else None
@@ -194,9 +195,18 @@ def _as_pattern(name:str) -> str: # with {t} for the last number of the stem, wh
     "Make a pattern of the name of a file."
     return re.sub(r'(\d{1,9})(?=(_cp_masks|_masks|_mask|_seg|_labels?)?(\.ome)?\.[^.]+$)', '{t}', name)
 
+def fill_channel(images:str|None, # pattern, file or array; with {c} where a channel is one of its own
+                 channel, # as for `open_movie`; of two the first
+                ) -> str|None: # the same without {c}
+    "Put the channel into the name of the images; `ValueError` where none is said."
+    if '{c}' not in str(images or ''): return images
+    said = split_channels(channel)
+    if said: return str(images).replace('{c}', said[0])
+    raise ValueError(f'images {images}: say what stands for {{c}} with channel, such as 0')
+
 def find_series(path:str|Path, options:dict) -> list: # the folder, where it is one
     "Find a movie in a folder: described, told, or told apart by names."
-    path, told = Path(path), str(options.get('images') or '')
+    path, told = Path(path), str(fill_channel(options.get('images'), options.get('channel')) or '')
     if not path.is_dir(): return []
     if (path/'movie.json').is_file(): return [path]
     if '{t}' in told: return [path] if match_files(path, told) else []
@@ -211,6 +221,8 @@ def open_series(path:str|Path, # folder that `find_series` sees
     "Open a folder in which images and segs lie, or which says where."
     path, described = Path(path), read_description(path)
     told = described | {k: v for k, v in options.items() if v is not None and v != 0}
+    if '{c}' in str(told.get('images')):
+        told['images'], told['channel'] = fill_channel(told['images'], told.get('channel')), None
     found = () if told.get('images') else find_pair(path)
     images, segs = (told.get(what) or (found and found[i]) for i, what in enumerate(('images', 'segs')))
     segs = segs or (images if str(images).endswith('.npz') else None)
@@ -220,7 +232,7 @@ def open_series(path:str|Path, # folder that `find_series` sees
     axes, lineage = told.get('axes'), told.get('lineage_file') or next(path.glob('LineageGraph.json'), None)
     read, files = {}, []
     for what, place in (('images', images), ('segs', segs)):
-        strict = described.get(what) == place
+        strict = bool(described.get(what)) and not options.get(what)
         read[what], places = _open_part(path, str(place), what, axes, told, strict)
         files += places
     movie = movie_from_sources(read['images'], read['segs'], name, told | {'lineage_file': lineage},

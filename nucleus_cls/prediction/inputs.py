@@ -30,9 +30,9 @@ from ..movies.tiff import read_tiff
 from ..movies.movie import check_seg, movie_from_arrays
 from ..movies.scale import measure_movie
 from ..movies.links import choose_register, find_link_size
-from ..samples.folders import find_samples, read_sample, read_sample_row
-from ..transforms.preprocess import (Preprocess, apply_scale, check_space, find_crop_edges,
-                                               find_voxel_step)
+from ..samples.folders import find_samples, read_cut, read_sample, read_sample_row
+from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
+                                               find_crop_edges, find_voxel_step)
 from ..transforms.tensors import list_segs, to_tensor
 from .predictions import Predictions, join_flags, predict_stream, tabulate, try_tensor
 from .timepoint import fill_window, stream_timepoint
@@ -147,6 +147,9 @@ def predict_volumes(run:Run, # trained run
                     beside:Sequence=(None, None), # seg at t-1 and at t+1, which some networks look at
                    ) -> Predictions:
     "Predict all or some nuclei of a timepoint, or one nucleus from its crops."
+    if two := run.preprocess.channel:
+        raise ValueError(f'this run looks at two channels, {two}, and single volumes have one: predict a '
+                         'movie or sample folders')
     if where is None: where = parse_volume_path(current) if isinstance(current, (str, Path)) else {}
     frames = [load_volume(v, name) for v, name in zip((previous, current, following), ARRAYS)]
     seg, *beside = (None if s is None else check_seg(load_volume(s, name), name)
@@ -251,13 +254,14 @@ def predict_folders(run:Run, # trained run
         "Read a folder: its row and its tensor."
         row = read_sample_row(path)
         crops = read_sample(path, row)
+        check_channel(run.preprocess, read_cut(path).get('channel', ''), f'sample {path.name}')
         voxel = crops.row['voxel_size_um'] or voxel_size
         if voxel not in seen: check_space(run.preprocess, voxel, f'sample {path.name}')
         seen.add(voxel)
         widths = None if scale == 'none' else crops.row['nucleus_width'] or own
         step = find_voxel_step(run.preprocess, voxel, widths)
         x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step=step,
-                             start=crops.row.get('start'))
+                             start=crops.row.get('start'), second=crops.second)
         if flag and len(folders) == 1: raise ValueError(f'{path}: nothing to see in these crops ({flag})')
         if needs_segs(run) and crops.segs is None: blind.append(path)
         flag = join_flags(flag, BLIND if crops.segs is None and needs_segs(run) else '')

@@ -18,7 +18,7 @@ import pandas as pd
 from ..core import atomic_path, list_states
 from ..files import explain_errors, open_table
 from ..samples.samples import Samples, open_samples
-from ..transforms.preprocess import Preprocess, check_space, find_voxel_step
+from ..transforms.preprocess import Preprocess, check_channel, check_space, find_voxel_step
 from ..transforms.tensors import UnusableCrop, list_segs, to_tensor
 from ..models.run import Run, pick_states
 
@@ -148,9 +148,10 @@ def try_tensor(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                segs:Any=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
                step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
                start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
+               second:Any=None, # raw intensity of the second channel, as `raw`; None: there is none
               ) -> tuple: # (tensor (C,S,S,S), ''), or (None, what is wrong)
     "Make a tensor, or tell by a flag why the crop cannot be scaled."
-    try: return to_tensor(raw, mask, imaged, prep, segs, step, start), ''
+    try: return to_tensor(raw, mask, imaged, prep, segs, step, start, second), ''
     except UnusableCrop as e: return None, e.flag
 
 # %% ../../nbs/10_prediction/01_predictions.ipynb #fd93071e
@@ -160,13 +161,14 @@ def predict_probs(run:Run, # trained run
     "Predict all samples of a set."
     for movie in samples.movies:
         own = samples.settings[movie]
+        check_channel(run.preprocess, own.get('channel') or '', f'movie {movie}')
         check_space(run.preprocess, own.get('voxel_size_um'), f'movie {movie}', bool(own.get('step')))
     def stream():
         for i, crops in samples.iter_crops(what='predicting'):
             row = crops.row
             step = find_voxel_step(run.preprocess, row.get('voxel_size_um'), row.get('nucleus_width'))
             x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step,
-                                 row.get('start'))
+                                 row.get('start'), crops.second)
             yield dict(row=i, quality=flag), x
     if not len(samples): return np.zeros((0, len(run.states))), np.zeros(0, object)
     rows, probs = predict_stream(run, stream())

@@ -18,7 +18,7 @@ from ..resume import hold_output
 from ..movies.links import choose_register
 from ..movies.movie import Movie
 from ..movies.scale import measure_movie, warn_coarse
-from ..transforms.preprocess import apply_scale, check_space
+from ..transforms.preprocess import apply_scale, check_channel, check_space
 from ..models.run import Run
 from .predictions import Predictions
 from .whole_movie import (decide_states, describe_prediction, load_block, make_run_key,
@@ -60,6 +60,7 @@ def predict_ready(run:Run, # trained run
                   ended:bool, # is the movie finished?
                  ) -> list: # frames that are new
     "Predict the frames that have become ready, each kept when it is done."
+    check_channel(run.preprocess, movie.channel, f'movie {movie.name}')
     held = settle_watch(run, movie, place)
     if held['widths'] is not None: movie.measured[str(movie.scale)] = tuple(held['widths'])
     prep = apply_scale(run.preprocess, movie.scale)

@@ -34,12 +34,12 @@ from ..volumes.crops import find_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import rescale_frame
 from ..movies.movie import BadFrame, Movie, is_address
-from ..movies.open import open_movie
 from ..movies.repair import describe_movie, open_again
 from ..movies.links import FOLLOW, choose_register, find_link_size, find_moves, link_nuclei
 from ..movies.neighbours import warn_time
 from ..movies.scale import measure_movie, warn_coarse
-from ..transforms.preprocess import Preprocess, apply_scale, check_space, find_voxel_step
+from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
+                                               find_voxel_step, open_for)
 from ..models.run import Run, load_run
 from ..models.runtimes import PAYS, speed_up
 from .predictions import Predictions, join_flags, predict_stream, tabulate
@@ -60,22 +60,23 @@ def read_frame_for(movie:Movie, # the movie
                    prep:Preprocess, # settings of the run
                    with_seg:bool, # read the seg too
                    step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
-                  ) -> tuple: # image, imaged voxels (None: all, or nobody asks), seg, nuclei (None: not read)
-    "Read a frame, as far as it is there, and find out which of its voxels were imaged."
+                  ) -> tuple: # image, imaged voxels (None: all, or nobody asks), seg, nuclei, second channel
+    "Read a frame, as far as it is there and asked for (else None), and find out what of it was imaged."
     image, seg = movie.image(t), movie.seg(t) if with_seg else None
     nuclei = find_nuclei(seg) if with_seg else None
-    frame = image, find_imaged(image) if prep.imaged_only else None, seg
-    return *(frame if step is None else rescale_frame(*frame, step)), nuclei
-
+    second = movie.second(t) if prep.channel else None
+    imaged = find_imaged(image) if prep.imaged_only else None
+    if step is None: return image, imaged, seg, nuclei, second
+    return *rescale_frame(image, imaged, seg, step), nuclei, rescale_frame(second, imaged, None, step)[0]
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #11629b10
 def read_windows(movie:Movie, # the movie
                  prep:Preprocess, # settings of the run: which frames make a window
                  frames:list, # frames to predict, ascending
                  step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
-                ): # yields (t, images, imaged, segs, nuclei): by frame of the window, None: not there
+                ): # yields (t, images, imaged, segs, nuclei, second): by frame of the window, None: not there
     "Read the window of every frame, and the next frame's files meanwhile."
-    reach, all_segs = max(map(abs, prep.offsets)), len(prep.channels) > 4 or prep.register in FOLLOW[1:]
+    reach, all_segs = max(map(abs, prep.offsets)), 'others' in prep.channels or prep.register in FOLLOW[1:]
     there, segs = set(movie.image_frames), set(movie.seg_frames) if all_segs else set(frames)
     windows, held = [range(t - reach, t + reach + 1) for t in frames], {}
     files = sorted(there.intersection(u for window in windows for u in window))
@@ -84,7 +85,7 @@ def read_windows(movie:Movie, # the movie
         held = {u: volumes for u, volumes in held.items() if u in window}
         for u in window:
             if u in there and u not in held: held[u] = next(reader)[1]
-        yield t, *zip(*(held.get(u, (None,)*4) for u in window))
+        yield t, *zip(*(held.get(u, (None,)*5) for u in window))
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1350b06e
 def check_frames(movie:Movie, # the movie
@@ -108,7 +109,6 @@ def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the wi
              for u, other in enumerate(nuclei)]
     return np.stack(moves, 1)
 
-
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1aaf4eb6
 def stream_movie(movie:Movie, # the movie
                  prep:Preprocess, # settings of the run
@@ -120,12 +120,13 @@ def stream_movie(movie:Movie, # the movie
     step = find_movie_step(movie, prep)
     if windows is None: windows = read_windows(movie, prep, check_frames(movie, frames), step)
     size = find_link_size(movie) if prep.register in FOLLOW[1:] else None
-    for t, images, imaged, segs, nuclei in windows:
+    for t, images, imaged, segs, nuclei, second in windows:
         middle = len(segs)//2
         try:
             seg = segs[middle] if step is None else segs[middle].vol
             moves = follow_nuclei(nuclei, size, prep, step)
-            stream = stream_timepoint(images, seg, prep, None, imaged, segs, step, nuclei[middle], moves)
+            stream = stream_timepoint(images, seg, prep, None, imaged, segs, step, nuclei[middle], moves,
+                                      second if prep.channel else None)
             for row, x in stream:
                 yield dict(movie=movie.name, frame=t, **row), x
         except BadFrame: raise
@@ -330,7 +331,8 @@ def predict_movie(run:Run, # trained run
     "Predict every nucleus of every frame; the lineage is not read unless asked for."
     check_integer(n_workers, 'n_workers', 1, MAX_WORKERS)
     if scheduler is not None: import_dask()
-    movie = movie if isinstance(movie, Movie) else open_movie(movie)
+    movie = movie if isinstance(movie, Movie) else open_for(run.preprocess, movie)
+    check_channel(run.preprocess, movie.channel, f'movie {movie.name}')
     frames = check_frames(movie, frames)
     prep = apply_scale(run.preprocess, movie.scale)
     run = replace(run, preprocess=replace(prep, register=choose_register(movie, prep.register)))

@@ -33,7 +33,7 @@ from ..movies.scale import measure_movie
 from ..transforms.preprocess import Preprocess, find_crop_edges, find_voxel_step
 from ..transforms.tensors import list_segs
 from ..prediction.predictions import join_flags, try_tensor
-from ..prediction.timepoint import choose_nuclei, cut_window, fill_window
+from ..prediction.timepoint import choose_nuclei, cut_window, fill_as, fill_window
 from .page import embed_png, make_table, write_report
 from ..models.run import Run
 
@@ -45,10 +45,12 @@ def cut_timepoint(frames:Sequence, # volumes (Z,Y,X) in time order, the middle o
                   where:dict=None, # movie and frame, where known
                   voxel:Sequence=None, # voxel size, (z,y,x), µm; None: not known
                   widths:Sequence|None=None, # of its nuclei, (z,y,x), voxels; None: read as stored
+                  second:Sequence|None=None, # the second channel of each frame, as `frames`; None: one
                  ) -> Iterator[Crops]: # yields Crops
     "Cut the crops of nuclei out of whole frames; `ValueError` names ids that are not there."
     prep = prep or Preprocess()
     volumes, quality = fill_window(frames)
+    if second is not None: second = fill_as(second, frames, volumes)
     nuclei = choose_nuclei(find_nuclei(seg), ids)
     imaged = [find_imaged(v) if prep.imaged_only else None for v in volumes]
     boxes = place_boxes(nuclei, find_crop_edges(prep, find_voxel_step(prep, voxel, widths)), prep.padding)
@@ -57,7 +59,9 @@ def cut_timepoint(frames:Sequence, # volumes (Z,Y,X) in time order, the middle o
         near = cut_crop(seg, box[:3], box[3:])
         row = dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, border=n.border, quality=quality,
                    voxel_size_um=voxel, nucleus_width=widths)
-        yield Crops(raw, mark_middle(near == n.nucleus_id), near, seen, {**(where or {}), **row})
+        beside = None if second is None else cut_window(second, imaged, box[:3], box[3:])[0]
+        mask = mark_middle(near == n.nucleus_id)
+        yield Crops(raw, mask, near, seen, {**(where or {}), **row}, second=beside)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #6a14d755
 def measure_light(vol:np.ndarray, # one frame of a crop, (Z,Y,X)
@@ -211,7 +215,8 @@ def report_nucleus(run, # trained run
     "Write everything about one nucleus."
     folder = Path(folder)
     step = find_voxel_step(run.preprocess, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
-    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step)
+    x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step,
+                         second=crops.second)
     probs = None if x is None else dict(zip(run.states, run.probs(x[None])[0].tolist()))
     best = max(probs, key=probs.get) if probs else ''
     said = {'state': best, 'confidence': probs and probs[best], 'probabilities': probs,
@@ -232,10 +237,12 @@ def cut_movie(movie, # Movie
               ids=None, # nuclei wanted; None: all
              ): # yields Crops
     "Cut the crops of nuclei out of one frame of a movie; a missing neighbour in time is filled in."
-    window = [movie.image(t) if t in movie.image_frames else None for t in (frame - 1, frame, frame + 1)]
+    def read(one): return [one(t) if t in movie.image_frames else None for t in (frame - 1, frame, frame + 1)]
+    second = read(movie.second) if prep and prep.channel else None
     where = {'movie': movie.name, 'frame': frame}
     widths = measure_movie(movie) if prep and prep.width else None
-    return cut_timepoint(window, movie.seg(frame), prep, ids, where, movie.voxel_size, widths)
+    return cut_timepoint(read(movie.image), movie.seg(frame), prep, ids, where, movie.voxel_size, widths,
+                         second)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #a9f7386e
 def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; None: not there

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['note_lost', 'add_moves', 'close_store', 'write_extraction_report', 'make_extract_settings', 'refuse_mixture',
-           'read_states', 'check_windows', 'extract_movie']
+           'read_states', 'stamp_source', 'check_windows', 'extract_movie']
 
 # %% ../../nbs/06_samples/09_extract.ipynb #2fba2aa3
 import math
@@ -129,6 +129,8 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if size_um is not None and padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
     size = None if padding is not None else size if size_um is None else list(box_edges(size_um, voxel))
     place_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
+    if size_um is None and size is not None and np.size(size) == 3:
+        size = int(size[0]) if len(set(size)) == 1 else [int(n) for n in size]
     settings = {'timeframe': int(timeframe), 'size': size, 'padding': padding,
                 'state_window': int(state_window), 'max_samples': max_samples, 'seed': int(seed)}
     if register != 'none' and not folders: settings['register'] = register
@@ -140,7 +142,8 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if not folders: return settings | {'step': list(step)}
     if size is None: return settings                                  # folders keep voxels as stored
     more = [2*math.ceil(max(s, 1)) for s in step]                     # what the outermost voxels read take in
-    return settings | {'edges': [max(size, math.ceil(size*s - 1e-6) + m) for s, m in zip(step, more)]}
+    sizes = np.broadcast_to(size, 3).tolist()
+    return settings | {'edges': [max(n, math.ceil(n*s - 1e-6) + m) for n, s, m in zip(sizes, step, more)]}
 
 # %% ../../nbs/06_samples/09_extract.ipynb #b03138cc
 def refuse_mixture(out:Path, name:str, folders:bool):
@@ -174,6 +177,13 @@ def read_states(movie:Movie, w:int, # the movie; window of the rule for stable, 
     new = apply_corrections(states.assign(movie=movie.name), corrections).drop(columns='movie')
     return lineage, new.assign(state=new['state'].replace('', UNKNOWN))
 
+def stamp_source(movie:Movie) -> list:
+    "List what changes when the voxels do, or when another channel of the same file is read."
+    def mark(read): return zlib.crc32(np.ascontiguousarray(read(movie.frames[0])))
+    channel = (movie.again or {}).get('channel')
+    if movie.channel and not movie.stamp: channel = mark(movie.second)
+    return [movie.stamp or mark(movie.image), *([] if channel is None else [channel])]
+
 def check_windows(movie:Movie, timeframe:int # frames before and after t in a sample
                  ) -> None:
     "Refuse a movie in which no nucleus has a whole window: `ValueError` that says what there is."
@@ -188,7 +198,7 @@ def check_windows(movie:Movie, timeframe:int # frames before and after t in a sa
 def extract_movie(movie:Movie, # the movie, with a lineage
                   output_dir:str|Path, # folder that gets NAME.zarr, or {state}/{sample} folders
                   timeframe:int=1, # frames before and after t in the window, ≥1
-                  size:int=64, # edge of the crops, voxels; ignored when padding or size_um is given
+                  size:int|Sequence=64, # edge of the crops, voxels, or three (z,y,x); not with padding
                   padding:float|None=None, # crops are the bounding box times this, ≥1
                   state_window:int=8, # w of rule 4, nodes, ≥0
                   max_samples:int|None=None, # at most so many of each state, drawn at random; None: all
@@ -207,14 +217,14 @@ def extract_movie(movie:Movie, # the movie, with a lineage
                                      movie.voxel_size, widths, folders,
                                      choose_register(movie, 'none' if folders else register))
     settings['cleaning'] = getattr(movie, 'cleaning', {})
+    if movie.channel: settings['channel'] = movie.channel
     check_windows(movie, timeframe)
     if scheduler is not None: describe_movie(movie), import_dask()       # complains before anything is done
     lineage, states = read_states(movie, state_window, corrections, mapping)
     if corrections and movie.lineage_source is None: settings['states_from'] = 'table'
-    stamp = movie.stamp or zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0])))
     nodes = zlib.crc32(pd.util.hash_pandas_object(states, index=False).to_numpy())
     key = fingerprint([STORE_FORMAT, settings, folders, movie.name, movie.image_frames, movie.seg_frames,
-                       movie.voxel_size, stamp, nodes])
+                       movie.voxel_size, *stamp_source(movie), nodes])
     out = Path(output_dir)
     final = out/(f'{movie.name}_manifest.csv' if folders else f'{movie.name}.zarr')
     with hold_output(final, beside=True):

@@ -17,7 +17,7 @@ import pandas as pd
 from ..core import check_name, node_name, parse_node_name, progress, write_json
 from ..volumes.crops import find_overlap
 from .store import Crops, StoreReader
-from .folders import make_sample_name, name_offset
+from .folders import SECOND_NAME, make_sample_name, name_offset
 
 # %% ../../nbs/06_samples/03_metadata.ipynb #ec3c3ab1
 def measure_signal(crops:Crops) -> float: # None where there is no background or it does not vary
@@ -67,7 +67,8 @@ def compose_metadata(crops:Crops, # the sample
             'time_window': k,
             'state_window': settings['state_window'], 'voxel_size_um': info['voxel_size_um'],
             'min_object_size': cleaning.get('min_voxels') or None,
-            'hole_filling_enabled': bool(cleaning.get('fill_holes'))},
+            'hole_filling_enabled': bool(cleaning.get('fill_holes')),
+            **({'channel': settings['channel']} if settings.get('channel') else {})},
         'quality_metrics': {
             'extraction_success': True, 'frame_consistency': measure_consistency(crops),
             'volume_variance': known('volume_variance'), 'signal_to_noise_ratio': measure_signal(crops)}}
@@ -136,6 +137,8 @@ def write_sample(output_dir:str|Path, # folder that gets {state}/{sample}
             (part/name_offset(offset)).mkdir()
             save(f'{name_offset(offset)}/raw_cropped.tif', vol)
             link_again(part/name_offset(offset)/'raw_cropped.tif', 'raw_image_cropped.tif')
+            if crops.second is not None: save(f'{name_offset(offset)}/{SECOND_NAME}',
+                                              crops.second[k + offset])
             if offset and segs[k + offset] is not None: save(f'{name_offset(offset)}/label_cropped.tif',
                                                              segs[k + offset])
             about = compose_frame_metadata(crops, reader, offset)

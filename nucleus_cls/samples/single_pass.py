@@ -9,6 +9,7 @@ __all__ = ['STRETCH', 'STRETCH_BYTES', 'list_whole_windows', 'order_files', 'box
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #fecd8966
 import math
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,11 @@ class SinglePass:
             t = min(self.windows)
             image, seg = read_frame(movie, t)
             self.first = {('image', t): image, ('seg', t): seg}      # they need not be read again
-            ids = np.uint16 if seg.itemsize < 3 else np.uint32
             shape = image.shape if self.step is None else Resampled(image, self.step).shape
             boxes = self.box(self.rescale(scan_nuclei(seg), shape))
-            kind = choose_stored_type(image.dtype)
-            create_store(place, (len(self.index), *shape), kind, ids, choose_packer(boxes, shape))
+            kind, ids = choose_stored_type(image.dtype), np.uint16 if seg.itemsize < 3 else np.uint32
+            second = choose_stored_type(movie.second(t).dtype) if movie.channel else None
+            create_store(place, (len(self.index), *shape), kind, ids, choose_packer(boxes, shape), second)
         self.arrays = open_arrays(place)
 
     def box(self, rows:np.ndarray) -> np.ndarray: # (n,6)
@@ -132,12 +133,13 @@ def choose_stored_type(dtype) -> np.dtype:
 def read_checked(single:SinglePass, what:str, t:int) -> np.ndarray: # (Z,Y,X)
     "Read a file of the movie, and refuse a volume that does not fit the others."
     vol = single.first.pop((what, t)) if (what, t) in single.first else getattr(single.movie, what)(t)
-    array, where = single.arrays[what], f'movie {single.movie.name}, frame {t}: the {what}'
+    words = 'second channel' if what == 'second' else what
+    array, where = single.arrays[what], f'movie {single.movie.name}, frame {t}: the {words}'
     single.stored = single.stored or vol.shape
     if vol.shape != single.stored:
         raise ValueError(f'{where} has shape {vol.shape}, others have {single.stored} (Z,Y,X); image and '
                          'segmentation of all frames must have the same shape')
-    if what == 'image' and not np.can_cast(choose_stored_type(vol.dtype), array.dtype):
+    if what != 'seg' and not np.can_cast(choose_stored_type(vol.dtype), array.dtype):
         raise ValueError(f'{where} is {vol.dtype}, others are {array.dtype}; convert the frames to one type')
     return vol
 
@@ -161,14 +163,20 @@ def take_image(single:SinglePass, t:int, image) -> list: # checksum, and whether
     imaged = find_imaged(image)
     if t in single.movie.seg_frames and seg is None:            # an earlier run has scanned it
         seg = read_checked(single, 'seg', t)
-    wedge = imaged is not None
+    wedge, seen = imaged is not None, imaged
     if single.step is not None: image, imaged, seg = rescale_frame(image, imaged, seg, single.step)
     if wedge: image, imaged = np.array(image), np.asarray(imaged)
     if wedge and single.step is not None: image[~imaged] = 0
     def write(name, vol): return write_frame(single.arrays[name], single.index[t], vol, near)
     if wedge and (dark := imaged & (image == 0)).any(): write('dark', dark)
     if seg is not None: write('seg', seg)
-    return [write('image', image), wedge]
+    checksum = write('image', image)
+    if single.movie.channel:
+        second = read_checked(single, 'second', t)
+        if single.step is not None: second = rescale_frame(second, seen, None, single.step)[0]
+        if wedge: second = np.where(np.asarray(imaged), np.asarray(second), 0).astype(second.dtype)
+        checksum = zlib.crc32(b'%d' % write('second', second), checksum)
+    return [checksum, wedge]
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #bd3dc8bc
 def do_part(single:SinglePass, frames, alone:bool=False):

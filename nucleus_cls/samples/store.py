@@ -35,6 +35,7 @@ class Crops:
     imaged: np.ndarray    # voxels inside the volume and outside a registration wedge, (T,Z,Y,X); None: all
     row: dict             # the manifest's row
     cut_segs: Callable = None   # gives `segs`; None where only the frame t is known
+    second: np.ndarray = None   # the second channel, as `raw`; None where the movie was read with one
 
     @cached_property
     def segs(self) -> np.ndarray:
@@ -81,16 +82,18 @@ def create_store(path:str|Path, # folder to make, `NAME.zarr`
                  dtype, # of the raw intensity
                  seg_dtype, # of the nucleus ids
                  packer:str='zstd', # Blosc's compressor of the image: zstd (small) or lz4 (fast)
+                 second=None, # data type of the second channel; None: there is one channel
                 ) -> dict: # array name → zarr array
-    "Make an empty store: the arrays image, seg and dark (zeros that were imaged), each (T,Z,Y,X)."
+    "Make an empty store: the arrays image, seg, dark (zeros that were imaged), perhaps second; (T,Z,Y,X)."
     import zarr
     from zarr.codecs import BloscCname, BloscCodec, Crc32cCodec
     parts = [-(-n // c) for n, c in zip(shape[1:], CHUNK)]
     chunks = [n if k == 1 else -(-n // (k*CELL_EDGE))*CELL_EDGE for n, k in zip(shape[1:], parts)]
     shutil.rmtree(path, ignore_errors=True)
     group = zarr.create_group(path, zarr_format=3)
-    for name, kind in (('image', dtype), ('seg', seg_dtype), ('dark', bool)):
-        cname, size = packer if name == 'image' else 'lz4', np.dtype(kind).itemsize
+    more = [] if second is None else [('second', second)]
+    for name, kind in (('image', dtype), ('seg', seg_dtype), ('dark', bool), *more):
+        cname, size = packer if name in ('image', 'second') else 'lz4', np.dtype(kind).itemsize
         blosc = BloscCodec(cname=BloscCname(cname), clevel=LEVEL[cname], shuffle='shuffle', typesize=size)
         group.create_array(name, shape=shape, chunks=(1, *chunks), dtype=kind, fill_value=0,
                            compressors=(blosc, Crc32cCodec()), dimension_names=('t', 'z', 'y', 'x'))
@@ -100,7 +103,8 @@ def open_arrays(path:str|Path) -> dict: # array name → zarr array
     "Open the arrays of a store."
     import zarr
     group = zarr.open_group(path, mode='r')
-    return {name: group[name] for name in ('image', 'seg', 'dark')}
+    held = {name: group[name] for name in ('image', 'seg', 'dark')}
+    return held | ({'second': group['second']} if 'second' in group else {})
 
 # %% ../../nbs/06_samples/01_store.ipynb #01bc730d
 def mark_covered_cells(boxes, # (n,6) start and shape, voxels
@@ -123,7 +127,7 @@ def choose_packer(boxes, # (n,6) start and shape of the boxes of one frame
     return 'lz4' if mark_covered_cells(boxes, shape).sum()*CELL_EDGE**3 <= each/2 else 'zstd'
 
 # %% ../../nbs/06_samples/01_store.ipynb #44147303
-def write_frame(array, # image, seg or dark of a store
+def write_frame(array, # image, seg, dark or second of a store
                 i:int, # index of the frame along T
                 vol, # (Z,Y,X)
                 boxes, # (n,6) start and shape of all boxes that will look at this frame
@@ -202,6 +206,7 @@ def check_parts(reader): # a StoreReader
     boxes = rows[['cz', 'cy', 'cx', 'dz', 'dy', 'dx']].to_numpy(int)
     shape = (len(reader.index), *reader.shape)
     fits = isinstance(k, int) and 0 < k < 100 and all(a.shape == shape for a in reader.arrays.values())
+    fits &= ('second' in reader.arrays) == bool(reader.settings.get('channel'))
     if len(boxes): fits &= boxes[:, 3:].min() > 0 and abs(boxes).max() <= 2**31
     fits &= not (abs(rows.reindex(columns=list(MOVES)).fillna(0)) > 2**31).any(axis=None)
     if not fits:
@@ -308,9 +313,10 @@ def cut_sample(row:dict, # row of the manifest
             elif t in reader.dark: imaged[n] = (raw[n] != 0) | cut([frame('dark', t)], where[n:])[0]
             else: imaged[n] = raw[n] != 0
         if imaged.all(): imaged = None
+    second = None
+    if 'second' in reader.arrays: second = cut([frame('second', t) for t in frames], where)
     return Crops(raw, mark_middle(seg == row['nucleus_id']), seg, imaged, row,
-                 lambda: cut([frame('seg', t) for t in frames], where))
-
+                 lambda: cut([frame('seg', t) for t in frames], where), second)
 
 # %% ../../nbs/06_samples/01_store.ipynb #2e05db48
 def measure_folder(path:str|Path) -> int: # bytes

@@ -41,6 +41,9 @@ class ViewSettings(Settings):
     model:str = setting('4ncnn', 'architecture, by its name in the chapter on models')
     dropout:float = setting(.3, 'share of features silenced in training', low=0, high=.95)
     tensor_size:int = setting(32, 'edge of the cube the network sees', 'voxels', low=8)
+    tensor_shape:tuple = setting((0, 0, 0), 'edges z, y, x of what it sees, where that is no cube; 0: it is',
+                                 'voxels', low=0)
+    zoom_to_fit:bool = setting(False, 'resize the whole crop to that cube, instead of cutting out its middle')
     margin:int = setting(8, 'cached beyond that cube, so that a rotation finds image', 'voxels', low=0)
     imaged_only:bool = setting(True, 'scale intensities over imaged voxels, not over zero padding')
     voxel_um:float = setting(0., 'edge of its voxels, for samples cut in µm; 0: the inner half of a box',

@@ -95,7 +95,8 @@ def train_epoch(model, opt, schedule, # what `share` made of the network, its op
         chosen = whole[rows]
         raw, masks, lo, hi = map(torch.from_numpy, m.cache.batch(m.at[chosen]))
         xb = from_cache(raw, masks, lo, hi, m.prep.channels).to(device)
-        xb = augment(xb, config, generator, config.tensor_size, m.isotropic[whole], len(whole), rows.start)
+        xb = augment(xb, config, generator, m.prep.tensor_size, m.isotropic[whole], len(whole), rows.start,
+                     bool(m.prep.channel))
         yb = torch.from_numpy(m.y[chosen]).to(device)                                 # (B,)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.amp and has_bfloat16(device)):
             logits = model(xb.contiguous(memory_format=torch.channels_last_3d))       # (B,K)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['NOTHING', 'REFERENCE', 'AugmentSettings', 'draw_uniform', 'draw_space_changes', 'draw_light_changes', 'draw_changes',
-           'apply_changes', 'augment']
+           'change_frames', 'apply_changes', 'augment']
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #b2ce8c87
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,48 +105,67 @@ def draw_changes(n:int, # samples in the batch
                  generator:torch.Generator=None, # where chance comes from; None: torch's own
                  device='cpu', # where the batch is
                  isotropic=None, # bool (n,): samples whose axes may be swapped; None: all
+                 second:bool=False, # draw changes of light for a second channel, too
                 ) -> dict: # name → tensor, a sample per row
     "Draw everything that will happen to a batch."
     s = settings or AugmentSettings()
     def rand(shape, half): return draw_uniform(shape, -half, half, generator, device)
     if isotropic is not None: isotropic = torch.as_tensor(np.asarray(isotropic), device=device)
-    return draw_space_changes(n, s, rand, isotropic) | draw_light_changes(n, s, rand)
+    changes = draw_space_changes(n, s, rand, isotropic) | draw_light_changes(n, s, rand)
+    if not second: return changes
+    own = draw_light_changes(n, s, rand) | dict(missing=changes['missing'])      # a frame is missing whole
+    return changes | {f'second {name}': rows for name, rows in own.items()}
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #dcf058a2
-@torch.no_grad()
-def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L ≥`size`
-                  changes:dict, # of `draw_changes`, or some rows of it
-                  size:int=32, # edge of the result, voxels
-                  noise:float=0., # standard deviation, of the range
-                  bank:torch.Tensor=None, # a stretch of noise to read from, (M,), M > size³; needed for noise
-                 ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
-    "Do to every sample of a batch what was drawn for it."
-    if xb.ndim != 5 or min(xb.shape[2:]) < size or not 4 <= xb.shape[1] <= len(CHANNEL_FRAMES):
-        raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
-                         f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
-    c, xb = changes, move_samples(xb, changes, size)
-    frames = drop_frames(blur(xb[:, :3], c['blur']), c['missing'])
-    depth = compute_depth_factor(c['loss'], size)
+def change_frames(frames:torch.Tensor, # of one channel, (B,3,size,size,size) in [0,1]; changed in place
+                  c:dict, # of `draw_light_changes`
+                  noise:float, bank:torch.Tensor, # as for `apply_changes`
+                 ) -> None:
+    "Change the light of the frames of each sample."
+    frames = drop_frames(blur(frames, c['blur']), c['missing'])
+    depth = compute_depth_factor(c['loss'], frames.shape[2])
     contrast = c['contrast'][:, None, None]*c['dim'][..., None]*depth[:, None] # (B,3,size)
     change_light(frames, contrast, c['brightness'], c['gamma'])
     if noise: add_noise(frames, bank, c['noise'], noise)
-    xb[c['blind'], 4:] = 0
+
+@torch.no_grad()
+def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L ≥`size`
+                  changes:dict, # of `draw_changes`, or some rows of it
+                  size:int|Sequence=32, # edge of the result, or three (z,y,x), voxels
+                  noise:float=0., # standard deviation, of the range
+                  bank:torch.Tensor=None, # a stretch of noise to read from, (M,), M > size³; needed for noise
+                  second:bool=False, # are the last three the frames of a second channel?
+                 ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
+    "Do to every sample of a batch what was drawn for it."
+    masks = xb.shape[1] - 3*second if xb.ndim == 5 else 0
+    if (np.array(xb.shape[2:]) < size).any() or not 4 <= masks <= len(CHANNEL_FRAMES):
+        raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
+                         f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
+    c, xb = changes, move_samples(xb, changes, size, second)
+    change_frames(xb[:, :3], c, noise, bank)
+    if second:
+        own = {name.removeprefix('second '): rows for name, rows in c.items() if name.startswith('second ')}
+        change_frames(xb[:, -3:], own, noise, bank)
+    xb[c['blind'], 4:masks] = 0
     return xb.contiguous()
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #6fc628ae
 def augment(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L ≥`size`
             settings:AugmentSettings=None, # what may change; None: the defaults
             generator:torch.Generator=None, # where chance comes from; None: torch's own
-            size:int=32, # edge of the result, voxels
+            size:int|Sequence=32, # edge of the result, or three (z,y,x), voxels; then no axes are swapped
             isotropic:Any=None, # bool (B,): samples whose axes may be swapped; None: all
             whole:int=None, # samples of the batch that this is a part of; None: this is all of it
             first:int=0, # number of this part's first sample in it
+            second:bool=False, # are the last three the frames of a second channel?
            ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Move every sample through space and change the light of its frames, each sample in its own way."
     s, device = settings or AugmentSettings(), xb.device
-    changes = draw_changes(whole or len(xb), s, generator, device, isotropic)
+    edges = np.broadcast_to(size, 3).tolist()
+    if len(set(edges)) > 1: isotropic = np.zeros(whole or len(xb), bool)
+    changes = draw_changes(whole or len(xb), s, generator, device, isotropic, second)
     changes = {name: rows[first:first + len(xb)] for name, rows in changes.items()}
     bank = None
-    if s.noise: bank = torch.randn(4*size**3, generator=generator,
+    if s.noise: bank = torch.randn(4*math.prod(edges), generator=generator,
                                    device=generator.device if generator else device).to(device)
-    return apply_changes(xb, changes, size, s.noise, bank)
+    return apply_changes(xb, changes, size, s.noise, bank, second)

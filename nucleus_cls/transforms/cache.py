@@ -7,6 +7,7 @@ __all__ = ['Cache', 'empty_array', 'load_cache', 'describe_sample']
 
 # %% ../../nbs/07_transforms/06_cache.ipynb #e9ecc709
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,10 @@ from .tensors import list_segs, pick_frames, to_cache
 class Cache:
     "Crops of N samples, ready to be drawn from; all arrays share the first axis."
     rows:np.ndarray # row numbers in the sample table, (N,)
-    raw:np.ndarray # (N,3,L,L,L), native dtype
+    raw:np.ndarray # (N,3,L,L,L), native dtype; (N,6,L,L,L) with a second channel
     mask:np.ndarray # (N,L,L,L), uint8, the binary channels as bits: `pack_masks`
-    lo:np.ndarray # minimum of the whole crop, (N,), float32
-    hi:np.ndarray # maximum of the whole crop, (N,), float32
+    lo:np.ndarray # minimum of the whole crop, (N,), float32; of each of two channels, (N,2)
+    hi:np.ndarray # maximum of the whole crop, likewise
     skipped:list # samples that cannot be scaled, and why
     channels:tuple=CHANNELS[:4] # of its tensors, what `from_cache` has to be told
 
@@ -47,7 +48,7 @@ def empty_array(shape:tuple, # of the array
 def load_cache(samples:Any, # Samples, as `open_samples` gives them
                rows:Any=None, # row numbers to load, 0…; None: all
                prep:Preprocess=None, # how crops are scaled; None: the defaults
-               size:int=40, # edge kept, voxels, ≥ prep.tensor_size
+               size:int|Sequence=40, # edge kept, or three (z,y,x), voxels, ≥ prep.tensor_size
                limit_gib:float=4., # kept in memory up to this size, beyond it on disk
                folder:str|Path=None, # of a cache on disk, which removes itself; None: the temporary folder
               ) -> Cache:
@@ -56,18 +57,21 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
     rows = np.arange(len(table)) if rows is None else np.sort(np.asarray(rows, int))
     ids = samples.table.index[rows]   # a selection of samples keeps the index of the whole
     firsts = ids[~table['movie'].iloc[rows].duplicated()]
-    dtype = np.result_type(*[pick_frames(samples.crops(i).raw, prep).dtype for i in firsts])
-    raw = empty_array((len(rows), len(prep.offsets), size, size, size), dtype, limit_gib, folder)
-    mask = empty_array((len(rows), size, size, size), np.uint8, limit_gib, folder)
-    lo, hi = np.zeros((2, len(rows)), np.float32)
+    seen = [samples.crops(i) for i in firsts]
+    read = [c.raw for c in seen] + [c.second for c in seen if prep.channel]
+    dtype, n = np.result_type(*[pick_frames(vols, prep).dtype for vols in read]), 2 if prep.channel else 1
+    edges = np.broadcast_to(size, 3).tolist()
+    raw = empty_array((len(rows), n*len(prep.offsets), *edges), dtype, limit_gib, folder)
+    mask = empty_array((len(rows), *edges), np.uint8, limit_gib, folder)
+    lo, hi = np.zeros((2, len(rows), *((n,) if n > 1 else ())), np.float32)
     order, skipped = [], []
     row_of = dict(zip(ids, rows))
     for i, crops in samples.iter_crops(ids, 'reading crops'):
         k, row = len(order), row_of[i]
-        segs = list_segs(crops) if len(prep.channels) > 4 else None
+        segs = list_segs(crops) if 'others' in prep.channels else None
         step = find_voxel_step(prep, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
-        try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, segs,
-                                                      step, crops.row.get('start'))
+        more = segs, step, crops.row.get('start'), getattr(crops, 'second', None)
+        try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, *more)
         except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row])}: {e}')
         else: order.append(row)
     n = len(order)

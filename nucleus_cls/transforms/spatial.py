@@ -6,6 +6,8 @@
 __all__ = ['CHANNEL_FRAMES', 'cut_slices', 'warp_plane', 'orient', 'move_samples']
 
 # %% ../../nbs/07_transforms/03_spatial.ipynb #c5e53a2d
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional as F
 
@@ -29,21 +31,23 @@ def warp_plane(xb:torch.Tensor, # (B,C,Z,L,L)
                angle:torch.Tensor, # radians, (B,)
                zoom:torch.Tensor, # magnification, (B,)
                shift:torch.Tensor, # how far the content of each channel moves along (y,x), (B,C,2), voxels
-               size:int, # edge to keep in the plane, voxels
+               size:int|Sequence, # edge to keep in the plane, voxels; or two edges (y,x)
                bend:torch.Tensor=None, # how far a net of points is pulled, (B,2,n,n), voxels; None: not
               ) -> torch.Tensor: # (B,C,Z,size,size)
     "Turn, zoom, bend and move every sample in the plane."
     B, C, Z, Y, X = xb.shape
-    steps = (torch.arange(size, device=xb.device) - float(size//2)).expand(B, 1, size, size)
-    y, x = steps.mT - shift[..., 0, None, None], steps - shift[..., 1, None, None] # (B,C,size,size)
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    rows, columns = (torch.arange(n, device=xb.device) - float(n//2) for n in size)
+    y = rows[:, None].expand(B, 1, *size) - shift[..., 0, None, None]
+    x = columns.expand(B, 1, *size) - shift[..., 1, None, None] # (B,C,size,size)
     if bend is not None:
-        pull = F.interpolate(bend, (size, size), mode='bicubic', align_corners=True)
+        pull = F.interpolate(bend, size, mode='bicubic', align_corners=True)
         y, x = y + pull[:, :1], x + pull[:, 1:]
     cos, sin = ((f(angle)/zoom)[:, None, None, None] for f in (torch.cos, torch.sin))
     at = torch.stack([(sin*y + cos*x + X//2 + .5)*2/X - 1, (cos*y - sin*x + Y//2 + .5)*2/Y - 1], -1)
-    out = F.grid_sample(xb.reshape(B*C, Z, Y, X), at.view(B*C, size, size, 2), padding_mode='reflection',
+    out = F.grid_sample(xb.reshape(B*C, Z, Y, X), at.view(B*C, *size, 2), padding_mode='reflection',
                         align_corners=False)
-    return out.view(B, C, Z, size, size)
+    return out.view(B, C, Z, *size)
 
 # %% ../../nbs/07_transforms/03_spatial.ipynb #132b36ab
 def orient(xb:torch.Tensor, # (B,C,Z,Y,X)
@@ -60,17 +64,19 @@ CHANNEL_FRAMES = (0, 1, 2, 1, 1, 0, 2)   #: the frame of each channel: t-1, t, t
 
 def move_samples(xb:torch.Tensor, # (B,C,L,L,L), three frames first
                  changes:dict, # of `draw_changes`
-                 size:int=32, # edge of the result, voxels, ≤L
+                 size:int|Sequence=32, # edge of the result, or three (z,y,x), voxels, ≤L
+                 second:bool=False, # are the last three the frames of a second channel?
                 ) -> torch.Tensor: # (B,C,size,size,size), a new batch
     "Shift, turn, zoom, bend, cut and mirror every sample in its own way, all channels alike."
     (C, _, Y, X), c = xb.shape[1:], changes
-    place = c['place'][:, CHANNEL_FRAMES[:C]] # (B,C,3)
-    xb = cut_slices(xb, place[..., 0], c['zoom'], size)
+    masks, edges = C - 3*second, [size]*3 if isinstance(size, int) else list(size)
+    place = c['place'][:, CHANNEL_FRAMES[:masks] + (0, 1, 2)*second] # (B,C,3)
+    xb = cut_slices(xb, place[..., 0], c['zoom'], edges[0])
     if c['warp'].any():
         bend = c['bend'] if c['bend'].any() else None
-        xb = warp_plane(xb, c['angle'], c['zoom'], place[..., 1:], size, bend)
-        xb[:, 3:] = (xb[:, 3:] >= .5).to(xb.dtype)
+        xb = warp_plane(xb, c['angle'], c['zoom'], place[..., 1:], edges[1:], bend)
+        xb[:, 3:masks] = (xb[:, 3:masks] >= .5).to(xb.dtype)
     else:
-        y, x = Y//2 - size//2, X//2 - size//2
-        xb = xb[..., y:y + size, x:x + size]
+        y, x = (n//2 - k//2 for n, k in zip((Y, X), edges[1:]))
+        xb = xb[..., y:y + edges[1], x:x + edges[2]]
     return orient(xb, c['order'], c['mirror'])

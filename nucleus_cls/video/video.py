@@ -27,6 +27,7 @@ from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box, take_movie
 from ..movies.movie import Movie
 from ..movies.open import open_movie
+from ..transforms.preprocess import open_for
 from ..models.pretrained import open_run
 from ..prediction.predictions import read_predictions
 from ..prediction.whole_movie import predict_movie
@@ -264,7 +265,9 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     said = {'truth': None if truth is None else truth is not False,
             'tree': None if tree is None else tree is not False}
     look, film = choose_settings(settings | said | {'preset': preset}, config)
-    movie = movie if isinstance(movie, Movie) else open_movie(movie)
+    if predictions is None and isinstance(run, (str, Path)): run = open_run(run)
+    if not isinstance(movie, Movie):
+        movie = open_movie(movie) if predictions is not None else open_for(run.preprocess, movie)
     frames = movie.frames if frames is None else sorted({int(t) for t in frames})
     if not frames or not set(frames) <= set(movie.frames):
         raise ValueError(f'frames={frames}: movie {movie.name} has {movie.frames[0]} to {movie.frames[-1]}')

@@ -47,22 +47,24 @@ def shift_crop(vol:np.ndarray, # (Z,Y,X)
     return moved
 
 # %% ../../nbs/03_volumes/05_registration.ipynb #89556ef4
-def align(raw:np.ndarray, # crops, (T,Z,Y,X)
+def align(raw:np.ndarray, # crops, (T,Z,Y,X); frames of a second channel behind them go where the first go
           imaged:np.ndarray, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
           segs:list, # segmentation ids of each frame, their middle at t; None: none is known
           offsets:tuple, # frame of each crop, relative to t, as (-1, 0, 1)
-          fill:float, # value of what comes in
+          fill:float|np.ndarray, # value of what comes in; or one of each crop, (T,)
          ) -> tuple: # raw, imaged, segmentations
     "Move every frame onto t."
     now, raw = offsets.index(0), raw.copy()
+    fills = np.resize(fill, len(raw))
     if segs is not None: segs = list(segs)
     if imaged is not None: imaged = np.broadcast_to(imaged, raw.shape).copy()
     for k, offset in enumerate(offsets):
         if k == now: continue
         seen = None if imaged is None else imaged[now] & imaged[k]
         by = estimate_shift(raw[now], raw[k], seen)
-        raw[k] = shift_crop(raw[k], by, fill)
-        if imaged is not None: imaged[k] = shift_crop(imaged[k], by)
+        for c in range(k, len(raw), len(offsets)):
+            raw[c] = shift_crop(raw[c], by, fills[c])
+            if imaged is not None: imaged[c] = shift_crop(imaged[c], by)
         if segs is None: continue
         n = len(segs)//2 + offset
         if 0 <= n < len(segs) and segs[n] is not None:

@@ -120,7 +120,6 @@ def _is_identity(w) -> bool:
     "Say whether weights leave every voxel as it is."
     return w.shape[0] == w.shape[1] and bool((w == np.eye(len(w))).all())
 
-
 # %% ../../nbs/03_volumes/04_voxels.ipynb #9101a200
 def resample_nearest(vol:np.ndarray, # ids or mask, (…,Z,Y,X)
                      at:tuple, # place of the middle, (z,y,x) in voxels of `vol`
@@ -251,11 +250,12 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
             segs:list, # T, or None
             step:tuple, # width of the network's voxels, (z,y,x) in voxels of the crop
             edges:tuple, # the box it was trained on, (z,y,x) voxels of the crop; None: as it comes
-            tensor_size:int, # what it looks at, its voxels
+            tensor_size:int|Sequence, # what it looks at, its voxels; one edge or three
            ) -> tuple: # raw, mask, imaged, segmentations
     "Cut crops down to the box the network was trained on; `ValueError` if they show less than it looks at."
     if edges is None: return raw, mask, imaged, segs
-    least = [min(e, math.ceil(tensor_size*s)) for e, s in zip(edges, step)]
+    seen = np.broadcast_to(tensor_size, 3).tolist()
+    least = [min(e, math.ceil(n*s)) for e, n, s in zip(edges, seen, step)]
     if any(n < k - 1 for n, k in zip(mask.shape, least)):
         raise ValueError(f'crops of {mask.shape} voxels show less than the network looks at, {tuple(least)} '
                          'voxels of this movie: cut larger ones, best with --size_um')
@@ -272,12 +272,12 @@ def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
 def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list, # as `cut_box` gives them
                   step:tuple, # width of the new voxels, (z,y,x) in voxels of the crop
                   start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
-                  most:int=1024, # edge that is kept, new voxels
+                  most:Sequence=(1024,)*3, # edges that are kept, (z,y,x) new voxels
                  ) -> tuple: # raw (T,Z,Y,X), mask (Z,Y,X), imaged and segmentations, all in new voxels
     "Resample a crop around its nucleus: counts by interpolation, ids by the nearest."
     on_grid = start is not None and mask.any()
     at = find_grid_middle(mask, step, start) if on_grid else find_middle(mask, step)
-    size = [min(most, max(1, int(n/s + 1e-6))) for n, s in zip(mask.shape, step)]
+    size = [min(m, max(1, int(n/s + 1e-6))) for m, n, s in zip(most, mask.shape, step)]
     def near(vol):
         "Resample ids or a mask."
         return None if vol is None else resample_nearest(np.asarray(vol), at, step, size)
@@ -289,4 +289,3 @@ def resample_crop(raw:np.ndarray, mask:np.ndarray, imaged:np.ndarray, segs:list,
     segs = None if segs is None else [near(seg) for seg in segs]
     small = mark_middle(near(mask)) if mask.any() else near(mask)
     return new, small, None if whole.all() else whole, segs
-
