@@ -59,16 +59,14 @@ ENOUGH = .2      #: score from which a division is called
 GAP = 4          #: frames in which daughters may have no mask
 
 def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all frames
-                    ) -> pd.DataFrame: # the rows that do not share a nucleus in one role, best first
+                    ) -> pd.DataFrame: # the rows that share no nucleus, best first
     "Choose divisions from the best down."
-    mothers:set = set()
-    daughters:set = set()
+    used:set = set()
     rows = []
     for row in proposed.sort_values(['score', 'mother'], ascending=[False, True]).itertuples():
-        pair = {row.daughter_1, row.daughter_2}
-        if row.mother in mothers or pair & daughters: continue
-        mothers.add(row.mother)
-        daughters |= pair
+        three = {row.mother, row.daughter_1, row.daughter_2}
+        if three & used: continue
+        used |= three
         rows.append(row.Index)
     return proposed.loc[rows]
 
