@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core import STATES
 from ..models.run import pick_states
-from .predictions import Predictions
+from .predictions import Predictions, doubt_unseen
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #9e685ac7
 AFTER_KINDS = ('gone', 'covered', 'back', 'one', 'touching', 'apart')
@@ -177,6 +177,7 @@ def decode(predictions:Predictions, # of one movie, the network's
     own[linked] += strength*((1 - OWN)*(usual - own[linked]) + weigh_links(table, n, kinds, factor)[linked])
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows']**strength)
     if 'death' in states: probs = cap_probability(probs, predictions.probs, states.index('death'))
+    probs = doubt_unseen(probs, table['quality'].fillna('').astype(str))
     probs[unseen] = np.nan
     names = np.array([f'{t:03d}_{i:03d}' for t, i in zip(table['frame'], table['nucleus_id'])], object)
     table['network_state'], table['parent'] = table['state'], np.where(parent < 0, '', names[parent])
