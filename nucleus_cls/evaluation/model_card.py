@@ -90,7 +90,9 @@ def describe_confidence(config:dict) -> str:
     if not c: return 'Not calibrated: a probability of 0.9 need not mean nine in ten.'
     over = 'each of the held-out parts judged by the others' if c['cross_fitted'] else \
         'on the very nuclei it was fitted on, for want of others, hence too good'
-    text = (f'Calibrated with a temperature of {c["temperature"]:.2f} on {c["n"]:,} held-out nuclei at '
+    most = max(map(abs, c.get('bias') or [0.]))
+    also = f' and biases of up to {most:.1f}' if most else ''
+    text = (f'Calibrated with a temperature of {c["temperature"]:.2f}{also} on {c["n"]:,} held-out nuclei at '
             f'natural prevalence; calibration error {c["ece_before"]:.3f} before, {c["ece"]:.3f} after '
             f'({over}).')
     if not c['threshold']: return text
