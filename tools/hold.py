@@ -65,6 +65,8 @@ def jobs(work):
         'video': ('nucleus_video', movie, work/'found'/'predictions.csv', '--preset', 'quick', '--output', 'OUT/film.mp4'),
         'check': ('nucleus_check', movie, '--output_dir', 'OUT'),
         'report': ('nucleus_report', movie, '--run', work/'run', '--output_dir', 'OUT'),
+        'benchmark': ('nucleus_benchmark', work/'samples', '--models', 'cnn', '--seeds', 1, '--reference', 0,
+                      '--config', work/'quick.toml', '--output_dir', 'OUT'),
         'notebook': ('nucleus_notebook', '--movie', movie, '--output', 'OUT/mine.ipynb')}
 
 
