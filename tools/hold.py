@@ -21,7 +21,7 @@ TABLE = Path(__file__).resolve().parent.parent/'benchmarks'/'hold.csv'
 QUICK = 'epoch_samples = 16\nmargin = 0\nnum_epochs = 3\nbatch_size = 8\ntensor_size = 16\n'
 #: What differs from run to run: when it was done, how long it took, how much memory there was.
 VARIES = re.compile(rb'"(date|when|seconds|frames_a_second|duration|created|cpu_count)": *[^,\n}]*|\d{4}-\d\d-\d\d[T ]?[\d:.+Z]*')
-TIMED = {'history.csv', 'training_metrics.png', 'table.csv', 'table.md', 'table.png', 'results.csv', 'last.pt'}
+TIMED = {'history.csv', 'training_metrics.png', 'table.csv', 'table.md', 'table.png', 'results.csv', 'last.pt', 'result.json', 'timing.json'}
 
 
 def start(command, cwd):

@@ -62,7 +62,7 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
         calibration = fit_calibration(probs[rows], true, run.states, movies[rows], units[rows])
         learn = np.full(len(probs), '', object)
         learn[rows] = true
-        cross = cross_calibrate(probs, learn, run.states, units)
+        cross = cross_calibrate(probs, learn, run.states, units, 'bias' in calibration)
         if cross is None: cross = calibrate(probs, calibration)
     run.config['calibration'] = to_plain(calibration)
     write_json(run.folder/'config.json', run.config)
