@@ -8,6 +8,7 @@ __all__ = ['TORCHRUN', 'Team', 'is_first_process', 'read_count', 'find_team', 'S
 
 # %% ../../nbs/09_training/09_distributed.ipynb #130fd4b1
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,9 @@ class Team:
     def leave(self):
         "Wait for the others, then leave: a process that simply ended would abort those still waiting."
         self.wait()
-        if self.size > 1: dist.destroy_process_group()
+        if self.size == 1: return
+        time.sleep(1)          # the others need a moment to come out of the wait, on a busy machine too
+        dist.destroy_process_group()
 
 # %% ../../nbs/09_training/09_distributed.ipynb #769c2e6f
 def is_first_process() -> bool:
