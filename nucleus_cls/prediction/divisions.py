@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CERTAIN', 'LEAST', 'FARTHEST', 'MIDWAY', 'LARGE', 'ENOUGH', 'GAP', 'score_division', 'propose_divisions',
-           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions', 'decide_movie']
+           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions', 'pick_adjacent', 'decide_movie']
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #1fbb71f0
 from collections.abc import Sequence
@@ -144,16 +144,27 @@ def settle_divisions(decoded:Predictions, # of one movie
     return settle_states(decoded, found), listed.reset_index(drop=True)
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #eea49091
+def pick_adjacent(found:Predictions, # with states that agree
+                  divisions:pd.DataFrame, # that are called
+                 ) -> pd.DataFrame: # those whose daughters are in the very next frame
+    "Leave out divisions with a gap: their daughters' ids may mean other nuclei in the next frame."
+    born = found.table[found.table['state'] == 'new_daughter']
+    there = set(zip(born['frame'], born['nucleus_id']))
+    two = ['daughter_1', 'daughter_2']
+    near = [{(t + 1, a), (t + 1, b)} <= there for t, a, b in divisions[['frame', *two]].to_numpy().tolist()]
+    return divisions[np.array(near, bool)]
+
 def decide_movie(own:Predictions, # of one movie, by the network alone
                  nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                  size:Any=None, # of a voxel, (z,y,x); None: equal sides
                  adjust:Any=None, # logarithms added to the network's, (K,); None: zeros
                 ) -> tuple: # Predictions, and the divisions
     "Decode a movie and decide its divisions, and again with links that know them."
-    found, divisions = own, None
+    known = None
     for _ in range(2):
-        links = link_nuclei(nuclei, size, divisions)
+        links = link_nuclei(nuclei, size, known)
         walking = len(links) and links['distance'].median()/2 >= WALKING
         found = decode(own, links, describe_links(nuclei, links, size), BELIEF if walking else 1., adjust)
         found, divisions = settle_divisions(found, nuclei, size)
+        known = pick_adjacent(found, divisions)
     return found, divisions
