@@ -197,7 +197,7 @@ def write_omezarr(movie:Movie,
                   version:str='0.5', # of OME-Zarr: 0.4 or 0.5
                   geff:bool=False, # the lineage as GEFF instead of LineageGraph.json
                  ) -> Path: # the folder
-    "Write a movie with its segs and lineage as OME-Zarr, whole or not at all."
+    "Write a movie with its segmentations and lineage as OME-Zarr, whole or not at all."
     import zarr
     path = Path(path)
     if version not in ('0.4', '0.5'): raise ValueError(f'version {version!r}: expected 0.4 or 0.5')

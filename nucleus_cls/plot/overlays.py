@@ -80,7 +80,7 @@ def plot_overlay(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
                 ) -> Picture:
     "Outline every nucleus of a frame in the colour of its state."
     if np.shape(image) != np.shape(seg):
-        raise ValueError(f'image {np.shape(image)} and seg {np.shape(seg)} differ in shape')
+        raise ValueError(f'image {np.shape(image)} and segmentation {np.shape(seg)} differ in shape')
     state = look_up_states(table)
     box = ... if whole else find_nuclei_box(seg)
     flat = flatten(image[box], axis)

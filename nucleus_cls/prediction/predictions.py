@@ -159,7 +159,7 @@ def try_tensor(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                mask:np.ndarray, # the nucleus, bool, (Z,Y,X)
                imaged:np.ndarray|None, # bool, (T,Z,Y,X); None: all were imaged
                prep:Preprocess, # Preprocess
-               segs:Any=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
+               segs:Any=None, # nucleus ids of each frame, T of (Z,Y,X) or None; only read for seven channels
                step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
                start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
                second:Any=None, # raw intensity of the second channel, as `raw`; None: there is none

@@ -252,7 +252,7 @@ def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; No
     "Make the crops of one nucleus of volumes that hold it at their centre."
     volumes, quality = fill_window(frames)
     seg = segs[1]
-    if seg is None: raise ValueError('a close look needs the nucleus: give a seg or mask of frame t')
+    if seg is None: raise ValueError('a close look needs the nucleus: give a segmentation or mask of frame t')
     own = seg[tuple(n//2 for n in seg.shape)] if seg.max() > 1 else 1
     seen = [find_imaged(v, seg) for v in volumes]
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]

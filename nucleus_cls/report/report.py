@@ -154,7 +154,7 @@ def show_predictions(predictions:pd.DataFrame, # table of predictions
         mine = take_movie(predictions, movie.name)
         if frame is None: frame = find_busiest_frame(mine)
         fig = overlay(movie, mine, frame, f'frame {frame}', width=6)
-        words = 'Outlines have the colour of the predicted state, numbers are ids in the seg.'
+        words = 'Outlines have the colour of the predicted state, numbers are ids in the segmentation.'
         blocks.append(embed_figure(fig, f'{movie.name}, frame {frame}, brightest voxel along z. {words}'))
     for name, mine in list(predictions.groupby('movie'))[:4]:
         if mine['frame'].nunique() > 1:

@@ -69,7 +69,7 @@ def make_frame(rows:np.ndarray, # type NUCLEUS, the nuclei of the frame
                imaged:np.ndarray, # bool, (Z,Y,X), False in the registration wedges
                t:int, s:SimSettings, rng,
                own, # function: cell → generator that gives it the same texture in all frames
-              ) -> tuple: # (image, seg, rows with merged sisters as one, the id of each in the seg, 0: none)
+              ) -> tuple: # (image, segmentation, rows with merged sisters as one, their ids, 0: none)
     "Draw one frame."
     light = np.zeros(s.shape, np.float32)
     for row in [*rows, *remains]:
