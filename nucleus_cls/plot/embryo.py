@@ -30,7 +30,7 @@ def make_axes(title:str, # words above
         axis.labelpad = -4
         axis.get_major_locator().set_params(nbins=4)
     ax.tick_params(labelsize=6, pad=-2)
-    ax.set_box_aspect(None, zoom=.8)   # or labels are cut off
+    ax.set_box_aspect(None, zoom=.72)   # or labels are cut off
     return fig, ax
 
 @use_theme()

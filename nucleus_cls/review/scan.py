@@ -182,6 +182,7 @@ def plot_course(scan:Scan, # of the movie
             ax.plot(f['frame'], table[name], '.-', ms=3, color=color, label=name)
         ax.set(title=title, xlabel='frame')
         ax.xaxis.get_major_locator().set_params(integer=True)
-        if len(table.columns) > 1: ax.legend(fontsize=7, frameon=False)
+        if len(table.columns) > 1:
+            ax.legend(ncols=3, loc='lower right', bbox_to_anchor=(1, 1), handlelength=1, columnspacing=1)
         else: ax.set_ylim(0)
     return fig
