@@ -80,7 +80,7 @@ def make_program(model:nn.Module, # on the processor, in evaluation mode
 def export_network(run:Run, # trained run
                    path:str|Path, # file to write, .onnx or .pt2
                   ) -> Path: # the file
-    "Write a network for other programs; `ValueError` if it cannot be done, or the file answers otherwise."
+    "Write a network for other programs; `ValueError` if it cannot be, or the file gives other answers."
     path = Path(path)
     writers = {'.onnx': _write_onnx, '.pt2': _write_pt2}
     if path.suffix.lower() not in writers:

@@ -192,7 +192,7 @@ OME_ZARR = Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open
                   ('segs', 'channel'))
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #ed252dc6
-def write_omezarr(movie:Movie,
+def write_omezarr(movie:Movie, # images, segmentations and, where there is one, the lineage
                   path:str|Path, # folder to write, such as NAME.ome.zarr; must not exist
                   version:str='0.5', # of OME-Zarr: 0.4 or 0.5
                   geff:bool=False, # the lineage as GEFF instead of LineageGraph.json

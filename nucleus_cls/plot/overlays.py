@@ -127,7 +127,7 @@ def take_movie(predictions:Any, # Predictions, or its table
 
 def overlay(movie:Any, # Movie: .name, .image(t), .seg(t), .voxel_size
             predictions:Any, # Predictions, or its table: frame, nucleus_id, state, perhaps movie
-            frame:int=None, # frame to draw; None: `find_busiest_frame`
+            frame:int=None, # frame to draw; None: the one with most events
             title:str=None, # words above; None: movie and frame
             **how, # of `plot_overlay`, such as axis=1 or whole=True
            ) -> Picture:

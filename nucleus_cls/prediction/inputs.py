@@ -211,7 +211,7 @@ def predict_arrays(run:Run, # trained run
                    voxel_size:Sequence=None, # (z,y,x), µm; None: not known
                    scale:str|float=None, # 'auto', 'none' or a factor; None: auto for a timepoint
                   ) -> Predictions:
-    "Predict arrays; a volume in which the mask's ids tell that it is no crop is taken as a whole timepoint."
+    "Predict the nucleus in the middle of arrays or, where the mask shows whole frames, all their nuclei."
     frames, segs = sort_arrays(arrays)
     if full is None and segs[1] is not None and frames[1] is not None:
         full = is_timepoint(frames[1], segs[1], run.preprocess)
@@ -243,7 +243,7 @@ def predict_folders(run:Run, # trained run
                     voxel_size:Sequence=None, # (z,y,x), µm, of folders that do not say it
                     scale:str|float=None, # 'none': as stored; None: by the width they note; else measured
                    ) -> Predictions:
-    "Predict sample folders; of several, those that cannot be read are listed in `failed`."
+    "Predict sample folders; of several, those that cannot be read are left out and listed in `failed`."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     folders, seen = [f for p in paths for f in _find_folders(Path(p))], set()
     voxel_size = check_voxel_size(voxel_size)

@@ -98,7 +98,7 @@ def check_whole(path:str|Path # CSV file
         raise ValueError('its last line breaks off; was it only half copied?')
 
 def read_predictions(path:str|Path, # predictions.csv
-                    ) -> pd.DataFrame: # one row per nucleus; words that are not known are empty
+                    ) -> pd.DataFrame: # one row per nucleus; unknown words are ''
     "Read a table of predictions; `ValueError` for a table of something else."
     path = Path(path)
     if not path.is_file():

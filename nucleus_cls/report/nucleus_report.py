@@ -293,7 +293,7 @@ def report_nuclei(run:Run, # trained run
                   frame:int=None, # of a movie: the frame to look at
                   nuclei_ids:Sequence=None, # of a movie: nuclei wanted; None: all
                  ) -> list: # the folders, one a nucleus
-    "Write numbers, slices, overlay, preprocessing, activations, Grad-CAM and prediction of every nucleus."
+    "Write a folder for each nucleus: its slices and numbers, its tensor, and what the network responded to."
     stream, folders = find_crops(run, source, frame, nuclei_ids), []
     place = find_places(source, frame) if isinstance(source, Movie) else lambda row: None
     sized = source if hasattr(source, 'iter_crops') else stream

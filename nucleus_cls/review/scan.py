@@ -183,6 +183,7 @@ def plot_course(scan:Scan, # of the movie
         ax.set(title=title, xlabel='frame')
         ax.xaxis.get_major_locator().set_params(integer=True)
         if len(table.columns) > 1:
-            ax.legend(ncols=3, loc='lower right', bbox_to_anchor=(1, 1), handlelength=1, columnspacing=1)
+            ax.legend(ncols=3, loc='lower right', bbox_to_anchor=(1.05, .98), fontsize=6, handlelength=.7,
+                      columnspacing=.7)
         else: ax.set_ylim(0)
     return fig

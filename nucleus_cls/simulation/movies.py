@@ -250,7 +250,7 @@ def simulate(output_dir:str|Path='simulated', # folder for the movies
              preset:str='realistic', # a name in SIM_PRESETS
              **overrides, # any field of SimSettings
             ) -> list: # folders of the movies
-    "Simulate movies on disk; one that is there is left, so an interrupted job is run again to finish it."
+    "Simulate movies into a folder; those that are there are kept, so after a stop it is run again to go on."
     check_integer(n_movies, 'n_movies', 1)
     movies = (simulate_movie(preset, (seed, k), f'sim_{preset}_s{seed}_{k:02d}', n_frames, **overrides)
               for k in range(1, n_movies + 1))
