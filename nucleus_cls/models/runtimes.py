@@ -95,7 +95,7 @@ def check_answers(found:np.ndarray, # probabilities or logits of the other runti
                   wanted:np.ndarray, # those of torch, (n,K)
                   what:str|Path, # asked, for the message
                  ) -> None:
-    "Refuse what answers otherwise: `ValueError`."
+    "Compare the answers with the network's own; `ValueError` if they differ."
     far = float(np.abs(np.asarray(found) - wanted).max())
     if not far < 1e-3: raise ValueError(f'{what}: its answers differ by {far:.2g} from those of torch')
 

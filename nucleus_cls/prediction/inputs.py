@@ -221,7 +221,7 @@ def predict_arrays(run:Run, # trained run
 
 def sort_arrays(arrays:Any, # dictionary or .npz of volumes (Z,Y,X): t-1, t, t+1, mask (or seg, or label)
                ) -> tuple: # frames (3), segmentations or masks (3), in the order of time; None: not there
-    "Find out which volume is what; `ValueError` where one is missing or told twice."
+    "Find out which volume is what; `ValueError` where one is missing or given twice."
     source:Any = 'arrays'
     names = (*ARRAYS, 'seg', 'label', *SEGS_BESIDE)
     if isinstance(arrays, (str, Path)): source, arrays = arrays, load_npz(arrays, [*names, *OLD_ARRAYS])

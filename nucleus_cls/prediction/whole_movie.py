@@ -160,7 +160,7 @@ def make_run_key(run) -> str:
     return fingerprint([weights.hexdigest(), *settings])
 
 def stamp_movie(movie) -> str:
-    "Make a text that changes when the movie does; of one in memory, its first image must do."
+    "Make a text that changes when the movie does; for one in memory, its first image stands for all."
     return movie.stamp or str(zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0]))))
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #aca12cc0
@@ -173,7 +173,7 @@ def save_block(table:pd.DataFrame, path):
     with atomic_path(path) as tmp: np.savez(tmp, **{c: table[c].to_numpy() for c in table} | text)
 
 def load_block(path):
-    "Read the table of a block; None where it is not there or not legible."
+    "Read the table of a block; None where it is missing or cannot be read."
     try:
         with np.load(path, allow_pickle=False) as arrays: return pd.DataFrame({c: arrays[c] for c in arrays})
     except (FileNotFoundError, ValueError, EOFError, OSError, zipfile.BadZipFile): return None

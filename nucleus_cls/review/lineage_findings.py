@@ -218,7 +218,7 @@ def forecast_samples(scan:Scan, # of the movie
                      look:LineageLook=None, # that went through the frames
                      timeframe:int=1, # frames before and after t in a sample
                     ) -> pd.DataFrame: # a row per nucleus: state, near_event, lost, reason (empty: a sample)
-    "Foretell the manifest of an extraction."
+    "Forecast the manifest of an extraction."
     f = scan.frames
     images = f['frame'][f['background'].notna()].tolist()
     segs = f['frame'][f['n_nuclei'].notna()].tolist()
