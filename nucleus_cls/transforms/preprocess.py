@@ -71,7 +71,7 @@ class Preprocess(Settings):
                              f'{CHANNELS + more}')
 
     def to_dict(self) -> dict:
-        "Turn the settings into plain values; `channel` and `zoom_to_fit` are left out where they are not used."
+        "Turn the settings into plain values; `channel` and `zoom_to_fit` are left out where not used."
         return {k: v for k, v in super().to_dict().items() if v or k not in ('channel', 'zoom_to_fit')}
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #2df450e6
