@@ -77,7 +77,7 @@ def describe_phase(c, t, k):
 
 
 def draw_cell(c, t, k, grid, image, seg, rng):
-    "Add a cell's light to the image and its mask to the seg."
+    "Add a cell's light to the image and its mask to the segmentation."
     axes, bright, texture, broken = describe_phase(c, t, k)
     half = axes*k['radius']
     reach = k['radius']*1.7/np.array(k['voxel'])
@@ -137,7 +137,7 @@ def divide_cells(cells, t, k, rng, next_id):
 
 
 def draw_movie(kind, seed, n_frames=30):
-    "Draw a movie: images, segs, voxel size, and the parents of its tracks."
+    "Draw a movie: images, segmentations, voxel size, and the parents of its tracks."
     k, rng = KINDS[kind], np.random.default_rng([seed, *kind.encode()])
     size = np.array(k['shape'])*np.array(k['voxel'])
     cells = [make_cell(rng, i + 1, 0, rng.uniform(.15, .85, 3)*size, 0, k) for i in range(k['n'])]

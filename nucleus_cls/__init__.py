@@ -63,4 +63,4 @@ def __getattr__(name:str):
 
 def __dir__() -> list:
     "List the public names, fetched or not, for the completion of editors."
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES} - {'import_module'})

@@ -219,6 +219,7 @@ def run_notebooks(report, flags, n_workers):
 
 QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': notebooks.anatomy,
          'sizes within the norms': notebooks.sizes, 'imports unmixed': notebooks.imports,
+         'words for readers': notebooks.words,
          'stored outputs': notebooks.outputs, 'notebooks clean': clean, 'export in sync, no orphan module': in_sync,
          'ruff': lint, 'light import': light_import, 'modules import silently': silent_modules,
          'commands answer --help': commands, 'chapters listed': contents.stale, **house.CHECKS, 'requirements are used': requirements,

@@ -1,5 +1,6 @@
 "Build the site in _docs/: nbdev prepares the notebooks, Quarto renders them where it is on PATH, else smalldocs."
 import ast
+import base64
 import json
 import os
 import re
@@ -74,6 +75,19 @@ def local_notebook(nb, pages, here):
                 data['text/markdown'] = show_parameters(''.join(cell['source']), mend(data['text/markdown']))
 
 
+def open_with_picture(nb, path):
+    "Let a chapter begin with what it arrives at: its last picture after its first words, unless it is near anyway."
+    def starts(cell): return cell['cell_type'] == 'code' or ''.join(cell['source']).startswith('## ')
+    first = next((i for i, cell in enumerate(nb['cells']) if starts(cell)), None)
+    shown = [(i, out['data']['image/png']) for i, cell in enumerate(nb['cells'])
+             for out in cell.get('outputs', []) if 'image/png' in out.get('data', {})]
+    if not shown or shown[-1][0] < first + 4: return
+    picture = path.with_suffix('.png')
+    picture.write_bytes(base64.b64decode(''.join(shown[-1][1])))
+    words = f'![What this chapter arrives at]({picture.name}){{.lead fig-align="left"}}'
+    nb['cells'].insert(first, {'cell_type': 'markdown', 'metadata': {}, 'source': words})
+
+
 def prepare():
     "Run nbdev's own preprocessing into _proc/; return what it complained of."
     env = {k: v for k, v in os.environ.items() if k != 'VIRTUAL_ENV'}    # of another activated one IPython warns
@@ -88,6 +102,7 @@ def prepare():
     for path in notebooks:
         nb = json.loads(path.read_text(encoding='utf-8'))
         local_notebook(nb, pages, path.parent)
+        if path.parent.name[:2].isdigit(): open_with_picture(nb, path)
         path.write_text(json.dumps(nb), encoding='utf-8')
     return [row for row in said.splitlines() if re.search(r'Warning|Error\b|imports and other code', row)]
 

@@ -124,6 +124,21 @@ def imports(path, cells):
             yield f'cell {c.index} mixes imports with other code: {c.source.strip()[:60]!r}'
 
 
+def said(cell):
+    "What a cell says in words: prose without its code, or the docstrings of what it defines."
+    if cell.is_prose: return re.sub(r'```.*?```|`[^`]*`', '', cell.source, flags=re.S)
+    defined = (n for n in ast.walk(cell.tree()) if isinstance(n, (ast.FunctionDef, ast.ClassDef)))
+    return re.sub(r'`[^`]*`', '', '\n'.join(ast.get_docstring(n) or '' for n in defined))
+
+
+@each_notebook
+def words(path, cells):
+    "Short names stay in the code: a sentence says segmentation, not seg."
+    for c in cells:
+        found = re.search(r'.*\b[Ss]egs?\b.*', said(c)) if c.is_prose or c.exported else None
+        if found: yield f'cell {c.index} says seg: {found[0].strip()[:80]!r}'
+
+
 @each_notebook
 def sizes(path, cells):
     "The norms of one sitting, in cells, lines, kilobytes and words; pages for users may show more pictures."

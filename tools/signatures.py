@@ -13,6 +13,8 @@ COLUMNS = 'parameter', 'type', 'default', 'meaning'
 FENCE = re.compile(r'```python\n.*?```', re.S)
 #: Characters of a call; longer ones leave out what has a default.
 CALL = 100
+#: Characters of a default in the table; of a longer one only the type is shown.
+DEFAULT = 70
 STARS = {inspect.Parameter.VAR_POSITIONAL: '*', inspect.Parameter.VAR_KEYWORD: '**'}
 
 
@@ -42,6 +44,7 @@ def name_type(anno):
     if isinstance(anno, Param): anno = anno.type or bool
     if anno in (empty, None, type(None)): return ''   # NoneType: guessed from the default
     text = anno if isinstance(anno, str) else inspect.formatannotation(anno)
+    if '_SupportsArray' in text: return 'array_like'   # numpy's ArrayLike, spelt out
     return '' if '<' in text else re.sub(r'\b(?:\w+\.)+(?=\w)', '', text).strip("'")
 
 
@@ -49,7 +52,8 @@ def name_default(value):
     "A default as one would write it: a function by its name, any other object by that of its class."
     if value is empty: return ''
     text = getattr(value, '__name__', None) or repr(value)
-    return f'{type(value).__name__}()' if text.startswith('<') else text
+    if text.startswith('<'): return f'{type(value).__name__}()'
+    return text if len(text) <= DEFAULT else f'{type(value).__name__}(…)'
 
 
 def read_field(field):

@@ -47,7 +47,7 @@ def check_watch(minutes:float, # to wait for a frame
         raise ValueError('--watch does not go with --use_lineage, --n_workers or --scheduler')
 
 def sort_volumes(volumes:list # of t-1, t, t+1, and perhaps the segmentation at t, or those of all three
-                ) -> tuple: # frames (3), segs (3), in the order of time; None: not given
+                ) -> tuple: # frames (3), segmentations (3), in the order of time; None: not given
     "Find out which volume is what."
     return volumes[:3], volumes[3:] if len(volumes) == 6 else [None, *volumes[3:], None, None][:3]
 
@@ -95,7 +95,7 @@ def show_frame(found, # Predictions
 
 def read_loose(volumes:list, # paths of t-1, t, t+1 and perhaps the segmentation, or those of all three; or
                npz:str, # an archive
-              ) -> tuple: # frames (3), segs (3), in the order of time; None: not there
+              ) -> tuple: # frames (3), segmentations (3), in the order of time; None: not there
     "Read the volumes of a timepoint or of one nucleus."
     from nucleus_cls.movies.tiff import read_tiff
     from nucleus_cls.prediction.inputs import sort_arrays

@@ -247,12 +247,12 @@ def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of st
               runs:Sequence=None, # run folders to compare instead: nothing is trained
               seeds:int=3, # trainings of each recipe and fold
               folds:int=None, # folds of a cross-validation; None: one split
-              reference:int=1, # trainings with the slow reference recipe, a fold; 0: none
+              reference:int=1, # trainings of the slow reference recipe in each fold; 0: none
               config:TrainConfig=None, # settings for `models` given by name; None: the defaults
               val:Sequence=(), # names of the movies to hold out; empty: drawn
               on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop that training
              ) -> pd.DataFrame: # one row per recipe; `.attrs['failed']` lists what went wrong
-    "Train and compare networks on the same samples, or compare trained ones; run it again to go on."
+    "Train and compare networks on the same samples, or compare trained ones; after a stop, run it again."
     if not hasattr(samples, 'table'): samples = open_samples(samples)
     config = config or TrainConfig()
     recipes = {} if runs else make_recipes(models, config, seeds, reference)

@@ -139,7 +139,7 @@ def write_scores(folder, # where to; made if need be
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #bf6541ea
 def evaluate(run:Run, # trained run
              samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
-             output_dir:str|Path=None, # where the four files go; None: nowhere
+             output_dir:str|Path=None, # folder for scores, table and pictures; None: nothing is written
              movies:Sequence=None, # names of the movies to score; None: all
             ) -> dict: # content of metrics.json
     "Score a run on samples; a warning names movies it was trained on."

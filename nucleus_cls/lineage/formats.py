@@ -204,7 +204,7 @@ def write_geff(lineage:Lineage, # with places
 def graph_from_forest(nodes:dict, # id → timestamp_ordinal, label, parent_id
                       source:str='lineage', # for messages
                      ) -> dict: # with Edges and Nodes, as `lineage_from_graph` takes them
-    "Turn nodes that name their parents into a graph; `ValueError` for one without frame, seg id or parent."
+    "Turn nodes that name their parents into a graph; `ValueError` for one without frame, id or parent."
     name = {}
     for key, node in nodes.items():
         held = node if isinstance(node, dict) else {}

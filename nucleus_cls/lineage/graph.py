@@ -44,7 +44,7 @@ REMEDIES = {
     'point beside a nucleus': 'tied to the nearest one; the segmentation may be a little too small there',
     'point outside every nucleus': 'kept, but has no nucleus, so no sample; segment it or move the point',
     'two points in one nucleus': 'the first gets the nucleus, the others none; check for a merged mask',
-    'point without a seg id': 'numbered within its frame, as there was no segmentation',
+    'point without a nucleus id': 'numbered within its frame, as there was no segmentation',
     'nucleus without a point': 'has no lineage node, so no sample; link it or remove it',
     'point in a frame without segmentation': 'kept, but has no nucleus there',
     'points that fit another frame better': 'kept as they are; give lineage_offset, the frames to add',
@@ -53,7 +53,7 @@ REMEDIES = {
     'track listed twice': 'its first entry counts',
     'track that ends before it begins': 'left out',
     'deaths almost everywhere': 'links are missing: export them, or check whether ids or frames are those of '
-                                'the segs',
+                                'the segmentations',
     'two tracks that begin where one ends': 'there is no division at all: were parents exported?',
     'lineage that fits another frame better': 'give lineage_offset, the frames to add to its own',
     'spot that was hidden by a filter': 'left out, as TrackMate does not show it; no link leads to it',

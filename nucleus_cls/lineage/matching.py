@@ -126,7 +126,7 @@ def tie_points(table:pd.DataFrame, # as `place_points` gives it
                frames:Iterable[int]=(), # frames that have a segmentation
                reach:int=2, # how far from a mask per point may lie, voxels
                linked:np.ndarray=None, # (n,) bool, as for `match_points`
-              ) -> tuple: # ((n,) ids; (n,) how: INSIDE…, -1: id given, -2: no seg; [(frame, id) left over])
+              ) -> tuple: # ((n,) ids; (n,) how: INSIDE…, -1: id given, -2: no masks; [(frame, id) left over])
     "Give every point an id: the file's, that of the nucleus at its position, or a new one."
     ids = np.nan_to_num(table.nucleus_id.to_numpy(float)).astype(np.int64)
     how, left = np.where(ids > 0, -1, -2), []
@@ -153,7 +153,7 @@ def _number(ids, rows, least:int=0):
 # %% ../../nbs/02_lineage/02_matching.ipynb #c9cfe0eb
 def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they were tied: of `tie_points`
                       seg_of:Callable, # t → nucleus ids (Z,Y,X), or None
-                      frames:set, # frames that have a seg
+                      frames:set, # frames that have a segmentation
                      ) -> list: # findings
     "Say whether so many points lie outside every nucleus that their places must be wrong."
     tried, out = np.count_nonzero(how >= 0), np.count_nonzero(how == OUTSIDE)
@@ -191,7 +191,7 @@ def lineage_from_points(points:Points, # what a file gave
     nodes = table.assign(nucleus_id=ids).iloc[first].reset_index(drop=True)
     findings += note_nodes('node listed twice', np.flatnonzero(times > 1), nodes)
     kinds = {BESIDE: 'point beside a nucleus', OUTSIDE: 'point outside every nucleus',
-             TAKEN: 'two points in one nucleus', -2: 'point without a seg id'}
+             TAKEN: 'two points in one nucleus', -2: 'point without a nucleus id'}
     if seg_of is not None: kinds[-2] = 'point in a frame without segmentation'
     for what, kind in kinds.items():
         findings += note_nodes(kind, np.sort(row[how == what]), nodes)

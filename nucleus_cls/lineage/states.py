@@ -105,7 +105,7 @@ def assign_states(lin:Lineage, # from `read_lineage`
 
 # %% ../../nbs/02_lineage/06_states.ipynb #6ceab6d4
 def count_states(tab:pd.DataFrame, # from `assign_states`
-                ) -> pd.Series: # nuclei: states, unknown; near_event (of unknown), lost (of death)
+                ) -> pd.Series: # nuclei: states, unknown, near_event (part of unknown), lost (of death)
     "Count nuclei by state."
     counts = tab.state.value_counts().reindex([*list_states(tab.state), UNKNOWN], fill_value=0)
     marked = tab[['near_event', 'lost']].sum()

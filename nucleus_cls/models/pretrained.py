@@ -53,7 +53,7 @@ def find_run(run:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`
 def open_run(run:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`
              device:str='auto', # where to compute: auto, cpu, cuda, mps
             ) -> Run: # ready to predict
-    "Open a trained network by whatever names it on the command line."
+    "Open a trained network: a run folder, or one that comes with the package."
     return load_run(find_run(run), device)
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #405eba9f

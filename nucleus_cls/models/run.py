@@ -40,7 +40,7 @@ def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a
 def calibrate(probs:np.ndarray, # probabilities before calibration, (N,K)
               calibration:dict|None, # `calibration` of a run's config.json; None: none
              ) -> np.ndarray: # (N,K)
-    "Set probabilities right."
+    "Correct probabilities by temperature and bias."
     known = calibration or {}
     return apply_temperature(probs, known.get('temperature', 1.), known.get('bias', 0.))
 

@@ -80,7 +80,7 @@ def make_program(model:nn.Module, # on the processor, in evaluation mode
 def export_network(run:Run, # trained run
                    path:str|Path, # file to write, .onnx or .pt2
                   ) -> Path: # the file
-    "Write a network for other programs; `ValueError` if it cannot be done, or the file answers otherwise."
+    "Write a network for other programs; `ValueError` if it cannot be, or the file gives other answers."
     path = Path(path)
     writers = {'.onnx': _write_onnx, '.pt2': _write_pt2}
     if path.suffix.lower() not in writers:
@@ -95,7 +95,7 @@ def check_answers(found:np.ndarray, # probabilities or logits of the other runti
                   wanted:np.ndarray, # those of torch, (n,K)
                   what:str|Path, # asked, for the message
                  ) -> None:
-    "Refuse what answers otherwise: `ValueError`."
+    "Compare the answers with the network's own; `ValueError` if they differ."
     far = float(np.abs(np.asarray(found) - wanted).max())
     if not far < 1e-3: raise ValueError(f'{what}: its answers differ by {far:.2g} from those of torch')
 

@@ -127,9 +127,9 @@ MISSES = 'point outside every nucleus', 'two points in one nucleus', 'nucleus wi
 def read_ctc_lineage(tracks:str|Path, # path of man_track.txt or res_track.txt
                      marker_of:Callable, # t → track ids (Z,Y,X)
                      frames:Iterable[int], # frames with markers
-                     movie:Movie=None, # its segs, if they are others than the markers
+                     movie:Movie=None, # its segmentations, if they are others than the markers
                     ) -> Lineage:
-    "Read a track list with its markers, and tie it to the segs of the movie."
+    "Read a track list with its markers, and tie it to the segmentations of the movie."
     table, findings = read_track_list(tracks)
     segs = set(movie.seg_frames if movie else ())
     no_seg = 'point in a frame without segmentation'
@@ -178,11 +178,11 @@ def open_sequence(path:str|Path, # folder of a sequence, such as DATASET/01
     kind = choose_seg(kinds, options.get('segs'), str(path))
     segs, (tracks, marks) = kinds.get(kind, {}), choose_tracks(path, kinds, kind)
     def read_seg(t):
-        "Read a seg, or put its slices into a volume."
+        "Read a segmentation, or put its slices into a volume."
         if not isinstance(segs[t], dict): return read_tiff(segs[t])
         return read_slices(segs[t], read_tiff(next(iter(images.values()))).shape)
     def read_tracks(movie):
-        "Read the tracks, and tie them to the segs where these are no markers."
+        "Read the tracks, and tie them to the segmentations where these are no markers."
         markers = kinds[marks]
         tied_to = None if kind == marks else movie
         return read_ctc_lineage(tracks, lambda t: read_tiff(markers[t]), markers, tied_to)
@@ -223,7 +223,7 @@ def split_tracks(lineage:Lineage, # the lineage
 def write_ctc(movie:Movie, # with a lineage
               path:str|Path, # the sequence's folder, DATASET/01; its truth goes beside it, to DATASET/01_GT
              ) -> Path: # the sequence's folder
-    "Write a movie with its segs and lineage as the challenge has them; never over what is there."
+    "Write a movie with its segmentations and lineage as the challenge has them; never over what is there."
     path = Path(path)
     if not re.fullmatch(r'\d{2}', path.name): raise ValueError(f'{path}: a sequence has two digits, as 01')
     truth = path.with_name(f'{path.name}_GT')

@@ -83,7 +83,7 @@ def compute_costs(a:pd.DataFrame, # nuclei of t: z, y, x, volume
                   radius:float, # typical radius of a nucleus
                   shift, # drift from t to t+1, (3,)
                  ) -> tuple: # cost (n,m), inf where out of reach, and the vectors from a to b (n,m,3)
-    "Say how ill each nucleus of t matches each of t+1."
+    "Compute how badly each nucleus of t matches each of t+1."
     step = b[['z', 'y', 'x']].to_numpy()*size - (a[['z', 'y', 'x']].to_numpy()*size + shift)[:, None]
     far = np.sqrt((step**2).sum(-1))/radius
     grown = np.log(b['volume'].to_numpy()/a['volume'].to_numpy()[:, None])
@@ -245,7 +245,7 @@ def count_through(seg:np.ndarray) -> np.ndarray: # (3,) along z, y, x; 0 along a
         out[axis] = len(np.setdiff1d(np.intersect1d(*ends), [0]))
     return out
 
-def measure_motion(movie:Movie, # its segs are read, of a few frames
+def measure_motion(movie:Movie, # its segmentations are read, of a few frames
                   ) -> float: # widths a frame; 0 where nothing can be linked
     "Measure how far nuclei move from frame to frame, by the median, after the drift of the field."
     if 'motion' in movie.measured: return movie.measured['motion']
@@ -340,7 +340,7 @@ def describe_links(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z
     return nuclei[['frame', 'nucleus_id']].assign(before=before, after=after).reset_index(drop=True)
 
 # %% ../../nbs/05_movies/10_links.ipynb #551d4f8f
-def link_movie(movie:Movie, # its seg is read, nothing else
+def link_movie(movie:Movie, # its segmentation is read, nothing else
               ) -> tuple: # links (frame of the source, source, target, …) and nuclei (frame, nucleus_id, …)
     "Link the nuclei of all neighbouring frames of a movie."
     frames = progress(movie.seg_frames, f'{movie.name}: linking', 'frame')

@@ -72,7 +72,7 @@ class Movie:
     read_image: Callable            # t → raw intensity, (Z,Y,X), counts
     read_seg: Callable              # t → nucleus ids, (Z,Y,X), integers, 0 background
     image_frames: list              # frames that have an image, ascending
-    seg_frames: list                # frames that have a seg, ascending
+    seg_frames: list                # frames that have a segmentation, ascending
     voxel_size: tuple = None        # (z,y,x), µm; None where not known
     lineage_source: Any = None      # path, graph as a dict, Lineage, Points, or function of the movie
     source: str = ''                # where it was read from, for messages
@@ -87,12 +87,12 @@ class Movie:
 
     @property
     def frames(self) -> list:
-        "Frames that have both image and seg, ascending."
+        "Frames that have both image and segmentation, ascending."
         return sorted(set(self.image_frames) & set(self.seg_frames))
 
     @property
     def missing(self) -> list:
-        "Frames between the first and the last that lack image or seg."
+        "Frames between the first and the last that lack image or segmentation."
         frames = self.frames
         return sorted(set(range(frames[0], frames[-1] + 1)) - set(frames)) if frames else []
 
@@ -114,7 +114,7 @@ class Movie:
         with mark_bad_frames(): return check_seg(check_volume(self.read_seg(t), what), what)
 
     def lineage(self) -> Lineage:
-        "Read the lineage, points tied to the seg; `FileNotFoundError` where there is none."
+        "Read the lineage, points tied to the segmentation; `FileNotFoundError` where there is none."
         return _read_lineage(self)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #c0a4f898
@@ -179,7 +179,7 @@ def add_second(movie:Movie, # with the first channel
 
 # %% ../../nbs/05_movies/02_movie.ipynb #b9e2cb15
 def validate_movie(movie:Movie) -> Movie:
-    "Check that a movie has a frame with both image and seg, and that its voxel size is one."
+    "Check that a movie has a frame with both image and segmentation, and that its voxel size is one."
     movie.voxel_size = check_voxel_size(movie.voxel_size, movie.source or movie.name)
     if not movie.frames:
         images, segs = format_frames(movie.image_frames), format_frames(movie.seg_frames)
@@ -257,8 +257,8 @@ def stamp_files(files:Iterable[Path], # files, and folders with all that is belo
 # %% ../../nbs/05_movies/02_movie.ipynb #c26ac40d
 def read_frame(movie:Movie, # the movie
                t:int, # frame
-              ) -> tuple: # (image, seg), both (Z,Y,X)
-    "Read image and seg of a frame; `ValueError` if their shapes differ."
+              ) -> tuple: # (image, segmentation), both (Z,Y,X)
+    "Read image and segmentation of a frame; `ValueError` if their shapes differ."
     image, seg = movie.image(t), movie.seg(t)
     if image.shape != seg.shape:
         raise ValueError(f'movie {movie.name}, frame {t}: the image is {image.shape} but the segmentation is '

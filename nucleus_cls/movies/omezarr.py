@@ -192,12 +192,12 @@ OME_ZARR = Layout('OME-Zarr', 'a Zarr group with multiscales', find_images, open
                   ('segs', 'channel'))
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #ed252dc6
-def write_omezarr(movie:Movie,
+def write_omezarr(movie:Movie, # images, segmentations and, where there is one, the lineage
                   path:str|Path, # folder to write, such as NAME.ome.zarr; must not exist
                   version:str='0.5', # of OME-Zarr: 0.4 or 0.5
                   geff:bool=False, # the lineage as GEFF instead of LineageGraph.json
                  ) -> Path: # the folder
-    "Write a movie with its segs and lineage as OME-Zarr, whole or not at all."
+    "Write a movie with its segmentations and lineage as OME-Zarr, whole or not at all."
     import zarr
     path = Path(path)
     if version not in ('0.4', '0.5'): raise ValueError(f'version {version!r}: expected 0.4 or 0.5')

@@ -84,7 +84,7 @@ def recognise(path:str|Path, # folder, file or address
 def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an address
                 **options, # as for `open_movie`
                ) -> list: # paths that `open_movie` opens, in order of their names
-    "List the movies at a path; an error where there is none."
+    "List the movies at a path; `ValueError` where there is none."
     try: return recognise(path, options)[1]
     except ValueError:
         if is_address(path) or not Path(path).is_dir(): raise
@@ -111,7 +111,7 @@ def name_movie(path:str|Path, **options) -> str:
 # %% ../../nbs/05_movies/07_open.ipynb #1b8725d9
 def find_segs_elsewhere(layout:Layout, path, segs:str|None # of the images; what the user wrote
                        ) -> tuple|None: # (path, name of an array in it), or a pattern
-    "Find segs that lie outside the movie's own container."
+    "Find segmentations that lie outside the movie's own container."
     if layout in (SERIES, STACK) or not segs or segs in ('SEG', 'ST', 'TRA', 'RES'): return None
     if not is_address(path) and segs in {p.name for p in Path(path).glob('labels/*')}: return None
     if '{t}' in segs:
@@ -122,7 +122,7 @@ def find_segs_elsewhere(layout:Layout, path, segs:str|None # of the images; what
 def replace_segs(movie:Movie, place:tuple, # of `find_segs_elsewhere`
                  axes:str=None, seg_axes:str=None, # as for `open_movie`
                 ) -> Movie:
-    "Give a movie the segs that lie elsewhere."
+    "Give a movie the segmentations that lie elsewhere."
     path, name = place
     files = match_files(path, name) if name and '{t}' in name else None
     segs = files and {t: (FrameFile(p, 'labels', seg_axes, IDS), 0) for t, p in files.items()}
@@ -139,15 +139,15 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
                name:str=None, # unique name; None: the folder's
                lineage_file:str|Path=None, # lineage that lies elsewhere; None: the one in the folder
                voxel_size:tuple=None, # (z,y,x), µm; None: as the files say, where they do
-               images:str=None, # which images: file pattern with {t}, or name of an array; None: the usual
-               segs:str=None, # which segs: likewise, or SEG, ST, TRA, RES of the Cell Tracking Challenge
+               images:str=None, # images: file pattern with {t}, or name of an array; None: found by name
+               segs:str=None, # segmentations: likewise, or SEG, ST, TRA, RES of the Cell Tracking Challenge
                channel:Any=None, # of the images, number from 0 or name; two, as '0,1'; None: the only one
                axes:str=None, # axes of files that do not say, such as 'TZYX'; None: as the files say
-               seg_axes:str=None, # of the segs, where theirs differ; None: as `axes`, or as the files say
+               seg_axes:str=None, # of the segmentations; None: as `axes`, or as the files say
                lineage_offset:int=0, # frames to add to those in the lineage file
-              scale:str|float=None, # at which it is read: 'auto' (by its nuclei), 'none' or a factor
+               scale:str|float=None, # at which it is read: 'auto' (by its nuclei), 'none' or a factor
               ) -> Movie:
-    "Open a movie lazily, whatever its layout; errors name what is missing."
+    "Open a movie of any layout; volumes are read when asked for, and errors name what is missing."
     if hasattr(path, 'graph'):
         movie = movie_from_simulation(path, name, lineage_file, voxel_size, lineage_offset)
         movie.scale = check_scale(scale)
@@ -191,7 +191,7 @@ def open_both(path:Any, # of the movie, as `find_movie` found it
 def parse_movie_options(images:str=None, segs:str=None, # file pattern with {t}, or name of an array
                         channel:str=None, # number from 0, or name; two of them with a comma
                         axes:str=None, # such as TZYX
-                        seg_axes:str=None, # likewise, of the segs
+                        seg_axes:str=None, # likewise, of the segmentations
                         voxel_size:str=None, # 'Z,Y,X' in µm
                         lineage_offset:int=None, # frames to add to those in the lineage file
                         scale:str=None, # auto, none or a factor

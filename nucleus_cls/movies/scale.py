@@ -90,7 +90,7 @@ def find_step(widths:Sequence|None, # (z,y,x), voxels; None: not known
     return None if all(1/ALIKE < s < ALIKE for s in step) else step
 
 # %% ../../nbs/05_movies/09_scale.ipynb #adbfdc59
-def measure_movie(movie:Movie, # its segs are read, of a few frames
+def measure_movie(movie:Movie, # its segmentations are read, of a few frames
                  ) -> tuple|None: # (z,y,x), voxels as stored; None: to be read as stored
     "Measure how wide nuclei are in a movie, or take it from the scale that was given."
     scale = check_scale(movie.scale)

@@ -44,11 +44,11 @@ def find_place(path:str|Path, # the movie: folder or file
     return None
 
 def open_source(place:str|Path, # file, folder or address
-                what:str='images', # or segs
+                what:str='images', # or segmentations
                 axes:str=None, channel:int|str|None=None, # as for `open_movie`
                 name:str=None, # of an array in it; None: the usual, or the only one
                ) -> dict: # frame → (stack, frame in it)
-    "Open whatever holds the images or the segs of a movie."
+    "Open whatever holds the images or the segmentations of a movie."
     key = 'img' if what == 'images' else 'labels'
     stack = open_zarr(place, what, axes, channel) if is_address(place) or Path(place).is_dir() else None
     if stack is None:
@@ -66,10 +66,10 @@ def open_source(place:str|Path, # file, folder or address
 # %% ../../nbs/05_movies/06_series.ipynb #2166eacf
 def open_segs(place:str|Path, # file, folder or address
               axes:str=None, # of the images
-              seg_axes:str=None, # of the segs; None: as the images, or as their file says
+              seg_axes:str=None, # of the segmentations; None: as the images, or as their file says
               name:str=None, # of an array in it
              ) -> dict: # frame → (stack, frame in it)
-    "Open whatever holds the segs of a movie."
+    "Open whatever holds the segmentations of a movie."
     if seg_axes or not axes: return open_source(place, 'segs', seg_axes, IDS, name)
     try: return open_source(place, 'segs', axes, IDS, name)
     except ValueError: return open_source(place, 'segs', None, IDS, name)
@@ -122,7 +122,7 @@ SEG_NAME = re.compile(r'seg|mask|label|lbl|(?<![a-z])(gt|ids|res)(?![a-z])|cellp
 IMAGE_NAME = re.compile(r'im(g|age)|raw|intensit|nucle', re.IGNORECASE)
 
 def name_arrays(path:str|Path, # .npz or HDF5
-               ) -> tuple: # names of the images and of the segs; '' where unsure
+               ) -> tuple: # names of the images and of the segmentations; '' where unsure
     "Tell by their names which of a file's arrays are images and which segmentations."
     if str(path).lower().endswith('.npz'): names = list_arrays(path)
     else: names = [n for n, array in HdfFile(path).arrays.items() if array.ndim > 2]
@@ -134,7 +134,7 @@ def open_file(path:str|Path, # file that `find_file` sees
               name:str, # of the movie
               options:dict, # what `open_movie` was told
              ) -> Movie:
-    "Open a file of images as a movie, with segs in it or elsewhere."
+    "Open a file of images as a movie, its segmentations in it or elsewhere."
     path, given = Path(path), options.get('segs')
     end, axes = path.suffix.lower(), options.get('axes')
     channel, name_in = options.get('channel'), options.get('images')
@@ -189,8 +189,8 @@ def read_description(path:str|Path) -> dict: # options of `open_movie`; empty wh
 
 # %% ../../nbs/05_movies/06_series.ipynb #5ed7af2a
 FILE_NAMES = re.compile(r'.*\.(tiff?|lsm|npy|npz|h5|hdf5|hdf|ims)', re.IGNORECASE)
-def find_pair(path:str|Path) -> tuple: # names or patterns of images and segs; () where unsure
-    "Tell the images of a folder from its segs, where there is one of each."
+def find_pair(path:str|Path) -> tuple: # names or patterns of images and segmentations; () where unsure
+    "Tell the images of a folder from its segmentations, where there is one of each."
     patterns:dict = {}
     for p in sorted(Path(path).iterdir()):
         if p.name.startswith('.'): continue
@@ -233,7 +233,7 @@ def open_series(path:str|Path, # folder that `find_series` sees
                 name:str, # of the movie
                 options:dict, # what `open_movie` was told
                ) -> Movie:
-    "Open a folder in which images and segs lie, or which says where."
+    "Open a folder in which images and segmentations lie, or which says where."
     path, described = Path(path), read_description(path)
     told = described | {k: v for k, v in options.items() if v is not None and v != 0}
     if '{c}' in str(told.get('images')):
@@ -256,7 +256,7 @@ def open_series(path:str|Path, # folder that `find_series` sees
     return movie
 
 def _open_part(path, given:str, what:str, axes, told:dict, strict:bool) -> tuple: # (frame → …; files)
-    "Open the images or the segs of a folder."
+    "Open the images or the segmentations of a folder."
     channel, seg_axes = told.get('channel'), told.get('seg_axes')
     if '{t}' in given and not CONTAINER.fullmatch(given):
         files = match_files(path, given, strict)

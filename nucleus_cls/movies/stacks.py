@@ -197,7 +197,7 @@ def open_stack(path:str|Path, # .tif, .npy or .npz
         return open_as(letters.replace('C', ''))
 
 def refuse_guess(stack, # of a whole movie
-                 what:str, # images or segs
+                 what:str, # images or segmentations
                  path, # for messages
                 ):
     "Refuse pages that may be frames or slices: `ValueError` with both readings."
@@ -215,7 +215,7 @@ def list_frames(stack) -> dict: # frame → (stack, frame in it)
 
 def open_hdf(path:str|Path, # HDF5 file
              name:str, # of an array, or a pattern with {t}; None: the only one of 3 dimensions or more
-             what:str, # images or segs
+             what:str, # images or segmentations
              axes:str=None, channel:int|str|None=None, # as for `open_movie`
             ) -> dict: # frame → (stack, frame in it)
     "Open arrays of an HDF5 file."

@@ -222,7 +222,8 @@ def plot_history(history:pd.DataFrame, # one row an epoch; columns ending in los
             at = history[best].idxmax()
             ax.plot(epoch[at], history[best][at], 'ko', ms=9, mfc='none', label=f'best: epoch {epoch[at]:g}')
         ax.set(xlabel='epoch', ylabel='', title=name, ylim=(0, top))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        if len(history) == 1: ax.set_xticks(epoch)
+        else: ax.xaxis.get_major_locator().set_params(integer=True)
         if curves: ax.legend()
     return fig
 

@@ -80,7 +80,7 @@ def plot_overlay(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
                 ) -> Picture:
     "Outline every nucleus of a frame in the colour of its state."
     if np.shape(image) != np.shape(seg):
-        raise ValueError(f'image {np.shape(image)} and seg {np.shape(seg)} differ in shape')
+        raise ValueError(f'image {np.shape(image)} and segmentation {np.shape(seg)} differ in shape')
     state = look_up_states(table)
     box = ... if whole else find_nuclei_box(seg)
     flat = flatten(image[box], axis)
@@ -127,7 +127,7 @@ def take_movie(predictions:Any, # Predictions, or its table
 
 def overlay(movie:Any, # Movie: .name, .image(t), .seg(t), .voxel_size
             predictions:Any, # Predictions, or its table: frame, nucleus_id, state, perhaps movie
-            frame:int=None, # frame to draw; None: `find_busiest_frame`
+            frame:int=None, # frame to draw; None: the one with most events
             title:str=None, # words above; None: movie and frame
             **how, # of `plot_overlay`, such as axis=1 or whole=True
            ) -> Picture:

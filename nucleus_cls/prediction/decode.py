@@ -38,7 +38,7 @@ BELIEF = .5   #: how much links are believed where nuclei walk: every seventh is
 def compute_factors(shares:np.ndarray, # of what is seen (columns) with each state (rows), (K,n)
                     occurs:np.ndarray, # how often each state occurs, (K,), sums to 1
                    ) -> np.ndarray: # (K,n), the mean over all states as they occur is 1
-    "Turn shares into factors, with some doubt."
+    "Turn shares of states into the factors that weigh probabilities, with some doubt mixed in."
     shares = shares/shares.sum(1, keepdims=True)*(1 - DOUBT) + DOUBT/shares.shape[1]
     return shares/(occurs @ shares)
 
@@ -189,7 +189,7 @@ def decode(predictions:Predictions, # of one movie, the network's
 # %% ../../nbs/10_prediction/03_decode.ipynb #688dcd0f
 def compute_missing_prior(run, # a trained run
                          ) -> np.ndarray: # (K,), added to the logarithms of its probabilities
-    "Say what is missing to the true rarity of states in a run's probabilities."
+    "Compute what log probabilities still lack to reflect how rare the states truly are."
     given = run.config.get('training', {}).get('prior', 1.)
     if 'bias' in (run.config.get('calibration') or {}): return np.zeros(len(run.states))   # found there
     return np.asarray(run.config['logit_adjust'])*(1/given - 1) if given > 0 else np.zeros(len(run.states))

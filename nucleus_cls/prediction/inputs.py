@@ -76,8 +76,8 @@ def parse_volume_path(path) -> dict: # movie and frame, as far as the path tells
     return dict(movie=folder.name, frame=int(match[1])) if match else {}
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #93ad73de
-SEGS_BESIDE = ('seg t-1', 'seg t+1')   #: names of the segs beside t, in an .npz and among the channels
-BLIND = 'no_seg'   #: in `quality`: the network looks at segs of t-1 and t+1, and was given none
+SEGS_BESIDE = ('seg t-1', 'seg t+1')   #: the segmentations beside t, in an .npz and among the channels
+BLIND = 'no_seg'   #: in `quality`: the network looks at segmentations of t-1 and t+1, and was given none
 
 def needs_segs(run:Run # trained run
               ) -> bool:
@@ -88,13 +88,13 @@ def warn_blind(run:Run # trained run
               ):
     "Warn that a network misses the outlines of t-1 and t+1."
     warnings.warn(f'{run.config.get("architecture", "this network")} also looks at the outlines of t-1 and '
-                  f't+1, and has '
-                  'none here: its states are less sure (no_seg in quality); give the segs of t-1 and t+1 too',
+                  't+1, and has none here: its states are less sure (no_seg in '
+                  'quality); give the segmentations of t-1 and t+1 too',
                   stacklevel=3)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #c3f55444
 def _follow(run, segs, step, voxel) -> np.ndarray|None: # (n,3,3), as for `stream_timepoint`; None: boxes stay
-    "Say by how much boxes move in the frames beside t, as a whole movie would, where all segs are known."
+    "Say by how much boxes move in the frames beside t, as a whole movie would, if all three are segmented."
     if run.preprocess.register in ('none', 'crop') or any(seg is None for seg in segs): return None
     window = movie_from_arrays(segs, segs, voxel_size=check_voxel_size(voxel))
     prep = replace(run.preprocess, register=choose_register(window, run.preprocess.register))
@@ -103,7 +103,8 @@ def _follow(run, segs, step, voxel) -> np.ndarray|None: # (n,3,3), as for `strea
 def _predict_timepoint(run, frames, segs, ids, where, step, voxel) -> Predictions:
     "Predict nuclei of a timepoint."
     seg = segs[1]
-    if seg is None: raise ValueError('a whole timepoint needs a seg that says where its nuclei are: give one')
+    if seg is None:
+        raise ValueError('a whole timepoint needs a segmentation that says where its nuclei are: give one')
     moves = _follow(run, segs, step, voxel)
     nuclei = stream_timepoint(frames, seg, run.preprocess, ids, segs=segs, step=step, moves=moves)
     rows, probs = predict_stream(run, (({**where, **row}, x) for row, x in nuclei))
@@ -113,7 +114,8 @@ def _predict_one(run, frames, segs, where, step) -> Predictions:
     "Predict one nucleus from its crops; a crop that cannot be scaled is an error here."
     seg = segs[1]
     if seg is None and 'mask' in run.model.channels:
-        raise ValueError('this model also looks at the mask of the nucleus: give a seg or mask of frame t')
+        raise ValueError('this model also looks at the mask of the nucleus: '
+                         'give a segmentation or mask of frame t')
     volumes, quality = fill_window(frames)
     row = {**where, 'quality': quality}
     if seg is not None and seg.max() > 1: row['nucleus_id'] = int(seg[tuple(n//2 for n in seg.shape)]) or None
@@ -144,7 +146,7 @@ def predict_volumes(run:Run, # trained run
                     where:dict=None, # movie and frame; None: as far as the file name of `current` tells
                     voxel_size:Sequence=None, # (z,y,x), µm; None: not known
                     scale:str|float=None, # 'auto', 'none' or a factor; None: auto for a timepoint
-                    beside:Sequence=(None, None), # seg at t-1 and at t+1, which some networks look at
+                    beside:Sequence=(None, None), # segmentations of t-1 and t+1, which some networks look at
                    ) -> Predictions:
     "Predict all or some nuclei of a timepoint, or one nucleus from its crops."
     if two := run.preprocess.channel:
@@ -209,7 +211,7 @@ def predict_arrays(run:Run, # trained run
                    voxel_size:Sequence=None, # (z,y,x), µm; None: not known
                    scale:str|float=None, # 'auto', 'none' or a factor; None: auto for a timepoint
                   ) -> Predictions:
-    "Predict arrays; a volume in which the mask's ids tell that it is no crop is taken as a whole timepoint."
+    "Predict the nucleus in the middle of arrays or, where the mask shows whole frames, all their nuclei."
     frames, segs = sort_arrays(arrays)
     if full is None and segs[1] is not None and frames[1] is not None:
         full = is_timepoint(frames[1], segs[1], run.preprocess)
@@ -218,8 +220,8 @@ def predict_arrays(run:Run, # trained run
                            voxel_size, scale, (segs[0], segs[2]))
 
 def sort_arrays(arrays:Any, # dictionary or .npz of volumes (Z,Y,X): t-1, t, t+1, mask (or seg, or label)
-               ) -> tuple: # frames (3), segs or masks (3), in the order of time; None: not there
-    "Find out which volume is what; `ValueError` where one is missing or told twice."
+               ) -> tuple: # frames (3), segmentations or masks (3), in the order of time; None: not there
+    "Find out which volume is what; `ValueError` where one is missing or given twice."
     source:Any = 'arrays'
     names = (*ARRAYS, 'seg', 'label', *SEGS_BESIDE)
     if isinstance(arrays, (str, Path)): source, arrays = arrays, load_npz(arrays, [*names, *OLD_ARRAYS])
@@ -241,7 +243,7 @@ def predict_folders(run:Run, # trained run
                     voxel_size:Sequence=None, # (z,y,x), µm, of folders that do not say it
                     scale:str|float=None, # 'none': as stored; None: by the width they note; else measured
                    ) -> Predictions:
-    "Predict sample folders; of several, those that cannot be read are listed in `failed`."
+    "Predict sample folders; of several, those that cannot be read are left out and listed in `failed`."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     folders, seen = [f for p in paths for f in _find_folders(Path(p))], set()
     voxel_size = check_voxel_size(voxel_size)

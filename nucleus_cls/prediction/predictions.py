@@ -98,7 +98,7 @@ def check_whole(path:str|Path # CSV file
         raise ValueError('its last line breaks off; was it only half copied?')
 
 def read_predictions(path:str|Path, # predictions.csv
-                    ) -> pd.DataFrame: # one row per nucleus; words that are not known are empty
+                    ) -> pd.DataFrame: # one row per nucleus; unknown words are ''
     "Read a table of predictions; `ValueError` for a table of something else."
     path = Path(path)
     if not path.is_file():
@@ -159,7 +159,7 @@ def try_tensor(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                mask:np.ndarray, # the nucleus, bool, (Z,Y,X)
                imaged:np.ndarray|None, # bool, (T,Z,Y,X); None: all were imaged
                prep:Preprocess, # Preprocess
-               segs:Any=None, # seg ids of each frame, T of (Z,Y,X) or None; only read for seven channels
+               segs:Any=None, # nucleus ids of each frame, T of (Z,Y,X) or None; only read for seven channels
                step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
                start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
                second:Any=None, # raw intensity of the second channel, as `raw`; None: there is none

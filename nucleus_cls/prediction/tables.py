@@ -61,7 +61,7 @@ def check_one_movie(predictions:Predictions, # of one movie, with frames and ids
     return table
 
 def split_by_movie(predictions:Predictions) -> dict: # name → Predictions
-    "Part predictions by movie."
+    "Split predictions by movie."
     groups = predictions.table.groupby('movie', sort=True)
     return {str(name): Predictions(part, predictions.states) for name, part in groups}
 

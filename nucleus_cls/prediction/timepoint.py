@@ -93,20 +93,20 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
                      prep:Preprocess, # settings of the run
                      ids=None, # nuclei wanted; None: all
                      imaged=None, # for each volume, what `find_imaged` says of it; None: find out
-                     segs=None, # seg of each frame, None where there is none; only read for seven channels
+                     segs=None, # segmentation of each frame or None; only read for seven channels
                      step=None, # voxels of the frames for each voxel read, of `find_voxel_step`
-                     nuclei=None, # table of `find_nuclei` of the seg; None: find them
+                     nuclei=None, # table of `find_nuclei` of the segmentation; None: find them
                      moves=None, # (nuclei,T,3), voxels as read by which boxes move; None: they stay
                      second=None, # the second channel of each frame, as `frames`; None: it is not looked at
                     ):
-    "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the seg."
+    "Yield (row, tensor) of the nuclei of a timepoint, after one scan of the segmentation."
     volumes, quality = fill_window(frames)
     if second is not None: second = fill_as(second, frames, volumes)
     dark = 'black' in quality.split(';')
     stored = volumes[0].vol.shape if isinstance(volumes[0], Resampled) else volumes[0].shape
     if seg.shape != stored:
         raise ValueError(
-            f'the image is {stored} but the seg is {seg.shape} (Z,Y,X): are both of the same frame?')
+            f'the image is {stored} but the segmentation is {seg.shape} (Z,Y,X): are both of the same frame?')
     nuclei = find_nuclei(seg) if nuclei is None else nuclei
     chosen = choose_nuclei(nuclei, ids)
     if moves is not None: moves = moves[nuclei['nucleus_id'].isin(chosen['nucleus_id'])]

@@ -58,9 +58,9 @@ def find_movie_step(movie:Movie, # the movie
 def read_frame_for(movie:Movie, # the movie
                    t:int, # the frame
                    prep:Preprocess, # settings of the run
-                   with_seg:bool, # read the seg too
+                   with_seg:bool, # read the segmentation too
                    step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
-                  ) -> tuple: # image, imaged voxels (None: all, or nobody asks), seg, nuclei, second channel
+                  ) -> tuple: # image, imaged (None: all, or not asked), segmentation, nuclei, second channel
     "Read a frame, as far as it is there and asked for (else None), and find out what of it was imaged."
     image, seg = movie.image(t), movie.seg(t) if with_seg else None
     nuclei = find_nuclei(seg) if with_seg else None
@@ -74,7 +74,7 @@ def read_windows(movie:Movie, # the movie
                  prep:Preprocess, # settings of the run: which frames make a window
                  frames:list, # frames to predict, ascending
                  step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
-                ): # yields (t, images, imaged, segs, nuclei, second): by frame of the window, None: not there
+                ): # yields (t, images, imaged, segs, nuclei, second), each by frame; None: not there
     "Read the window of every frame, and the next frame's files meanwhile."
     reach, all_segs = max(map(abs, prep.offsets)), 'others' in prep.channels or prep.register in FOLLOW[1:]
     there, segs = set(movie.image_frames), set(movie.seg_frames) if all_segs else set(frames)
@@ -89,12 +89,13 @@ def read_windows(movie:Movie, # the movie
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1350b06e
 def check_frames(movie:Movie, # the movie
-                 frames=None, # frames wanted; None: all that have image and seg
+                 frames=None, # frames wanted; None: all that have image and segmentation
                 ) -> list: # the same, ascending
     "Refuse frames that cannot be predicted, with a `ValueError` that names them."
     frames = movie.frames if frames is None else sorted({int(t) for t in frames})
     if gone := sorted(set(frames) - set(movie.frames)):
-        raise ValueError(f'movie {movie.name}: frames {gone} lack image or seg; there are {movie.frames}')
+        raise ValueError(f'movie {movie.name}: frames {gone} lack image or segmentation; '
+                         f'there are {movie.frames}')
     return frames
 
 def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the window; None: not there
@@ -112,7 +113,7 @@ def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the wi
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1aaf4eb6
 def stream_movie(movie:Movie, # the movie
                  prep:Preprocess, # settings of the run
-                 frames=None, # frames to predict; None: all that have image and seg
+                 frames=None, # frames to predict; None: all that have image and segmentation
                  windows=None, # of `read_windows`, where some are to be shared out; None: those of `frames`
                 ):
     "Yield (row, tensor) of every nucleus, frame by frame; `ValueError` naming a frame that does not fit."
@@ -159,7 +160,7 @@ def make_run_key(run) -> str:
     return fingerprint([weights.hexdigest(), *settings])
 
 def stamp_movie(movie) -> str:
-    "Make a text that changes when the movie does; of one in memory, its first image must do."
+    "Make a text that changes when the movie does; for one in memory, its first image stands for all."
     return movie.stamp or str(zlib.crc32(np.ascontiguousarray(movie.image(movie.frames[0]))))
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #aca12cc0
@@ -172,7 +173,7 @@ def save_block(table:pd.DataFrame, path):
     with atomic_path(path) as tmp: np.savez(tmp, **{c: table[c].to_numpy() for c in table} | text)
 
 def load_block(path):
-    "Read the table of a block; None where it is not there or not legible."
+    "Read the table of a block; None where it is missing or cannot be read."
     try:
         with np.load(path, allow_pickle=False) as arrays: return pd.DataFrame({c: arrays[c] for c in arrays})
     except (FileNotFoundError, ValueError, EOFError, OSError, zipfile.BadZipFile): return None
@@ -321,7 +322,7 @@ def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predic
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #61c788c4
 def predict_movie(run:Run, # trained run
                   movie:Any, # Movie, or what `open_movie` takes: a folder, a simulated movie
-                  frames:Iterable[int]|None=None, # frames to predict; None: all that have image and seg
+                  frames:Iterable[int]|None=None, # frames to predict; None: all with image and segmentation
                   output_dir:str|Path|None=None, # folder to write to and to resume from; None: write nothing
                   decode:bool=True, # let neighbours in time agree; False: the network alone
                   n_workers:int=1, # processes of this computer, ≥1

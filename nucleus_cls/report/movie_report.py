@@ -48,7 +48,7 @@ PLACES = {'border', 'no_t-1', 'no_t+1', 'coarse', ''}
 
 def list_doubtful(table:pd.DataFrame # of predictions
                  ) -> pd.DataFrame: # rows of it, those to look at first on top
-    "List the nuclei whose state is doubtful."
+    "List the nuclei to look at: flagged doubtful, without a state, or events of low confidence."
     marked = table['quality'].fillna('').map(lambda text: bool(set(str(text).split(';')) - PLACES))
     event = table['state'].isin(EVENTS)
     unsure = event & (table['confidence'] < SURE)

@@ -252,7 +252,7 @@ def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; No
     "Make the crops of one nucleus of volumes that hold it at their centre."
     volumes, quality = fill_window(frames)
     seg = segs[1]
-    if seg is None: raise ValueError('a close look needs the nucleus: give a seg or mask of frame t')
+    if seg is None: raise ValueError('a close look needs the nucleus: give a segmentation or mask of frame t')
     own = seg[tuple(n//2 for n in seg.shape)] if seg.max() > 1 else 1
     seen = [find_imaged(v, seg) for v in volumes]
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
@@ -293,7 +293,7 @@ def report_nuclei(run:Run, # trained run
                   frame:int=None, # of a movie: the frame to look at
                   nuclei_ids:Sequence=None, # of a movie: nuclei wanted; None: all
                  ) -> list: # the folders, one a nucleus
-    "Write numbers, slices, overlay, preprocessing, activations, Grad-CAM and prediction of every nucleus."
+    "Write a folder for each nucleus: its slices and numbers, its tensor, and what the network responded to."
     stream, folders = find_crops(run, source, frame, nuclei_ids), []
     place = find_places(source, frame) if isinstance(source, Movie) else lambda row: None
     sized = source if hasattr(source, 'iter_crops') else stream

@@ -154,7 +154,7 @@ def show_predictions(predictions:pd.DataFrame, # table of predictions
         mine = take_movie(predictions, movie.name)
         if frame is None: frame = find_busiest_frame(mine)
         fig = overlay(movie, mine, frame, f'frame {frame}', width=6)
-        words = 'Outlines have the colour of the predicted state, numbers are ids in the seg.'
+        words = 'Outlines have the colour of the predicted state, numbers are ids in the segmentation.'
         blocks.append(embed_figure(fig, f'{movie.name}, frame {frame}, brightest voxel along z. {words}'))
     for name, mine in list(predictions.groupby('movie'))[:4]:
         if mine['frame'].nunique() > 1:
@@ -240,7 +240,7 @@ def build_report(path:str|Path, # HTML file to write
                  title:str='States of nuclei', # heading of the page
                  notes:tuple=(), # sentences that come before the caveats
                 ) -> Path: # `path`
-    "Write a report of what is found; missing parts are left out."
+    "Write a page about a training, its scores and a prediction; what is not given is left out."
     run, evaluation = (None if f is None else Path(f) for f in (run_folder, evaluation_dir))
     for folder in (run, evaluation):
         if folder and not folder.is_dir(): raise FileNotFoundError(f'{folder}: no such folder')

@@ -74,7 +74,7 @@ class MovieView:
         self.parent, self.children = look_up_parents(self.table), {}
         for child, parent in self.parent.items(): self.children.setdefault(parent, []).append(child)
 
-    def read(self, t:int) -> tuple: # image, seg, nuclei
+    def read(self, t:int) -> tuple: # image, segmentation, nuclei
         "Read a frame, or remember it."
         if t not in self.held:
             image, seg = read_frame(self.movie, t)

@@ -160,7 +160,7 @@ def pick_examples(findings:list, # of `Finding`
     return [(kind, *key) for key, kind in picked.items()][:most]
 
 def cut_plane(movie:Movie, scan:Scan, t:int, i:int, # movie, pass over it, frame and nucleus id
-             ) -> tuple: # image and seg, (Y,X) each; None: cannot be shown
+             ) -> tuple: # image and segmentation, (Y,X) each; None: cannot be shown
     "Cut the plane through the middle of a nucleus, with its surroundings."
     n = scan.nuclei[(scan.nuclei['frame'] == t) & (scan.nuclei['nucleus_id'] == i)]
     image, seg = try_read(movie, t)

@@ -96,9 +96,9 @@ OTHER_WORDS = re.compile('relabel|nucleus ids|whole numbers|channel|objects|NaN|
 
 # %% ../../nbs/14_review/02_findings.ipynb #5abe822d
 def find_odd_values(scan:Scan, # of the movie
-                    column:str, # 'shape' or 'type', of image and seg
+                    column:str, # 'shape' or 'type', of image and segmentation
                    ) -> list: # of text: frame, what, value
-    "Name the frames whose image or seg differs from the usual one of the movie."
+    "Name the frames whose image or segmentation differs from the usual one of the movie."
     f, out, usual = scan.frames, [], {}
     for what in ('image', 'seg'):
         values = f[f'{what}_{column}']

@@ -97,7 +97,7 @@ def find_id_faults(scan:Scan, # of the movie
                    states:pd.DataFrame, # table of states
                    name:str, # of the movie
                   ) -> list: # of `Finding`
-    "Compare the ids of the lineage with those of the seg, frame by frame."
+    "Compare the ids of the lineage with those of the segmentation, frame by frame."
     out, keys = [], ['frame', 'nucleus_id']
     if len(scan.nuclei):
         try: check_lineage(scan.nuclei, states, name)
@@ -120,7 +120,7 @@ def find_reading(nuclei:pd.DataFrame, # of the scan
                  states:pd.DataFrame, # with points
                  voxel_size:tuple=None, # (z,y,x), µm; None: not known
                 ) -> str: # in words; empty: none fits
-    "Find out how the points of a lineage would have to be read to fit the seg."
+    "Find out how the points of a lineage would have to be read to fit the segmentation."
     best, words = .5, ''
     axes = ['z_point', 'y_point', 'x_point']
     for shift in (0, 1, -1):
@@ -167,7 +167,7 @@ def measure_steps(scan:Scan, # of the movie
                   states:pd.DataFrame, # table of states
                   voxel_size:tuple=None, # (z,y,x), µm; None: lengths in voxels
                  ) -> pd.DataFrame: # a row per step of a track: gap, ratio, distance (diameters), born, …
-    "Measure every step of every track, from seg to seg."
+    "Measure every step of every track, from segmentation to segmentation."
     n = scan.nuclei[['frame', 'nucleus_id', 'z', 'y', 'x', 'volume', 'border']]
     t = states[['frame', 'nucleus_id', 'track', 'state']].merge(n, on=['frame', 'nucleus_id'])
     t = t.sort_values(['track', 'frame'], ignore_index=True)
@@ -218,7 +218,7 @@ def forecast_samples(scan:Scan, # of the movie
                      look:LineageLook=None, # that went through the frames
                      timeframe:int=1, # frames before and after t in a sample
                     ) -> pd.DataFrame: # a row per nucleus: state, near_event, lost, reason (empty: a sample)
-    "Foretell the manifest of an extraction."
+    "Forecast the manifest of an extraction."
     f = scan.frames
     images = f['frame'][f['background'].notna()].tolist()
     segs = f['frame'][f['n_nuclei'].notna()].tolist()

@@ -32,7 +32,7 @@ def find_wrong_states(table:pd.DataFrame, # one row per sample: movie, frame, nu
                       probs:np.ndarray, # out-of-fold probabilities, (N,K); NaN: no prediction
                       states, # the K states
                      ) -> pd.DataFrame: # movie, frame, nucleus_id, state, suggested, margin; worst first
-    "List samples that are confidently in another state than the given one; the index is that of `table`."
+    "List samples that the network, sure of itself, puts in another state; the index is that of `table`."
     states = tuple(states)
     target, probs = np.asarray(target, object), np.asarray(probs, float)
     if probs.shape != (len(table), len(states)) or len(target) != len(table):
@@ -52,8 +52,8 @@ def find_wrong_states(table:pd.DataFrame, # one row per sample: movie, frame, nu
 # %% ../../nbs/14_review/06_mislabels.ipynb #7bfcfc26
 def predict_out_of_fold(samples, # Samples
                         config, # TrainConfig; its `val` is set here
-                        output_dir, # a run folder a fold goes here
-                        k:int=None, # number of folds; None: one movie each (of trees: five)
+                        output_dir, # folder that gets a run folder for each fold
+                        k:int=None, # folds; None: as many as movies, or five if lineage trees are parted
                         train=None, # (samples, folder, config, resume) → run; None: `fit`
                        ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."

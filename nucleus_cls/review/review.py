@@ -205,11 +205,11 @@ def describe_next(review:Review) -> str: # HTML; empty where nothing is left
     return ' · '.join(words + ['<b>likely wrong</b>']*(left[0] in review.wrong))
 
 def review_samples(samples:Samples|str|Path, # Samples, or a path that `open_samples` takes
-                   path:str|Path='corrections.csv', # table to go on with, or to begin
+                   path:str|Path='corrections.csv', # table of corrections, to begin or to go on with
                    predictions:Any=None, # Predictions of the samples, or predictions.csv; None: none
                    order:Any='doubtful', # as for `order_samples`
                    seed:int=0, # of a random order
                   ) -> Inspector: # a widget; the last line of a cell shows it
-    "Look at samples one by one; what is said of them goes into a table of corrections."
+    "Look at samples one by one and press their states; each press goes into a table of corrections."
     samples = samples if isinstance(samples, Samples) else open_samples(samples)
     return Inspector(samples, path, predictions, order, seed)

@@ -96,7 +96,7 @@ def estimate_frame_shift(before:tuple, now:tuple, # of `project_frame`
     return estimate_picture_shift(before[1], now[1])[0], *estimate_picture_shift(before[0], now[0])
 
 # %% ../../nbs/14_review/01_scan.ipynb #57f7f474
-def try_read(movie, t:int) -> tuple: # (image, seg): array, words of an error, or None where there is no file
+def try_read(movie, t:int) -> tuple: # (image, segmentation): an array, words of an error, or None: no file
     "Read a frame as far as that is possible."
     def read(have, reader):
         if t not in have: return None
@@ -114,7 +114,7 @@ class Scan:
 
 # %% ../../nbs/14_review/01_scan.ipynb #b724f4d7
 def measure_frame(t:int, image, seg, # of `try_read`: arrays, words of an error, or None
-                 ) -> tuple: # row of the table of frames, image and seg (None where not readable), nuclei
+                 ) -> tuple: # row of the table of frames; image, segmentation (None: not readable); nuclei
     "Measure what could be read of a frame, and note what could not."
     row = {'frame': t, 'image_error': '', 'seg_error': ''}
     if isinstance(image, str): row['image_error'], image = image, None
@@ -133,7 +133,7 @@ def measure_frame(t:int, image, seg, # of `try_read`: arrays, words of an error,
 
 # %% ../../nbs/14_review/01_scan.ipynb #5f03107a
 def scan_movie(movie:Movie, # images and segmentation; files may be broken
-               look=None, # called with frame, image, seg, where a seg is readable (image: None where not)
+               look=None, # called with frame, image (None: not readable) and segmentation, where there is one
               ) -> Scan: # its two tables
     "Measure every frame of a movie in one pass, reading one frame ahead."
     frames = sorted({*movie.image_frames, *movie.seg_frames})
@@ -182,6 +182,8 @@ def plot_course(scan:Scan, # of the movie
             ax.plot(f['frame'], table[name], '.-', ms=3, color=color, label=name)
         ax.set(title=title, xlabel='frame')
         ax.xaxis.get_major_locator().set_params(integer=True)
-        if len(table.columns) > 1: ax.legend(fontsize=7, frameon=False)
+        if len(table.columns) > 1:
+            ax.legend(ncols=3, loc='lower right', bbox_to_anchor=(1.05, .98), fontsize=6, handlelength=.7,
+                      columnspacing=.7)
         else: ax.set_ylim(0)
     return fig

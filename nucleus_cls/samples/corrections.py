@@ -111,7 +111,7 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
                     path:str|Path|None, # corrections.csv; empty or None: nothing to correct
                     mapping:Sequence=(), # 'OLD=STATE' texts: states to be called otherwise
                    ) -> Samples: # the same crops, with the new states
-    "Correct the states of samples; `ValueError` that names the file, also if none of its rows is a sample."
+    "Give samples the corrected states; `ValueError` for another table, or if none of its rows is a sample."
     table = map_states(samples.table, mapping)
     if not path: return samples if table is samples.table else Samples(samples.readers, table)
     said, keys = read_corrections(path), list(CORRECTIONS[:3])

@@ -75,12 +75,12 @@ def find_lacking_frame(t:int, have:set, k:int) -> str:
     return '' if gap is None else f'no t{gap:+d}' if gap else 'no image of the frame'
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #2e84033f
-def join_states(nuclei:pd.DataFrame, # nuclei of the seg, all frames
+def join_states(nuclei:pd.DataFrame, # nuclei of the segmentation, all frames
                 states:pd.DataFrame, # the states' table
                 movie:Movie, # its frames
                 k:int, # half the window's length, frames
                ) -> pd.DataFrame: # one row per nucleus of either list, by frame and id
-    "Join what the seg shows with what the lineage says; `reason` is empty where a sample can be cut."
+    "Join what segmentation and lineage say of each nucleus; `reason` is empty where a sample can be cut."
     known = states.rename(columns={c: f'marker_{c}' for c in states.columns if c not in STATE_COLUMNS})
     table = nuclei.merge(known.drop(columns=list('zyx')), 'outer', ['frame', 'nucleus_id'], indicator='side')
     blanks = {'state': UNKNOWN, 'root': '', 'parent': '', 'daughters': '', 'near_event': False, 'lost': False,

@@ -78,7 +78,7 @@ def find_relative(row:dict, # the manifest's row
                   offset:int, # frames from t
                   reader:StoreReader, # the store it lies in
                  ) -> dict: # the row of the same nucleus there; empty where none or not the only one
-    "Follow a nucleus to a frame beside its own, where the seg shows it."
+    "Follow a nucleus to a frame beside its own, where the segmentation shows it."
     own = node_name(row['frame'], row['nucleus_id'])
     names = {-1: row['parent'], 0: own, 1: row['daughters']}.get(offset, '')
     key = parse_node_name(names) if names and ' ' not in names else (None, None)

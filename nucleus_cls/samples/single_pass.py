@@ -31,7 +31,7 @@ from .manifest import check_lineage, join_frames
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #0f82f676
 def list_whole_windows(seg_frames, image_frames, k:int) -> list: # frames
-    "List the frames with a seg that have an image from `k` frames before to `k` frames after."
+    "List the frames with a segmentation that have an image from `k` frames before to `k` frames after."
     have = set(image_frames)
     return [t for t in seg_frames if all(t + d in have for d in range(-k, k + 1))]
 
@@ -39,7 +39,7 @@ def order_files(seg_frames:list, # frames with nuclei
                 image_frames:list, # frames with an image
                 k:int, # half the window's length, frames
                ) -> list: # pairs ('seg' or 'image', frame)
-    "Order the files so that an image follows the segs of all frames whose windows see it."
+    "Order the files so that an image follows the segmentations of all frames whose windows see it."
     wanted = {t + d for t in list_whole_windows(seg_frames, image_frames, k) for d in range(-k, k + 1)}
     order = [('seg', t, (t, 0)) for t in seg_frames] + [('image', t, (t + k, 1)) for t in sorted(wanted)]
     return [(what, t) for what, t, due in sorted(order, key=lambda job: job[2])]
@@ -145,7 +145,7 @@ def read_checked(single:SinglePass, what:str, t:int) -> np.ndarray: # (Z,Y,X)
 
 # %% ../../nbs/06_samples/07_single_pass.ipynb #62e4b7e4
 def take_seg(single:SinglePass, t:int, seg) -> list: # measured nuclei, one row each
-    "Find the nuclei of a frame; the seg is held until all who look at it are known."
+    "Find the nuclei of a frame; the segmentation is held until all who look at it are known."
     kind, rows = single.arrays['seg'].dtype, scan_nuclei(seg)
     if len(rows) and rows[-1, 0] > np.iinfo(kind).max:
         raise ValueError(f'movie {single.movie.name}, frame {t}: nucleus id {rows[-1, 0]:.0f} is too large '

@@ -84,7 +84,7 @@ def create_store(path:str|Path, # folder to make, `NAME.zarr`
                  packer:str='zstd', # Blosc's compressor of the image: zstd (small) or lz4 (fast)
                  second=None, # data type of the second channel; None: there is one channel
                 ) -> dict: # array name → zarr array
-    "Make an empty store: the arrays image, seg, dark (zeros that were imaged), perhaps second; (T,Z,Y,X)."
+    "Make an empty store: arrays `image`, `seg`, `dark` (imaged zeros), perhaps `second`, (T,Z,Y,X)."
     import zarr
     from zarr.codecs import BloscCname, BloscCodec, Crc32cCodec
     parts = [-(-n // c) for n, c in zip(shape[1:], CHUNK)]

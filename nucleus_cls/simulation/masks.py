@@ -128,7 +128,7 @@ def invent_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
 def shuffle_ids(seg:np.ndarray, # row + 1, (Z,Y,X)
                 rng, n_rows:int=0, # rows there are, seen or not
                 smallest:int=30, # masks of fewer voxels are dropped
-               ) -> tuple: # (seg with random ids from 1, uint16; the id of each row, 0 if it has none)
+               ) -> tuple: # (segmentation, uint16, random ids from 1; the id of each row, 0 if it has none)
     "Give all masks of a frame random ids."
     size = np.bincount(seg.ravel(), minlength=n_rows + 1)
     keep = np.flatnonzero(size >= smallest)
@@ -142,7 +142,7 @@ def draw_frame_seg(rows:np.ndarray, # type NUCLEUS, one frame
                    mothers:np.ndarray, # mother of every cell, -1: none
                    imaged:np.ndarray, # bool, (Z,Y,X), False in the registration wedges
                    s:SimSettings, rng,
-                  ) -> tuple: # (seg (Z,Y,X) uint16; rows with merged sisters as one; the id of each, 0: none)
+                  ) -> tuple: # (segmentation (Z,Y,X), uint16; rows, sisters merged; their ids, 0: none)
     "Draw the segmentation of a frame with all that is wrong with it."
     rows = merge_sisters(rows, mothers)
     seg = draw_objects(rows, s, rng)

@@ -69,7 +69,7 @@ def make_frame(rows:np.ndarray, # type NUCLEUS, the nuclei of the frame
                imaged:np.ndarray, # bool, (Z,Y,X), False in the registration wedges
                t:int, s:SimSettings, rng,
                own, # function: cell → generator that gives it the same texture in all frames
-              ) -> tuple: # (image, seg, rows with merged sisters as one, the id of each in the seg, 0: none)
+              ) -> tuple: # (image, segmentation, rows with merged sisters as one, their ids, 0: none)
     "Draw one frame."
     light = np.zeros(s.shape, np.float32)
     for row in [*rows, *remains]:
@@ -250,7 +250,7 @@ def simulate(output_dir:str|Path='simulated', # folder for the movies
              preset:str='realistic', # a name in SIM_PRESETS
              **overrides, # any field of SimSettings
             ) -> list: # folders of the movies
-    "Simulate movies on disk; one that is there is left, so an interrupted job is run again to finish it."
+    "Simulate movies into a folder; those that are there are kept, so after a stop it is run again to go on."
     check_integer(n_movies, 'n_movies', 1)
     movies = (simulate_movie(preset, (seed, k), f'sim_{preset}_s{seed}_{k:02d}', n_frames, **overrides)
               for k in range(1, n_movies + 1))

@@ -20,9 +20,10 @@ def measure_nuclei(image, # (Z,Y,X), counts
     import pandas as pd
     image, seg = np.asarray(image, np.float32), np.asarray(seg, np.int32)
     rows = {}
-    if image.shape != seg.shape: raise ValueError(f'image {image.shape}, seg {seg.shape}: not the same shape')
+    if image.shape != seg.shape:
+        raise ValueError(f'image {image.shape}, segmentation {seg.shape}: not the same shape')
     empty = image[(maximum_filter(seg, 9) == 0) & (image > 0)]
-    if not empty.size: raise ValueError('seg: no background, every voxel is within four of a mask')
+    if not empty.size: raise ValueError('segmentation: no background, every voxel is within four of a mask')
     low, background, high = np.percentile(empty, (16, 50, 84))
     smooth = gaussian_filter(image, 1)
     for i, box in enumerate(find_objects(seg), 1):

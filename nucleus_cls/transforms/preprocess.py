@@ -71,7 +71,7 @@ class Preprocess(Settings):
                              f'{CHANNELS + more}')
 
     def to_dict(self) -> dict:
-        "Turn the settings into plain values; one channel, and crops that are not resized, go without saying."
+        "Turn the settings into plain values; `channel` and `zoom_to_fit` are left out where not used."
         return {k: v for k, v in super().to_dict().items() if v or k not in ('channel', 'zoom_to_fit')}
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #2df450e6
@@ -81,7 +81,7 @@ def find_voxel_step(prep:Preprocess, # settings of the run
                     voxel:Sequence|None=None, # voxel size of the movie, (z,y,x), µm; None: not known
                     widths:Sequence|None=None, # of its nuclei, (z,y,x), voxels; None: read as stored
                    ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: as they are
-    "Settle how a movie's voxels become the tensor's; `ValueError` where nothing good can come of it."
+    "Settle how a movie's voxels become the tensor's; `ValueError` where they cannot."
     voxel, cut = check_voxel_size(voxel), prep.size_um is not None
     if voxel is None and cut:
         raise ValueError(f'the network was trained on boxes of {prep.size_um:g} µm, and the voxel size of '
@@ -119,7 +119,7 @@ def check_space(prep:Preprocess, # settings of the run
                 what:str='the input', # whose it is, for the message
                 rescaled:bool=False, # was it stored at the scale of its nuclei?
                ) -> None:
-    "Refuse voxels the network cannot be shown, and warn of those that nobody knows."
+    "Refuse a voxel size the network cannot be shown, and warn where none is known."
     if rescaled and prep.width is None and (voxel is None or prep.voxel_um is None):
         raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as '
                          'they are stored: extract it with --scale none, or train again')
@@ -135,7 +135,7 @@ def check_space(prep:Preprocess, # settings of the run
 def apply_scale(prep:Preprocess, # settings of the run
                 scale:str|float|None, # as `check_scale` gives it; None: not said
                ) -> Preprocess:
-    "Let nuclei be the ruler of a run, if somebody said so."
+    "Let a run read movies at the scale of their nuclei, if that is asked for."
     told = scale not in (None, 'none') and prep.width is None and prep.size_um is None
     return replace(prep, width=WIDTH) if told else prep
 

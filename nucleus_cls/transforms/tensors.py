@@ -49,7 +49,7 @@ def find_range(raw:np.ndarray, # raw intensity, (T,Z,Y,X), counts
                                          'or mark them as not imaged')
     if not hi > lo:
         raise UnusableCrop('constant', f'constant crop: every imaged voxel is {lo:g}; is the image empty, '
-                           'or of another movie than the seg? Correct the input or leave this nucleus out')
+                           'or of another movie than the masks? Correct the input or leave this nucleus out')
     return lo, hi
 
 def find_ranges(raw:np.ndarray, # frames of both channels, (2·T,Z,Y,X), counts
@@ -67,7 +67,7 @@ def find_ranges(raw:np.ndarray, # frames of both channels, (2·T,Z,Y,X), counts
     return np.float32([first[0], second[0]]), np.float32([first[1], second[1]])
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #7ecec606
-def choose_mask(seg:np.ndarray, # binary mask, or seg with ids, (Z,Y,X), 0 background
+def choose_mask(seg:np.ndarray, # binary mask, or segmentation with ids, (Z,Y,X), 0 background
                 nucleus_id:int=None, # the nucleus meant; None: the only one, or the one at the centre voxel
                ) -> np.ndarray: # bool (Z,Y,X)
     "Make the mask of one nucleus; `ValueError` if there is none, or none can be told from the centre."
@@ -79,11 +79,12 @@ def choose_mask(seg:np.ndarray, # binary mask, or seg with ids, (Z,Y,X), 0 backg
     elif not np.any((seg > 0) & (seg < top)): mask = seg == top
     else:
         centre = seg[tuple(n//2 for n in seg.shape)]
-        if not centre > 0: raise ValueError('the centre voxel of the seg is background: give the nucleus id')
+        if not centre > 0:
+            raise ValueError('the centre voxel of the segmentation is background: give the nucleus id')
         mask = seg == centre
     if not mask.any():
         ids = np.unique(seg[seg > 0])[:10].tolist()
-        raise ValueError(f'no nucleus {nucleus_id} in this seg: it holds {ids}')
+        raise ValueError(f'no nucleus {nucleus_id} in this segmentation: it holds {ids}')
     return mask
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #f5394f4b
@@ -106,7 +107,7 @@ def zoom_crop(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X
               segs:Sequence|None, # T of (Z,Y,X) or None; None: none is known
               prep:Preprocess, # the box it was cut to, and the edge of the tensor
               dark:np.ndarray, # value of what was not imaged, (T,)
-             ) -> tuple: # raw, mask, imaged and segs, cubes of the edge of the tensor
+             ) -> tuple: # raw, mask, imaged and segmentations, cubes of the edge of the tensor
     "Resize a whole crop, each axis by its own factor."
     size, shape = np.broadcast_to(prep.tensor_size, 3).tolist(), find_crop_edges(prep) or mask.shape
     step = tuple(n/k for n, k in zip(shape, size))
@@ -139,7 +140,7 @@ def find_interior(seg:np.ndarray, # ids, (Z,Y,X), 0 background
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #473d73e6
 def pack_masks(mask:np.ndarray, # the nucleus, bool (Z,Y,X)
-               segs:Any, # seg ids of each frame, (T,Z,Y,X), or T of (Z,Y,X) or None; None: none is known
+               segs:Any, # nucleus ids of each frame, (T,Z,Y,X), or T of (Z,Y,X) or None; None: none is known
                prep:Preprocess, # channels, offsets
                size:int|Sequence, # edge of the result, voxels; or three edges (z,y,x)
               ) -> np.ndarray: # uint8 (size,size,size); bit k is channel 3 + k of CHANNELS
@@ -151,15 +152,16 @@ def pack_masks(mask:np.ndarray, # the nucleus, bool (Z,Y,X)
         seg = segs[middle + offset] if 0 <= middle + offset < len(segs) else None
         if seg is None: continue
         if np.shape(seg) != mask.shape:
-            raise ValueError(f'the seg has shape {np.shape(seg)}, the image {mask.shape}: expected the same')
+            raise ValueError(f'the segmentation has shape {np.shape(seg)}, the image {mask.shape}: '
+                             'expected the same')
         ids = np.where(mask, 0, seg) if bit == 1 else np.asarray(seg)
         bits |= find_interior(ids, size).view(np.uint8) << bit
     return bits
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #a45f4d06
 def list_segs(crops:Any, # Crops of a store or folder, or anything with `raw`, `seg` and perhaps `segs`
-             ) -> Any: # what `pack_masks` takes as segs
-    "List the segs of a sample by frame, None where there is none."
+             ) -> Any: # what `pack_masks` takes as segmentations
+    "List the segmentations of a sample by frame, None where there is none."
     segs, seg = getattr(crops, 'segs', None), getattr(crops, 'seg', None)
     if segs is not None: return segs
     rest = [None]*(len(crops.raw)//2)
@@ -189,10 +191,10 @@ def find_only_plane(imaged:np.ndarray|None) -> int|None: # of (…,Z,Y,X)
 def make_lenses(raw:np.ndarray, # counts, (T,Z,Y,X), one plane of them imaged
                 mask:np.ndarray, # the nucleus, bool (Z,Y,X)
                 imaged:np.ndarray, # bool, (T,Z,Y,X) or (Z,Y,X)
-                segs:list|None, # seg ids of each frame, (Z,Y,X), or None
+                segs:list|None, # nucleus ids of each frame, (Z,Y,X), or None
                 plane:int, # that one
                 offsets:tuple, # frames of `raw`, relative to t
-               ) -> tuple: # raw, mask, imaged, segs of volumes
+               ) -> tuple: # raw, mask, imaged, segmentations of volumes
     "Make a volume of one plane: every nucleus a lens, background above and below."
     depth = abs(np.arange(raw.shape[1]) - plane)[:, None, None]
     flat = np.broadcast_to(imaged, raw.shape)[:, plane]
@@ -245,11 +247,11 @@ def join_second(raw:np.ndarray, # of `pick_frames`, (T,Z,Y,X)
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #7cc3cdbf
 def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
-             mask:np.ndarray, # the nucleus, bool, 0/1 or seg ids, (Z,Y,X); None: left empty
+             mask:np.ndarray, # the nucleus, bool, 0/1 or nucleus ids, (Z,Y,X); None: left empty
              imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
              prep:Preprocess=None, # settings; None: the defaults
              size:int|Sequence=40, # edge of what is kept, or three, voxels, ≥`prep.tensor_size`
-             segs:Any=None, # seg ids of each frame, as `pack_masks` takes them
+             segs:Any=None, # nucleus ids of each frame, as `pack_masks` takes them
              step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
              start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
              second:Any=None, # raw intensity of the second channel, as `raw`; None: there is none
@@ -309,10 +311,10 @@ def from_cache(raw:Any, # batch of cached crops, (B,T,Z,Y,X), native dtype; nump
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #61e45a9c
 def to_tensor(raw:Any, # raw intensity, (T,Z,Y,X), counts
-              mask:np.ndarray, # the nucleus, bool, 0/1 or seg ids, (Z,Y,X); None: left empty
+              mask:np.ndarray, # the nucleus, bool, 0/1 or nucleus ids, (Z,Y,X); None: left empty
               imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
               prep:Preprocess=None, # settings; None: the defaults
-              segs:Any=None, # seg ids of each frame, as `pack_masks` takes them; only read for seven channels
+              segs:Any=None, # ids of each frame, as `pack_masks` takes them; only read for seven channels
               step:tuple|None=None, # voxels of the crop for each voxel read, of `find_voxel_step`
               start:Sequence|None=None, # first voxel of the crop in its frame, (z,y,x); None: not known
               second:Any=None, # raw intensity of the second channel, as `raw`; None: there is none

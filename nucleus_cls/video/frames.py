@@ -228,7 +228,8 @@ class Painter:
         "Draw one frame."
         shapes = image.shape, seg.shape
         if set(shapes) != {self.shape}:
-            raise ValueError(f'frame {t}: image {shapes[0]}, seg {shapes[1]}; the first has {self.shape}')
+            raise ValueError(f'frame {t}: image {shapes[0]}, segmentation {shapes[1]}; '
+                             f'the first has {self.shape}')
         out = self.base.copy()
         draw_views(out, self, image, seg, dict(zip(reversed(self.groups), reversed(known))))
         return write_words(out, self, t, minutes)

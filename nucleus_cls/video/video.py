@@ -106,7 +106,7 @@ def stream_frames(movie:Movie, # the movie
     for t, (image, seg) in read_ahead(read, ((t,) for t in frames)):
         shape = shape or image.shape
         if not image.shape == seg.shape == shape:
-            words = f'image {image.shape}, seg {seg.shape}; frame {frames[0]} has {shape}'
+            words = f'image {image.shape}, segmentation {seg.shape}; frame {frames[0]} has {shape}'
             raise ValueError(f'movie {movie.name}, frame {t}: {words}, and all must have the same')
         yield t, image[box], seg[box]
 

@@ -16,7 +16,7 @@ import pandas as pd
 def find_runs(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers
               most:int=None, # refuse more runs than that; None: any number
              ) -> tuple: # first voxel (flat index) and length of every run along x, background too
-    "Cut a seg into runs of equal ids along x; `ValueError` if there are far too many for a seg."
+    "Cut a segmentation into runs of equal ids along x; `ValueError` if there are far too many for one."
     rows = np.ascontiguousarray(seg).reshape(-1, seg.shape[2])
     step = max(1, (1 << 20)//rows.shape[1])                  # piece by piece: what fits the cache is faster
     starts, n = [], 0

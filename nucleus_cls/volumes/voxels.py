@@ -110,7 +110,7 @@ def resample_seen(vol:np.ndarray, # (…,Z,Y,X), numbers
                   seen:np.ndarray|None, # bool, which of them were imaged, as `vol` or (Z,Y,X); None: all
                   at:tuple, step:tuple, size:int|Sequence, # as for `resample`
                  ) -> np.ndarray: # float32 (…,size,size,size); NaN where nothing was imaged
-    "Resample, and count what was not imaged, or lies beyond the volume, for nothing."
+    "Resample; what was not imaged, or lies beyond the volume, has no weight."
     if seen is None: return resample(vol, at, step, size, None)
     weight = resample(seen, at, step, size)
     with np.errstate(invalid='ignore', divide='ignore'):
