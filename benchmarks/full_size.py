@@ -58,8 +58,8 @@ def repeat_lineage(lineage, order):
     for t, (now, then) in enumerate(pairwise(order)):
         for child in rows[max(now, then)]:
             pair = (parent.get(child), child) if now < then else (child, parent.get(child))
-            if pair[0] is not None and pair[1] is not None:
-                edges.append((place[t, pair[0]], place[t + 1, pair[1]]))
+            ends = [place.get((t + i, node)) for i, node in enumerate(pair)]
+            if None not in ends: edges.append(ends)
     edges = pd.DataFrame(edges)
     forth = np.diff(order)[shown['frame'].to_numpy()[edges[0]]] > 0
     return Lineage(shown.drop(columns='row'), edges[forth | ~edges.duplicated(1)].to_numpy())

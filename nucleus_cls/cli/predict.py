@@ -160,13 +160,13 @@ def predict_whole(run, movie, output_dir:Path, *how, # trained run; Movie; more 
                  ) -> tuple: # (Predictions; the Movie, without frames that cannot be read)
     "Predict a whole movie, and say at which scale it is read."
     from nucleus_cls.movies.open import open_movie
-    from nucleus_cls.movies.scale import describe_scale, measure_movie
+    from nucleus_cls.movies.scale import describe_movie_scale, describe_scale
     from nucleus_cls.prediction.watch import watch_movie
     from nucleus_cls.prediction.whole_movie import predict_movie
     def predict(movie):
-        widths = measure_movie(movie) if run.preprocess.width or movie.scale else None
+        ruled = run.preprocess.width or movie.scale
         if movie.notes: print(f'Read as: {"; ".join(movie.notes)}')
-        print(describe_scale(widths, scale=movie.scale))
+        print(describe_movie_scale(movie) if ruled else describe_scale(None))
         if watch is None: return predict_movie(run, movie, None, output_dir, *how)
         def open_now(): return replace(open_movie(**movie.again), scale=movie.scale)
         return watch_movie(run, open_now, output_dir, watch, decode=how[0])

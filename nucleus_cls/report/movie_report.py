@@ -16,7 +16,7 @@ from fastcore.xml import Video
 from ..core import EVENTS, get_date, is_state, node_name
 from ..files import open_table
 from ..movies.movie import Movie, format_frames
-from ..movies.scale import describe_scale, measure_movie
+from ..movies.scale import describe_movie_scale
 from ..models.run import Run
 from ..prediction.predictions import read_predictions
 from ..plot.overlays import take_movie
@@ -72,7 +72,7 @@ def describe_reading(movie:Movie, # the movie
     "Say how a movie was read."
     said = [f'{movie.name}: frames {format_frames(movie.frames)}.']
     ruled = run is not None and run.preprocess.width
-    if ruled: said.append(f'{describe_scale(measure_movie(movie), scale=movie.scale)}.')
+    if ruled: said.append(f'{describe_movie_scale(movie)}.')
     said += [f'{note}.' for note in movie.notes]
     if run is not None: said.append(f'Predicted by a {run.config.get("architecture")}, from '
                                     f'{run.folder.name}.')

@@ -240,7 +240,7 @@ def cut_movie(movie, # Movie
     def read(one): return [one(t) if t in movie.image_frames else None for t in (frame - 1, frame, frame + 1)]
     second = read(movie.second) if prep and prep.channel else None
     where = {'movie': movie.name, 'frame': frame}
-    widths = measure_movie(movie) if prep and prep.width else None
+    widths = measure_movie(movie, frame) if prep and prep.width else None
     return cut_timepoint(read(movie.image), movie.seg(frame), prep, ids, where, movie.voxel_size, widths,
                          second)
 

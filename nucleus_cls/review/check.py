@@ -28,7 +28,7 @@ from ..plot.views import draw_picture, draw_scale_bar, plot_three_views, trace_o
 from ..plot.overlays import find_nuclei_box
 from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
-from ..movies.scale import describe_scale, find_step
+from ..movies.scale import describe_movie_scale, describe_scale, find_step
 from ..report.page import embed_figure, make_text, make_tiles, write_report
 from .scan import Scan, plot_course, scan_movie, try_read, usual_width
 from .findings import (FRAME_KINDS, describe_finding, find_frame_faults, find_light_faults,
@@ -118,7 +118,7 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
         dark = f'background {format_range(lit["background"], digits)} ± {lit["noise"].median():.{digits}f}'
         out['light'] = f'{dark}, nuclei {format_range(lit["contrast"], digits)} above it'
     if not len(n): return out
-    out['scale'] = describe_scale(try_measure(movie), scale=movie.scale)
+    out['scale'] = describe_movie_scale(movie) if try_measure(movie) else describe_scale(None)
     counts, widths = format_range(f['n_nuclei'].dropna()), [f'{w:.0f}' for w in usual_width(n)]
     out['nuclei'] = f'{len(n):,}, {counts} a frame, {n["touches"].mean():.0%} touch another'
     out['a nucleus'] = f'{n["volume"].median():,.0f} voxels, {cross(widths)} (z, y, x)'

@@ -29,7 +29,8 @@ from ..movies.movie import Movie, format_frames
 from ..movies.links import choose_register
 from ..movies.neighbours import find_time_faults, warn_time
 from ..movies.repair import describe_movie
-from ..movies.scale import describe_scale, find_step, measure_movie
+from ..movies.scale import (describe_movie_scale, describe_scale, find_movie_growth, find_step,
+                                     grow_widths, measure_movie)
 from .store import MOVES, STORE_FORMAT, StoreReader, finish_store
 from .folders import parse_sample_name
 from .metadata import write_folders
@@ -101,7 +102,7 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
     frames = format_frames(movie.frames)
     lines = [f'Movie {movie.name}: frames {frames}, {table.volume.notna().sum()} nuclei in the '
              f'segmentation, {len(kept)} samples']
-    lines.append(f'Scale: {describe_scale(widths, scale=movie.scale)}')
+    lines.append(f'Scale: {describe_movie_scale(movie) if widths else describe_scale(None)}')
     if movie.notes: lines.append(f'Read as: {"; ".join(movie.notes)}')
     if movie.missing:
         lines.append(f'Missing frames ({len(movie.missing)}): {", ".join(map(str, movie.missing[:20]))}')
@@ -120,7 +121,8 @@ def write_extraction_report(table:pd.DataFrame, # the manifest
 
 # %% ../../nbs/06_samples/09_extract.ipynb #682019bd
 def make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um=None,
-                          voxel=None, widths=None, folders=False, register='none') -> dict:
+                          voxel=None, widths=None, folders=False, register='none', growth=None,
+                          span=None) -> dict:
     "Make the settings of an extraction, or raise a `ValueError` that names the wrong one."
     for name, value, least in (('timeframe', timeframe, 1), ('state_window', state_window, 0),
                                ('max_samples', max_samples, 1), ('seed', seed, 0)):
@@ -136,11 +138,13 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if register != 'none' and not folders: settings['register'] = register
     if size_um is not None: return settings | {'size_um': size_um}
     if widths is None: return settings
-    step = find_step(widths)
-    settings['nucleus_width'] = list(widths)
+    settings['nucleus_width'], step = list(widths), find_step(widths)
+    if growth:                                                        # boxes hold the widest nuclei
+        settings['growth'] = list(growth)
+        step = find_step(max(grow_widths(widths, growth, t) for t in span)) or (1,)*3
     if step is None: return settings
-    if not folders: return settings | {'step': list(step)}
-    if size is None: return settings                                  # folders keep voxels as stored
+    if not folders and not growth: return settings | {'step': list(step)}
+    if size is None: return settings                                  # crops keep voxels as stored
     more = [2*math.ceil(max(s, 1)) for s in step]                     # what the outermost voxels read take in
     sizes = np.broadcast_to(size, 3).tolist()
     return settings | {'edges': [max(n, math.ceil(n*s - 1e-6) + m) for n, s, m in zip(sizes, step, more)]}
@@ -215,7 +219,9 @@ def extract_movie(movie:Movie, # the movie, with a lineage
     widths = None if size_um is not None else measure_movie(movie)
     settings = make_extract_settings(timeframe, size, padding, state_window, max_samples, seed, size_um,
                                      movie.voxel_size, widths, folders,
-                                     choose_register(movie, 'none' if folders else register))
+                                     choose_register(movie, 'none' if folders else register),
+                                     find_movie_growth(movie) if widths else None,
+                                     (movie.seg_frames[0], movie.seg_frames[-1]))
     settings['cleaning'] = getattr(movie, 'cleaning', {})
     if movie.channel: settings['channel'] = movie.channel
     check_windows(movie, timeframe)

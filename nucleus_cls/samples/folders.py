@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OFFSET_NAMES', 'RAW_NAMES', 'SECOND_NAME', 'make_sample_name', 'name_offset', 'parse_sample_name', 'find_part',
-           'find_raw', 'is_sample', 'find_samples', 'read_sample_row', 'read_widths', 'read_cut', 'read_start',
-           'read_second', 'read_sample', 'find_complete', 'name_own_states', 'FolderReader']
+           'find_raw', 'is_sample', 'find_samples', 'read_sample_row', 'read_widths', 'read_growth', 'read_cut',
+           'read_start', 'read_second', 'read_sample', 'find_complete', 'name_own_states', 'FolderReader']
 
 # %% ../../nbs/06_samples/02_folders.ipynb #cf257a8a
 import re
@@ -118,6 +118,11 @@ def read_widths(value) -> list: # None where it is none
     "Read the widths of a movie's nuclei, three positive numbers."
     numbers = isinstance(value, list) and all(type(v) in (int, float) and 0 < v < 10_000 for v in value)
     return value if numbers and len(value) == 3 else None
+
+def read_growth(value) -> list: # None where it is none
+    "Read how the nuclei of a movie grow: change a frame, frame of the usual width."
+    numbers = isinstance(value, list) and all(type(v) in (int, float) and abs(v) < 10**9 for v in value)
+    return value if numbers and len(value) == 2 and abs(value[0]) < 1 else None
 
 def read_cut(path:str|Path, # a sample folder
             ) -> dict: # voxel_size_um and, where known, size, padding, size_um

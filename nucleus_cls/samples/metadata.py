@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..core import check_name, node_name, parse_node_name, progress, write_json
 from ..volumes.crops import find_overlap
+from ..movies.scale import grow_widths
 from .store import Crops, StoreReader
 from .folders import SECOND_NAME, make_sample_name, name_offset
 
@@ -63,7 +64,8 @@ def compose_metadata(crops:Crops, # the sample
             'near_event': row['near_event'], 'lost': row['lost']},
         'extraction_config': {
             'crop_padding': settings['padding'], 'size': settings['size'],
-            'size_um': settings.get('size_um'), 'nucleus_width': settings.get('nucleus_width'),
+            'size_um': settings.get('size_um'),
+            'nucleus_width': grow_widths(settings.get('nucleus_width'), settings.get('growth'), t),
             'time_window': k,
             'state_window': settings['state_window'], 'voxel_size_um': info['voxel_size_um'],
             'min_object_size': cleaning.get('min_voxels') or None,

@@ -15,7 +15,8 @@ import pandas as pd
 from fastcore.basics import patch
 
 from ..core import fingerprint, progress
-from .folders import FolderReader, find_samples, read_widths
+from ..movies.scale import grow_widths
+from .folders import FolderReader, find_samples, read_growth, read_widths
 from ..volumes.voxels import box_edges, check_voxel_size
 from .store import Crops, StoreReader
 
@@ -30,13 +31,16 @@ def find_cut_settings(reader, # StoreReader or FolderReader
     widths, step = (read_widths(reader.settings.get(name)) for name in ('nucleus_width', 'step'))
     if step and voxel: voxel = tuple(v*s for v, s in zip(voxel, step))          # of the voxels in the store
     if step and widths: widths = [w/s for w, s in zip(widths, step)]
-    return {**reader.settings, 'voxel_size_um': voxel, 'nucleus_width': widths}
+    return {**reader.settings, 'voxel_size_um': voxel, 'nucleus_width': widths,
+            'growth': read_growth(reader.settings.get('growth'))}
 
 def note_voxel(crops:Crops, settings:dict) -> Crops:
     "Note the voxel size of its movie, and the width of its nuclei, in the row of a sample."
     own = settings[crops.row['movie']]
-    for name in ('voxel_size_um', 'nucleus_width'): crops.row[name] = own.get(name)
-    if 'cz' in crops.row: crops.row['start'] = [crops.row[f'c{a}'] for a in 'zyx']
+    if 'cz' in crops.row:                                          # in a store; a folder knows its own
+        widths = grow_widths(own.get('nucleus_width'), own.get('growth'), crops.row['frame'])
+        crops.row |= {'nucleus_width': widths, 'start': [crops.row[f'c{a}'] for a in 'zyx']}
+    for name in ('voxel_size_um', 'nucleus_width'): crops.row.setdefault(name, own.get(name))
     return crops
 
 # %% ../../nbs/06_samples/04_samples.ipynb #701acda7

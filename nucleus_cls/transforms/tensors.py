@@ -266,10 +266,11 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
     if imaged is not None and imaged.ndim == 4: imaged = pick_frames(imaged.view(np.uint8), prep).view(bool)
     if prep.channel: raw, imaged = join_second(raw, second, imaged, prep)
     offsets = prep.offsets*(len(raw)//len(prep.offsets))
-    if step is not None:
+    before = mask.shape
+    if step is not None or prep.width is not None:
         box = find_crop_edges(prep, step), 1024 if prep.zoom_to_fit else prep.tensor_size
-        before = mask.shape
         raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
+    if step is not None:
         if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
         most = (1024,)*3 if prep.padding else find_crop_edges(prep)
         raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step, start, most)

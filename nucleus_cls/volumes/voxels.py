@@ -248,19 +248,19 @@ def rescale_nuclei(nuclei:pd.DataFrame|np.ndarray, # table of `find_nuclei`, or 
 def cut_box(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X)
             imaged:np.ndarray, # as `raw` or `mask`, or None
             segs:list, # T, or None
-            step:tuple, # width of the network's voxels, (z,y,x) in voxels of the crop
+            step:tuple|None, # width of the network's voxels, (z,y,x) in voxels of the crop; None: as they are
             edges:tuple, # the box it was trained on, (z,y,x) voxels of the crop; None: as it comes
             tensor_size:int|Sequence, # what it looks at, its voxels; one edge or three
            ) -> tuple: # raw, mask, imaged, segmentations
     "Cut crops down to the box the network was trained on; `ValueError` if they show less than it looks at."
     if edges is None: return raw, mask, imaged, segs
-    seen = np.broadcast_to(tensor_size, 3).tolist()
-    least = [min(e, math.ceil(n*s)) for e, n, s in zip(edges, seen, step)]
+    seen, shape = np.broadcast_to(tensor_size, 3).tolist(), tuple(map(min, edges, mask.shape))
+    least = [] if step is None else [min(e, math.ceil(n*s)) for e, n, s in zip(edges, seen, step)]
     if any(n < k - 1 for n, k in zip(mask.shape, least)):
         raise ValueError(f'crops of {mask.shape} voxels show less than the network looks at, {tuple(least)} '
                          'voxels of this movie: cut larger ones, best with --size_um')
-    more = [e + 2*math.ceil(max(s, 1)) for e, s in zip(edges, step)]   # what the outermost new voxels take in
-    shape = tuple(map(min, more, mask.shape))
+    if step is not None:                                               # what the outermost new voxels take in
+        shape = tuple(min(n, e + 2*math.ceil(max(s, 1))) for n, e, s in zip(mask.shape, edges, step))
     first = [n//2 - s//2 for n, s in zip(mask.shape, shape)]
     where:tuple = (..., *(slice(a, a + s) for a, s in zip(first, shape)))
     def cut(vol):
