@@ -150,7 +150,8 @@ def make_row(run, # trained run
              samples, # Samples that were scored
             ) -> dict: # scores and costs
     "Collect the row of a run."
-    spent, history = read_timing(run.folder), run.folder/'history.csv'
+    spent = read_timing(run.folder)
+    history = run.folder/'history.csv'
     seconds = spent['seconds'] or (pd.read_csv(history)['seconds'].sum() if history.exists() else None)
     row = dict(model=run.config.get('architecture'), n_scored=len(samples)) | flatten_scores(metrics)
     return to_plain(row | dict(
@@ -187,7 +188,8 @@ def write_tables(rows:list, # one dict a job
                  picture:bool=True, # table.png too
                 ) -> pd.DataFrame: # one row per recipe
     "Write results.csv, table.csv, table.md and table.png."
-    results, out = pd.DataFrame(rows), Path(output_dir)
+    results = pd.DataFrame(rows)
+    out = Path(output_dir)
     if 'model' not in results: results['model'] = ''
     of_recipe = results.groupby('recipe')['model'].transform(lambda m: next(iter(m.dropna()), ''))
     results['model'] = results['model'].fillna(of_recipe)
@@ -211,7 +213,8 @@ def compare_runs(runs, # run folders
     def row(folder):
         measure_peak_memory(reset=True)
         run = load_run(find_run(folder))
-        metrics, split = evaluate(run, samples), run.config.get('split', {})
+        metrics = evaluate(run, samples)
+        split = run.config.get('split', {})
         seen = set(metrics['movies']) & {*split.get('train_movies', ()), *split.get('val_movies', ())}
         return make_row(run, metrics, samples) | dict(seen='; '.join(sorted(seen)))
     with progress(list(zip(names, runs)), 'comparing', 'run') as bar, silence_bars():
@@ -223,14 +226,16 @@ def do_trials(jobs:list, # of `plan_trials`
               on_epoch=None, # called with an `EpochEnd` after each epoch of each training
              ) -> list: # one row a job
     "Do all trainings, the slow reference recipe last."
-    rows, total = {}, sum(job.config.num_epochs for job in jobs)
+    rows = {}
+    total = sum(job.config.num_epochs for job in jobs)
     with progress(None, 'benchmark', 'epoch', total) as bar, silence_bars():
         def tell(end):
             bar.update()
             return on_epoch(end) if on_epoch else None
         order = [(job.recipe == 'reference', job.config.seed, k) for k, job in enumerate(jobs)]
         for *_, k in sorted(order):
-            job, before = jobs[k], bar.n
+            job = jobs[k]
+            before = bar.n
             bar.set_postfix_str(job.folder.name)
             about = dict(recipe=job.recipe, model=job.config.model, fold=job.fold, seed=job.config.seed,
                          held_out='; '.join(job.held_out), folder=f'runs/{job.folder.name}')

@@ -29,7 +29,8 @@ def fit_scaling(probs:np.ndarray, # probabilities, (N,K); rows of NaN are left o
     column = pd.Index(states).get_indexer(np.asarray(true, object))
     use = (column >= 0) & np.isfinite(probs).all(1)
     if not use.any(): return dict(temperature=1., bias=[0.]*len(states))
-    log, at = np.log(np.maximum(np.asarray(probs, np.float64)[use], 1e-30)), column[use]
+    log = np.log(np.maximum(np.asarray(probs, np.float64)[use], 1e-30))
+    at = column[use]
     rows = np.arange(len(log))
 
     def loss(x):
@@ -57,7 +58,8 @@ def cross_calibrate(probs:np.ndarray, # probabilities, (N,K)
     "Calibrate each unit by what all others agree on."
     names, unit = np.unique(np.asarray(units).astype(str), return_inverse=True)
     if len(names) < 2: return None
-    part, out = unit % 5 if len(names) > 10 else unit, np.array(probs)
+    part = unit % 5 if len(names) > 10 else unit
+    out = np.array(probs)
     for k in np.unique(part):
         others = fit_scaling(probs[part != k], np.asarray(true, object)[part != k], states, biased)
         out[part == k] = calibrate(probs[part == k], others)
@@ -79,7 +81,8 @@ def measure_state_errors(probs:np.ndarray, # probabilities, (N,K)
                          states, # the model's states, K names
                         ) -> dict: # state → calibration error of its probability
     "Compute the calibration error of each state's own probability."
-    known, true = np.isfinite(probs).all(1), np.asarray(true, object)
+    known = np.isfinite(probs).all(1)
+    true = np.asarray(true, object)
     return {s: calibration_error(probs[known, k], true[known] == s) for k, s in enumerate(states)}
 
 # %% ../../nbs/11_evaluation/04_calibration.ipynb #ff359c03
@@ -107,7 +110,8 @@ def compute_coverage(confidence, # (N,) probability of the predicted state
     "Compute the share of nuclei kept, and their accuracy, for every threshold, from the lowest up."
     confidence = np.nan_to_num(np.asarray(confidence, float))     # no prediction: the first to go
     order = np.argsort(-confidence, kind='stable')
-    c, kept = confidence[order], np.arange(1, len(order) + 1)
+    c = confidence[order]
+    kept = np.arange(1, len(order) + 1)
     t = pd.DataFrame(dict(threshold=c, coverage=kept/max(1, len(c)),
                           accuracy=np.cumsum(np.asarray(correct, float)[order])/kept))
     return t[~t['threshold'].duplicated(keep='last')][::-1].reset_index(drop=True)
@@ -145,7 +149,8 @@ def fit_calibration(probs:np.ndarray, # probabilities before calibration, (N,K)
                     units=None, # (N,) what is cross-fitted over; None: the movies
                    ) -> dict: # `calibration` of config.json
     "Find temperature, biases and threshold of a run from held-out nuclei, and measure their effect."
-    true, units = np.asarray(true, object), movies if units is None else units
+    true = np.asarray(true, object)
+    units = movies if units is None else units
     cross = cross_calibrate(probs, true, states, units)
     biased = need_biases(probs, cross, true, states)
     if not biased: cross = cross_calibrate(probs, true, states, units, False)
@@ -177,10 +182,12 @@ def estimate_prior(probs:np.ndarray, # probabilities of the nuclei of a movie, (
                    tol:float=1e-6, # change of a prevalence at which to stop
                   ) -> np.ndarray: # (K,), sums to 1
     "Estimate the prevalence of the states in a movie from probabilities alone (EM, Saerens et al. 2002)."
-    p, old = probs[np.isfinite(probs).all(1)].astype(np.float64), np.asarray(old, float)/np.sum(old)
+    p = probs[np.isfinite(probs).all(1)].astype(np.float64)
+    old = np.asarray(old, float)/np.sum(old)
     prior = old
     for _ in range(n_steps if len(p) else 0):
-        last, prior = prior, reweigh(p, old, prior).mean(0)
+        last = prior
+        prior = reweigh(p, old, prior).mean(0)
         if np.abs(prior - last).max() < tol: break
     return prior
 

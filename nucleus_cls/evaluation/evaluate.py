@@ -35,9 +35,11 @@ def describe_scores(run, # trained run
                     probs:np.ndarray, # their probabilities, (N,K)
                    ) -> dict: # content of metrics.json
     "Collect all scores of a set of predictions."
-    table, pred = samples.table, pick_states(probs, run.states)
+    table = samples.table
+    pred = pick_states(probs, run.states)
     units, over = choose_units(table)
-    every, widest = sets['every_nucleus'], sets['every_nucleus'] or sets['balanced']
+    every = sets['every_nucleus']
+    widest = sets['every_nucleus'] or sets['balanced']
     spans = {k: s and compute_intervals(s[1], probs[s[0]], run.states, units[s[0]]) for k, s in sets.items()}
     scores = score_sets(sets, probs, run.states)
     confusion = {k: s and confusion_matrix(s[1], pred[s[0]], labels=list(scores[k]['per_state'])).tolist()
@@ -100,7 +102,8 @@ def draw_confusion(sets:dict, # of `choose_scored`
     "Draw the confusion matrices of both scores side by side, as pixels."
     from PIL import Image
     from nucleus_cls.plot.charts import shrink_png, plot_confusion, render_png
-    pictures, out = [], io.BytesIO()
+    pictures = []
+    out = io.BytesIO()
     for name, (rows, true) in ((name, chosen) for name, chosen in sets.items() if chosen):
         shown = [s for s in list_states(states, true) if s in states or s in true]
         title = f'{name.replace("_", " ")}: {len(rows):,} nuclei'
@@ -121,7 +124,8 @@ def write_scores(folder, # where to; made if need be
                 ):
     "Write metrics.json, classification_report.txt, confusion_matrix.png, reliability.png and strata.png."
     from nucleus_cls.plot.charts import save_figure
-    folder, pred = Path(folder), pick_states(probs, states)
+    folder = Path(folder)
+    pred = pick_states(probs, states)
     write_json(folder/'metrics.json', metrics)
     write_text(folder/'classification_report.txt', format_report({name: metrics[name] for name in sets},
                                                                metrics['intervals']))

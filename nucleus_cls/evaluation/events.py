@@ -19,7 +19,8 @@ def find_parents(table:pd.DataFrame, # one row per nucleus: movie, frame, nucleu
                  reach:float=8., # farthest a nucleus without lineage may have come, voxels; 0: do not guess
                 ) -> np.ndarray: # (N,) row number of its parent, -1 where there is none in the table
     "Find the row of the nucleus that each nucleus comes from."
-    t, key = table.reset_index(drop=True), ['movie', 'frame', 'nucleus_id']
+    t = table.reset_index(drop=True)
+    key = ['movie', 'frame', 'nucleus_id']
     named = t.get('parent', pd.Series('', t.index)).fillna('').astype(str)
     node = named.str.extract(r'^(\d+)_(\d+)').astype(float)      # of two parents the first: its track goes on
     own = t[key].astype(dict(frame=float, nucleus_id=float)).assign(row=t.index).dropna().drop_duplicates(key)
@@ -80,7 +81,8 @@ def score_events(table:pd.DataFrame, # one row per nucleus: movie, frame, nucleu
     if frame_buffer < 0: raise ValueError(f'frame_buffer = {frame_buffer}: expected 0 frames or more')
     states = np.full((2, len(table)), '', object)
     states[:, rows] = true, pred
-    parent, frame = find_parents(table), table['frame'].fillna(-1).to_numpy(int)
+    parent = find_parents(table)
+    frame = table['frame'].fillna(-1).to_numpy(int)
     related = [pair_ancestors(parent, frame, d + 1) for d in range(frame_buffer)]
     per_state = {}
     for s in EVENTS:

@@ -18,7 +18,8 @@ def list_failures(config:dict, # config.json of a run
                  ) -> list: # sentences
     "Name what a model is bad at."
     name = 'every_nucleus' if metrics.get('every_nucleus') else 'balanced'
-    s, out = metrics.get(name), []
+    s = metrics.get(name)
+    out = []
     if not s: return ['It was never scored: nothing is known of its failures.']
     for state, v in s['per_state'].items():
         if state not in config['states']:
@@ -57,7 +58,8 @@ def format_scores(metrics:dict, # metrics.json
                   name:str, # 'balanced' or 'every_nucleus'
                  ) -> str: # Markdown
     "Make the table of one kind of score, with its intervals."
-    s, i = metrics.get(name), (metrics.get('intervals') or {}).get(name) or {}
+    s = metrics.get(name)
+    i = (metrics.get('intervals') or {}).get(name) or {}
     title = f'**{name.replace("_", " ").capitalize()}**: '
     if not s: return title + 'not scored.\n'
     def span(ends): return f' [{ends[0]:.2f}, {ends[1]:.2f}]' if ends and None not in ends else ''

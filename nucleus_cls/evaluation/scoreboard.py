@@ -35,7 +35,8 @@ COSTS = ('parameters', 'train_seconds', 'train_processor_seconds', 'nuclei_per_s
 def summarise_recipes(results:pd.DataFrame, # one row per training: recipe, model, error, scores, costs
                      ) -> pd.DataFrame: # one row per recipe, in the order of the results; spreads end in _sd
     "Put the trainings of each recipe together."
-    failed, rows = results['error'] != '', []
+    failed = results['error'] != ''
+    rows = []
     numbers = [f'{scoring}_{score}' for scoring in SCORINGS for score in SCORES] + list(COSTS)
     values = results.reindex(columns=numbers).apply(pd.to_numeric).mask(failed)
     for (recipe, model), part in results.groupby(['recipe', 'model'], sort=False):
@@ -76,7 +77,8 @@ def draw_scores(ax:Any, # where to draw
     import seaborn as sns
     shown = {'macro_f1': ('macro-F1', CURVES[-1], 'D')}
     shown |= {f'ap_{s}': ('AP ' + s.replace('_', ' '), STATE_COLORS[s], STATE_MARKERS[s]) for s in STATES}
-    recipes, good = list(dict.fromkeys(results['recipe'])), results[results['error'] == '']
+    recipes = list(dict.fromkeys(results['recipe']))
+    good = results[results['error'] == '']
     good = good.reindex(columns=['recipe', *(f'{scoring}_{score}' for score in shown)])
     long = good.melt('recipe', var_name='score').astype({'value': float})
     names, colors, markers = zip(*shown.values())

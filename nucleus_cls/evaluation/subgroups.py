@@ -20,7 +20,8 @@ from ..plot.charts import (STATE_MARKERS, Picture, add_state_legend, order_state
 def measure_crowding(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
                     ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: unknown
     "Measure how close the nearest neighbour is."
-    t, out = table.reset_index(drop=True), np.full(len(table), np.nan)
+    t = table.reset_index(drop=True)
+    out = np.full(len(table), np.nan)
     diameter = (6/np.pi*t['volume'].to_numpy(float))**(1/3)
     for _, part in t.dropna(subset=['z', 'y', 'x']).groupby(['movie', 'frame']):
         if len(part) < 2: continue
@@ -64,7 +65,8 @@ def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, 
     "Score nuclei by movie, frame, depth, size and crowding, which counts unscored neighbours too."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
     true, pred = np.asarray(true, object), np.asarray(pred, object)
-    out, states = [], list_states(true, pred)
+    out = []
+    states = list_states(true, pred)
     movie = table['movie'].to_numpy(object)[rows]
     for m in sorted(set(movie)):
         out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m], states))

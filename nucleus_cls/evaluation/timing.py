@@ -46,9 +46,11 @@ def read_timing(folder:str|Path, # run folder
 def time_training(folder:str|Path, # run folder
                  ): # gives what to call after each epoch, with an `EpochEnd`
     "Time a training, and keep the times in timing.json."
-    path, before = Path(folder)/'timing.json', read_timing(folder)
+    path = Path(folder)/'timing.json'
+    before = read_timing(folder)
     read_clocks = dict(seconds=time.perf_counter, processor_seconds=time.process_time)
-    start, epochs = {name: clock() for name, clock in read_clocks.items()}, list(before['epochs'])
+    start = {name: clock() for name, clock in read_clocks.items()}
+    epochs = list(before['epochs'])
 
     def write(epoch=None):
         spent = {name: before[name] + clock() - start[name] for name, clock in read_clocks.items()}
@@ -64,7 +66,8 @@ def time_training(folder:str|Path, # run folder
 def read_history(folder:str|Path, # run folder with history.csv and timing.json
                 ) -> pd.DataFrame: # history.csv, total_seconds and total_processor_seconds
     "Read the epochs of a training with what was spent until the end of each."
-    history, spent = pd.read_csv(Path(folder)/'history.csv'), read_timing(folder)
+    history = pd.read_csv(Path(folder)/'history.csv')
+    spent = read_timing(folder)
     names = ['total_seconds', 'total_processor_seconds']
     read_clocks = pd.DataFrame(spent['epochs'], columns=['epoch', *names]).groupby('epoch').last()
     read_clocks = read_clocks.reindex(range(1, len(history) + 1)).bfill()

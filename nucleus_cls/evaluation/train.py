@@ -39,7 +39,8 @@ def find_held_out(run:Run, # trained run
     "Find the samples that a training held out; `ValueError` if these are not the samples it had."
     if samples.data_hash != run.config.get('data_hash'):
         raise ValueError(f'{run.folder}: trained with other samples than these: give the ones it had')
-    config, split = TrainConfig(**run.config['training']), run.config['split']
+    config = TrainConfig(**run.config['training'])
+    split = run.config['split']
     table = samples.table
     if split['kind'] == 'random':
         target = choose_targets(table, config.targets, config.lost)
@@ -58,7 +59,8 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
     calibration, cross = None, None
     if sets['every_nucleus']:
         rows, true = sets['every_nucleus']
-        movies, units = samples.table['movie'].to_numpy(object), choose_units(samples.table)[0]
+        movies = samples.table['movie'].to_numpy(object)
+        units = choose_units(samples.table)[0]
         calibration = fit_calibration(probs[rows], true, run.states, movies[rows], units[rows])
         learn = np.full(len(probs), '', object)
         learn[rows] = true

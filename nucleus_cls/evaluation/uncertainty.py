@@ -31,7 +31,8 @@ def compute_average_precisions(is_true:np.ndarray, # (N,) is it the state?
     prob = prob[order]
     unit = unit[order]
     block = np.r_[0, np.cumsum(np.diff(prob) != 0)]                 # number of the threshold, (N,)
-    kept, last = np.unique(block[is_true]), np.flatnonzero(np.diff(block, append=-1))
+    kept = np.unique(block[is_true])
+    last = np.flatnonzero(np.diff(block, append=-1))
     above = np.array([np.cumsum(unit == g)[last[kept]] for g in range(weights.shape[1])], float)       # (G,M)
     found = np.array([np.cumsum((unit == g) & is_true)[last[kept]] for g in range(weights.shape[1])], float)
     out = []

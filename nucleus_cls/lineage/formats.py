@@ -96,7 +96,8 @@ def _spots(spots:list, links:list, um:float, image:dict, source:str) -> Points:
     table = pd.DataFrame(spots, columns=['id', 'frame', *'zyx', 'radius', 'quality'])
     rows, findings = resolve_links(table.pop('id'), links)
     for c in table: table[c] = pd.to_numeric(table[c], errors='coerce')
-    in_um, voxel_size = um is not None, None
+    in_um = um is not None
+    voxel_size = None
     if in_um:
         table[['z', 'y', 'x']] *= um
         edges = (image.get(k) for k in ('voxeldepth', 'pixelheight', 'pixelwidth'))
@@ -196,7 +197,8 @@ def write_geff(lineage:Lineage, # with places
         missing = v.isna().to_numpy() if v.isna().any() else None
         props[str(name)] = {'values': v.fillna(0).to_numpy(), 'missing': missing}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
-    ids, links = np.arange(len(columns), dtype=np.uint64), lineage.edges.astype(np.uint64)
+    ids = np.arange(len(columns), dtype=np.uint64)
+    links = lineage.edges.astype(np.uint64)
     write_arrays(path, ids, props, links, {}, metadata)
     return path
 

@@ -94,7 +94,8 @@ class Lineage:
 
     def report(self) -> str:
         "Say in a few lines what the lineage holds and what was found in it."
-        frames, n_roots = self.nodes.frame, len(self.nodes) - len(np.unique(self.edges[:, 1]))
+        frames = self.nodes.frame
+        n_roots = len(self.nodes) - len(np.unique(self.edges[:, 1]))
         head = (f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(self.nodes):,}, '
                 f'links {len(self.edges):,}, roots {n_roots:,}')
         found = [str(finding) for finding in self.findings]
@@ -108,7 +109,8 @@ def note_nodes(kind:str, # a key of `REMEDIES`
                most:int=5, # examples to name
               ) -> list: # one `Finding`, or nothing where `rows` is empty
     "Describe irregular nodes or links as a finding."
-    rows, ids = np.asarray(rows), nodes[['frame', 'nucleus_id']]
+    rows = np.asarray(rows)
+    ids = nodes[['frame', 'nucleus_id']]
     if not len(rows): return []
     first = [[node_name(*ids.iloc[r]) for r in np.atleast_1d(row)] for row in rows[:most]]
     return [Finding(kind, len(rows), ['→'.join(names) for names in first], REMEDIES[kind])]
@@ -249,7 +251,8 @@ def mend_edges(edges:np.ndarray, # (E,2) rows of `nodes` as the file has them
                nodes:pd.DataFrame, # with columns frame, nucleus_id
               ) -> tuple: # (edges (E',2), list of `Finding`)
     "Clean the links: each once, forward in time, without cycles; two parents and gaps stay."
-    frame, findings = nodes.frame.to_numpy(), []
+    frame = nodes.frame.to_numpy()
+    findings = []
     def without(wrong, kind):
         "Report the wrong edges, and leave them out."
         findings.extend(note_nodes(kind, edges[wrong], nodes))
@@ -288,7 +291,8 @@ def lineage_from_graph(content:dict, # what LineageGraph.json holds
     if not len(pair): raise ValueError(f'{source}: its lineage has no nodes; was it saved before tracking?')
     key, row = np.unique(pair[:, 0] << 32 | pair[:, 1], return_inverse=True)
     nodes = pd.DataFrame({'frame': key >> 32, 'nucleus_id': key & (2**32 - 1)})
-    edges, listed = row[:2*len(pairs)].reshape(-1, 2), row[2*len(pairs):]
+    edges = row[:2*len(pairs)].reshape(-1, 2)
+    listed = row[2*len(pairs):]
     times = np.bincount(listed, minlength=len(nodes))
     values, text = read_node_values(columns, source)
     at, first = np.unique(listed, return_index=True)

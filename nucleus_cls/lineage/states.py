@@ -32,7 +32,8 @@ def find_events(frame:np.ndarray, # (N,) frame of each node
 def walk_up(up:np.ndarray, # (N,) row that each row points to, -1 for none; no cycles
            ) -> tuple: # ((N,) row at the end of each chain, (N,) steps to get there)
     "Follow all pointers to their ends at once, by doubling the length of the jumps."
-    top, steps = np.where(up < 0, np.arange(len(up)), up), (up >= 0).astype(int)
+    top = np.where(up < 0, np.arange(len(up)), up)
+    steps = (up >= 0).astype(int)
     while (top[top] != top).any(): top, steps = top[top], steps + steps[top]
     return top, steps
 
@@ -56,7 +57,8 @@ def find_stable(track:np.ndarray, # (N,)
     "Mark the stable nodes: floor(1.5·w) of the w before and w after on the track exist, all of them quiet."
     order = np.lexsort((position, track))
     length = np.bincount(track)[track[order]]
-    here, place = np.arange(len(order)), position[order]
+    here = np.arange(len(order))
+    place = position[order]
     first, end = here - np.minimum(place, w), here + np.minimum(length - place, w + 1)
     loud = np.concatenate([[0], np.cumsum(~quiet[order])])
     out = np.empty(len(order), bool)

@@ -147,8 +147,10 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
         raise ValueError(f'{path}: has {len(titles)} titles for {len(filled)} '
                          f'columns{comma if mark == "," else ""}')
     kept = [k for k in filled if titles[k]]
-    rows, titles = rows[kept], [titles[k] for k in kept]
-    ours, keys = name_columns(titles), {squeeze_title(t)[0] for t in titles}
+    rows = rows[kept]
+    titles = [titles[k] for k in kept]
+    ours = name_columns(titles)
+    keys = {squeeze_title(t)[0] for t in titles}
     program = next((p for p, marks in PROGRAMS.items() if keys >= set(marks)), '')
     if program in ('TrackMate', 'Mastodon'): ours.pop('nucleus_id', None)      # their labels name spots
     new = {column: name for name, column in ours.items()}
@@ -233,7 +235,8 @@ FROM_ONE = 'Imaris', 'CellProfiler'
 def convert_columns(table:Table, source:str='table' # what was read; for messages
                    ) -> tuple: # (DataFrame frame, z, y, x, ids, markers; are places in µm; words)
     "Turn the text of a table into frames, places, ids and markers."
-    out, ids = {}, ('id', 'parent', 'track', 'parent_track', 'tree', 'nucleus_id')
+    out = {}
+    ids = ('id', 'parent', 'track', 'parent_track', 'tree', 'nucleus_id')
     for name, cells in table.rows.items():
         out[name] = to_ids(cells, f'{source}: {name}') if name in ids else to_numbers(cells)
         if name in ('frame', *'zyx'): _check_numbers(cells, out[name], f'{source}: {name}')
@@ -324,7 +327,8 @@ LINKS_ONLY = ('; links or tracks without their points? Save the XML of TrackMate
 def read_points_csv(path:str|Path, # CSV file
                    ) -> Points:
     "Read a table of points or of links, by the titles of its columns."
-    table, source = read_table(path), str(path)
+    table = read_table(path)
+    source = str(path)
     if table.program == 'trackastra': points, words = _from_ends(table.rows, source), 'links of trackastra'
     else:
         missing = 'frame' not in table.rows or not ({'y', 'x'} <= set(table.rows)

@@ -31,7 +31,8 @@ def read_track_list(path:str|Path, # man_track.txt or res_track.txt
         rows.append([int(v) for v in line.split()])
     if not rows: raise ValueError(f'{path}: has no track')
     table = pd.DataFrame(rows, columns=list('LBEP'))
-    again, reverse = table.L.duplicated(), table.E < table.B
+    again = table.L.duplicated()
+    reverse = table.E < table.B
     findings = note_names('track listed twice', table.L[again])
     findings += note_names('track that ends before it begins', table.L[~again & reverse])
     return table[~again & ~reverse & (table.L > 0)].sort_values('L', ignore_index=True), findings
@@ -45,7 +46,8 @@ def points_from_tracks(tracks:pd.DataFrame, # L, B, E, P, as `read_track_list` g
                        source:str='tracks', # for messages
                       ) -> Points:
     "Turn a track list into points; differences between the masks and the list are findings."
-    findings, names = [], tracks.L.to_numpy()
+    findings = []
+    names = tracks.L.to_numpy()
     if present is None:
         of, frame = _all_frames(tracks, source)
         ids = names[of]
@@ -75,7 +77,8 @@ def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame
     alone = [node_name(t, k) for t, k, _ in there[~known]]
     findings = note_names('mask without a track', alone)
     order = np.lexsort((when[known], of[known]))
-    of, (frame, _, ids) = of[known][order], there[known][order].T
+    of = of[known][order]
+    (frame, _, ids) = there[known][order].T
     short = (last - first + 1) - np.bincount(of, minlength=len(tracks))
     gaps = [f'track {k} ({n} frames)' for k, n in zip(names[short > 0], short[short > 0])]
     return of, frame, ids, findings + note_names('track without a mask', gaps)

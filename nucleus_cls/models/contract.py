@@ -27,7 +27,8 @@ def check_output(model:nn.Module, # any classifier with `channels` and `n_states
                 ) -> None:
     "Check logits, independence from the rest of the batch, and that only its own channels are read."
     model.eval()
-    out, n = model(x), model.n_states
+    out = model(x)
+    n = model.n_states
     assert out.shape == (len(x), n), f'logits of shape {tuple(out.shape)}, expected {(len(x), n)}'
     assert out.dtype == torch.float32 and out.isfinite().all(), 'logits are not finite float32'
     torch.testing.assert_close(model(x[:1]), out[:1], msg='a sample alone is not answered as in a batch')
@@ -36,7 +37,8 @@ def check_output(model:nn.Module, # any classifier with `channels` and `n_states
     blind[:, seen] = x[:, seen]
     torch.testing.assert_close(model(blind), out, msg='channels are read that the model does not declare')
     torch.testing.assert_close(model(x[:, seen]), out, msg='the full tensor and its own channels differ')
-    blind, basic = x.clone(), [c not in CHANNELS[len(BASIC_CHANNELS):] for c in list_names(model)]
+    blind = x.clone()
+    basic = [c not in CHANNELS[len(BASIC_CHANNELS):] for c in list_names(model)]
     blind[:, [not known for known in basic]] = 0
     few = x[:, basic]
     torch.testing.assert_close(model(few), model(blind), msg='outlines unknown and outlines empty differ')
@@ -71,7 +73,8 @@ def check_forms(model:nn.Module, # any classifier
                ) -> None:
     "Check that channels-last memory and the exported program, for any batch size, answer the same."
     model.eval()
-    out, last = model(x), torch.channels_last_3d
+    out = model(x)
+    last = torch.channels_last_3d
     turned = copy.deepcopy(model).to(memory_format=last)(x.to(memory_format=last))
     torch.testing.assert_close(turned, out, rtol=1e-4, atol=1e-5, msg='channels-last gives another answer')
     batch = torch.export.Dim('batch', min=1, max=4096)

@@ -94,7 +94,8 @@ class NucleusNet(nn.Module):
                  per_frame:bool=True, # one encoder for every frame; False: one for all frames at once
                 ):
         super().__init__()
-        self.channels, self.n_states = tuple(channels), n_states
+        self.channels = tuple(channels)
+        self.n_states = n_states
         self.by_region, self.per_frame = by_region, per_frame
         self.measures = measures and by_region
         a, b, c = widths
@@ -109,7 +110,8 @@ class NucleusNet(nn.Module):
         self.blocks = nn.Sequential(*(Residual(b) for _ in range(n_residual)), last)
         n = (3*c if by_region else c) + (3*len(channels) + 3)*self.measures
         self.norm = nn.BatchNorm1d(n) if self.measures else nn.Identity()
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(n, n_states)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(n, n_states)
 
     def encode(self, x): # (B,C,S,S,S) → (B,32,S/4,S/4,S/4)
         if not self.per_frame: return self.encoder(x)

@@ -63,7 +63,8 @@ def import_weights(path:str|Path, # .pth file of the old scripts
                    tensor_size:int|None=None, # edge of its tensors, voxels; None: as in OLD_SIZES
                   ) -> Run: # ready to predict
     "Make a run folder of the weights of an old script."
-    weights, folder = read_old_weights(path), Path(output_dir)
+    weights = read_old_weights(path)
+    folder = Path(output_dir)
     try: name = name_architecture(weights)
     except ValueError as e: raise ValueError(f'{path}: {e}') from e
     if folder.exists(): raise ValueError(f'{folder} exists: choose another folder')

@@ -152,11 +152,13 @@ def hash_weights(path:str|Path # safetensors file
 def read_weights(path:str|Path, # safetensors file
                 ) -> tuple: # name → tensor; mark of the description they belong to, None: not known
     "Read weights; `ValueError` if they are damaged."
-    path, remedy = Path(path), 'copy the whole run folder again, or train anew'
+    path = Path(path)
+    remedy = 'copy the whole run folder again, or train anew'
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such weights; did the first epoch ever end?')
     try:
         with safe_open(path, 'pt') as file: told = (file.metadata() or {}).get('nucleus_cls', '{}')
-        weights, about = load_file(path), json.loads(told)
+        weights = load_file(path)
+        about = json.loads(told)
     except (SafetensorError, ValueError) as e:
         raise ValueError(f'{path}: damaged ({e}); was it only half copied? {remedy}') from e
     if about.get('checksum') not in (None, hash_tensors(weights)):
@@ -193,7 +195,8 @@ def check_run(path:str|Path, # config.json of a run
     version = config['format_version']
     if version != FORMAT: raise ValueError(f'{path}: format {version}, not {FORMAT}: update this package')
     with explain_errors(path):
-        states, shift = config['states'], np.array(config['logit_adjust'], float)
+        states = config['states']
+        shift = np.array(config['logit_adjust'], float)
         if not all(map(is_state, states)) or shift.shape != (len(states),) or not np.isfinite(shift).all():
             raise ValueError(f'its states {str(states)[:60]} and logit_adjust do not go together')
         for part in ('model_settings', 'preprocessing'):

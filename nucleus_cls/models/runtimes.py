@@ -33,7 +33,8 @@ class Answers(nn.Module):
                 ):
         super().__init__()
         calibration = run.config.get('calibration') or {}
-        self.model, self.views = run.model.eval(), choose_views(run.config.get('tta', 1))
+        self.model = run.model.eval()
+        self.views = choose_views(run.config.get('tta', 1))
         self.temperature = float(calibration.get('temperature', 1.))
         shift = torch.tensor(run.config['logit_adjust'], dtype=torch.float32)
         self.register_buffer('shift', shift)

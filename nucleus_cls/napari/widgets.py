@@ -72,17 +72,20 @@ def make_classifier(): # a magicgui container
     run = FileEdit(label='run folder', mode='d', value='')
     output = FileEdit(label='write to', mode='d', value='analysis_output')
     film = CheckBox(label='film', value=True)
-    button, said = PushButton(text='Classify'), Label(value='')
+    button = PushButton(text='Classify')
+    said = Label(value='')
     box = Container(widgets=[image, labels, network, run, output, film, button, said])
 
     def finish(result):
         movie, found = result
         for data, look, kind in make_layers(movie, found)[1:]: viewer._add_layer_from_data(data, look, kind)
         labels.value.visible = False
-        button.enabled, said.value = True, f'{found}'
+        button.enabled = True
+        said.value = f'{found}'
 
     def fail(error):
-        button.enabled, said.value = True, str(error)
+        button.enabled = True
+        said.value = str(error)
 
     def start():
         button.enabled, said.value = False, 'looking at every nucleus …'
@@ -112,7 +115,8 @@ class Judge:
                  path:str|Path='corrections.csv', # table to go on with, or to begin
                 ):
         self.table = table.reset_index(drop=True)
-        self.movie, self.path = movie, Path(path)
+        self.movie = movie
+        self.path = Path(path)
         self.said = read_corrections(path)
         p = self.table[[c for c in self.table if c.startswith('p_')]].max(axis=1)
         event = ~self.table['state'].isin(['stable', UNKNOWN, ''])
@@ -132,7 +136,8 @@ class Judge:
     def say(self, row:int, state:str): # of the table; what it is
         "Save the state of a nucleus."
         frame, nucleus = self.table.loc[row, ['frame', 'nucleus_id']]
-        old, mine = self.table.loc[row, 'state'], self.said
+        old = self.table.loc[row, 'state']
+        mine = self.said
         same = (mine['movie'] == self.movie) & (mine['frame'] == frame) & (mine['nucleus_id'] == nucleus)
         line = dict(zip(CORRECTIONS, (self.movie, int(frame), int(nucleus), old, state, get_date())))
         self.said = pd.concat([mine[~same], pd.DataFrame([line])], ignore_index=True)
@@ -149,7 +154,8 @@ def make_reviewer(): # a magicgui container
                                 and x._type_string == 'labels']
     layer = ComboBox(label='states', choices=list_layers)
     path = FileEdit(label='write to', mode='w', value='corrections.csv')
-    said, skip = Label(value=''), PushButton(text='Next doubtful')
+    said = Label(value='')
+    skip = PushButton(text='Next doubtful')
     buttons = {s: PushButton(text=s) for s in STATES}
     box = Container(widgets=[layer, path, said, *buttons.values(), skip])
     held:dict[str, Any] = {}

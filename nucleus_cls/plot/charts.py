@@ -159,7 +159,8 @@ def reduce_colors(image:Image.Image, # any picture
     common = image.quantize(max(2, colors - len(fixed) - len(greys)), dither=Image.Dither.NONE).getpalette()
     palette = np.concatenate([fixed, greys, np.reshape(common, (-1, 3))]).astype(np.int32)[:256]
     apart = ((there[:, None] - palette)**2).sum(2)
-    is_grey, tinted = np.ptp(there, axis=1) == 0, np.ptp(palette, axis=1) > 0
+    is_grey = np.ptp(there, axis=1) == 0
+    tinted = np.ptp(palette, axis=1) > 0
     apart[np.ix_(is_grey, tinted)] += 3*256**2
     nearest = apart.argmin(1).astype(np.uint8)
     small = Image.frombytes('P', image.size, nearest[where].tobytes())

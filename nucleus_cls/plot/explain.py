@@ -133,7 +133,8 @@ def compute_features(model:nn.Module, # any of the networks
                     ) -> np.ndarray: # float32 (B,F)
     "Compute what the last linear layer reads."
     head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
-    device, seen = next(model.parameters()).device, []
+    device = next(model.parameters()).device
+    seen = []
     hook = head.register_forward_pre_hook(lambda layer, into: seen.append(into[0].cpu()))
     model.eval()
     try:

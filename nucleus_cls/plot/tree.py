@@ -25,7 +25,8 @@ def assign_lanes(tab:pd.DataFrame, # from `assign_states`, or rows of it
     for track, parent in zip(heads.track, heads.parent):
         mother = track_of.get(parent.split(' ')[0])
         (roots if mother is None else daughters.setdefault(mother, [])).append(track)
-    walk, stack = [], roots[::-1]
+    walk = []
+    stack = roots[::-1]
     while stack:
         walk.append(stack.pop())
         stack += daughters.get(walk[-1], [])[::-1]

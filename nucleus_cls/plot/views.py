@@ -184,7 +184,8 @@ def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     voxel_size = voxel_size or find_voxel_size(raw)
     pixel = tuple(voxel_size[1:]) if voxel_size else (1, 1)
     raw, mask = split_crops(raw, mask)
-    n, bars = len(raw), probs is not None
+    n = len(raw)
+    bars = probs is not None
     fig = Picture(figsize=(1.15*(n + 1) + 1.9*bars, 1.55))
     axes = fig.subplots(1, n + 1 + bars, squeeze=False, width_ratios=[1]*(n + 1) + [1.2]*bars)[0]
     lo, hi = choose_contrast(raw, 1, 99.8)
@@ -274,12 +275,14 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     "Show the crops of one nucleus from three sides, one row each, in time order: slices through the middle."
     raw, mask = split_crops(raw, mask)
     raw, mask = keep_middle(raw, mask, times, voxel_size or (1, 1, 1))
-    n, sides = len(raw), find_sides(raw)
+    n = len(raw)
+    sides = find_sides(raw)
     dz, dy, dx = voxel_size or (1, 1, 1)
     pixels = [((dy, dx), (dz, dx), (dy, dz))[axis] for axis in sides]
     sizes = np.array([flatten(mask, axis).shape*np.array(p) for axis, p in zip(sides, pixels)])
     gap = .04*sizes.max()
-    wide, tops = sizes[:, 1].max() + gap, np.cumsum([0, *(sizes[:, 0] + gap)])
+    wide = sizes[:, 1].max() + gap
+    tops = np.cumsum([0, *(sizes[:, 0] + gap)])
     fig, ax, bars = place_sides(edge*n, edge*(tops[-1] + 4*gap)/wide, probs is not None, below)
     lo, hi = choose_contrast(raw, 1, 99.8)
     for axis, pixel, top in zip(sides, pixels, tops):

@@ -29,7 +29,8 @@ def find_conflicts(predictions:Predictions, # of one movie, by the network alone
                    least:float=.3, # lowest score to list
                   ) -> pd.DataFrame: # frame, nucleus_id, kind, score, lineage, pictures; worst first
     "List where a lineage and the pictures disagree."
-    table, frames = predictions.table, set(predictions.table['frame'])
+    table = predictions.table
+    frames = set(predictions.table['frame'])
     p = {(t, i): dict(zip(predictions.states, row)) for t, i, row in
          zip(table['frame'], table['nucleus_id'], np.nan_to_num(predictions.probs))}
     edge = {key for key, q in zip(p, table['quality']) if 'border' in q}
@@ -40,7 +41,8 @@ def find_conflicts(predictions:Predictions, # of one movie, by the network alone
     for n, kids in shape.items():
         if n not in p or n[0] + 1 not in frames: continue
         sure = lambda state, key: p.get(key, {}).get(state, 0.)
-        mitosis, seen = sure('mitotic', n), fits.get(n, [])
+        mitosis = sure('mitotic', n)
+        seen = fits.get(n, [])
         here = [k for k in kids if k[0] == n[0] + 1]
         said, drawn = (', '.join(str(k[1]) for k in some) or 'nothing' for some in (kids, seen))
         def note(kind, score, says, sees): found.append((*n, kind, float(score), says, sees))
@@ -68,7 +70,8 @@ def corrupt_lineage(lineage, # a true Lineage
                    ) -> tuple: # Lineage with errors, and the places (frame, id) of the sources touched
     "Cut some links and lead others to a wrong nucleus of the next frame, half of each."
     from dataclasses import replace
-    rng, edges = np.random.default_rng(seed), lineage.edges.copy()
+    rng = np.random.default_rng(seed)
+    edges = lineage.edges.copy()
     frame = lineage.nodes['frame'].to_numpy()
     wrong = rng.permutation(len(edges))[:max(2, round(share*len(edges)))]
     cut, astray = wrong[::2], wrong[1::2]

@@ -47,7 +47,8 @@ def list_link_factors(states, # names of the states the model predicts, K of the
     "List the factors for the states of a model."
     known = [k for k, s in enumerate(states) if s in STATES]
     at = [STATES.index(states[k]) for k in known]
-    occurs, follows = OCCURS[at]/max(OCCURS[at].sum(), 1e-9), np.ones((len(states), len(states)))
+    occurs = OCCURS[at]/max(OCCURS[at].sum(), 1e-9)
+    follows = np.ones((len(states), len(states)))
     follows[np.ix_(known, known)] = compute_factors(FOLLOWS[np.ix_(at, at)], occurs) if known else 1
     after, before = (compute_factors(shares[at], occurs) for shares in (AFTER, BEFORE))
     number = compute_factors(np.add.reduceat(AFTER[at], [0, 3, 4], axis=1), occurs)
@@ -76,7 +77,8 @@ def propagate_beliefs(belief:np.ndarray, # log of the factor of each nucleus by 
                       follows:np.ndarray, # factors, (K,K), row: state of the predecessor
                      ) -> np.ndarray: # posterior probability, (N,K), rows sum to 1
     "Compute the exact posterior of every nucleus on a forest of links."
-    up, said = belief.copy(), np.zeros_like(belief)
+    up = belief.copy()
+    said = np.zeros_like(belief)
     linked = np.flatnonzero(parent >= 0)
     order = [linked[frame[linked] == t] for t in np.unique(frame[linked])]
     for rows in order[::-1]:
@@ -103,7 +105,8 @@ def find_predecessors(table:pd.DataFrame, # of predictions: frame, nucleus_id
                      ) -> tuple: # row of each nucleus' predecessor (N,), −1: none; number of successors (N,)
     "Find the rows of the nuclei that links join."
     row = {key: i for i, key in enumerate(zip(table['frame'], table['nucleus_id']))}
-    parent, n = np.full(len(table), -1), np.zeros(len(table), int)
+    parent = np.full(len(table), -1)
+    n = np.zeros(len(table), int)
     for t, i, j in links[['frame', 'source', 'target']].to_numpy(int).tolist():
         a, b = row.get((t, i)), row.get((t + 1, j))
         if a is None or b is None: continue
@@ -118,7 +121,8 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
                 factor:dict, # from `list_link_factors`
                ) -> np.ndarray: # logarithms, (N,K)
     "Weigh what came before and after each nucleus; zeros where that says nothing."
-    frame, sides = table['frame'].to_numpy(int), ['after', 'before']
+    frame = table['frame'].to_numpy(int)
+    sides = ['after', 'before']
     if kinds is None:
         seen = pd.DataFrame({'after': np.array(['none', 'single', 'two'])[np.minimum(n, 2)], 'before': ''})
     else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
@@ -161,14 +165,17 @@ def decode(predictions:Predictions, # of one movie, the network's
            adjust=None, # logarithms added to the network's, (K,), such as `missing_prior(run)`; None: zeros
           ) -> Predictions: # with posteriors instead of probabilities, and network_state, parent
     "Make the states of a movie agree over time; `ValueError` for predictions of several movies."
-    table, states = predictions.table.copy(), predictions.states
+    table = predictions.table.copy()
+    states = predictions.states
     if table['movie'].nunique() > 1:
         raise ValueError(
             f'predictions of {table["movie"].nunique()} movies: decode one movie at a time, ids repeat')
     if not 0 <= strength <= 1: raise ValueError(f'strength={strength}: expected 0 to 1')
     parent, n = find_predecessors(table, links)
-    factor, usual = list_link_factors(states), np.log(list_frequencies(states, predictions.probs))
-    own, linked = np.log(np.maximum(predictions.probs, 1e-9)), (parent >= 0) | (n > 0)
+    factor = list_link_factors(states)
+    usual = np.log(list_frequencies(states, predictions.probs))
+    own = np.log(np.maximum(predictions.probs, 1e-9))
+    linked = (parent >= 0) | (n > 0)
     if adjust is not None: own[linked] += strength*np.asarray(adjust)
     own -= log_sum(own)[:, None]
     unseen = np.isnan(own).any(1)
@@ -180,7 +187,8 @@ def decode(predictions:Predictions, # of one movie, the network's
     probs = doubt_unseen(probs, table['quality'].fillna('').astype(str))
     probs[unseen] = np.nan
     names = np.array([f'{t:03d}_{i:03d}' for t, i in zip(table['frame'], table['nucleus_id'])], object)
-    table['network_state'], table['parent'] = table['state'], np.where(parent < 0, '', names[parent])
+    table['network_state'] = table['state']
+    table['parent'] = np.where(parent < 0, '', names[parent])
     table['state'] = pick_states(probs, states)
     table['confidence'] = np.where(table['state'] == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs

@@ -83,7 +83,8 @@ def find_divisions(decoded:Predictions, # of one movie
     places = table[['z', 'y', 'x']]*edges
     all_ = places.assign(volume=volume, frame=table['frame'].to_numpy(int))
     radius = float(np.nanmedian(find_radii(table[['z']].assign(volume=volume), edges))) if len(table) else 1.
-    rows, parts = dict(list(all_.groupby('frame'))), []
+    rows = dict(list(all_.groupby('frame')))
+    parts = []
     p_m, p_d = (table[f'p_{s}'].to_numpy(float) for s in ('mitotic', 'new_daughter'))
     left = ~table.index.isin(_find_sources(table)) & (p_m >= ENOUGH)      # mothers whom no link leaves
     came = (table['parent'] == '').to_numpy()
@@ -111,7 +112,8 @@ def settle_states(decoded:Predictions, # of one movie
                  ) -> Predictions: # the same with states that agree
     "Call states so that they agree with the divisions that are called."
     if not len(decoded): return decoded
-    table, states = decoded.table.reset_index(drop=True), decoded.states
+    table = decoded.table.reset_index(drop=True)
+    states = decoded.states
     called = divisions[divisions.score >= ENOUGH]
     daughters = np.r_[called.daughter_1, called.daughter_2].astype(int)
     state, frame = table['state'].to_numpy(object), table['frame'].to_numpy(int)
@@ -120,7 +122,8 @@ def settle_states(decoded:Predictions, # of one movie
     unseen = ~np.isin(frame - 1, frame)                            # a mother there cannot be seen
     lone = (state == 'mitotic') | ((state == 'new_daughter') & ~unseen)
     if others: state[lone] = np.array(states, object)[others][probs[lone][:, others].argmax(1)]
-    state[called.mother.astype(int)], state[daughters] = 'mitotic', 'new_daughter'
+    state[called.mother.astype(int)] = 'mitotic'
+    state[daughters] = 'new_daughter'
     column = pd.Index(states).get_indexer(state)
     confidence = np.where(column >= 0, probs[np.arange(len(table)), column], np.nan)
     for part in ('mother', 'daughter_1', 'daughter_2'): confidence[called[part].astype(int)] = called.score
@@ -134,7 +137,8 @@ def settle_divisions(decoded:Predictions, # of one movie
     "Decide the divisions of a movie, and with them the states."
     columns = ['movie', 'frame', 'mother', 'daughter_1', 'daughter_2', 'score']
     if not {'mitotic', 'new_daughter'} <= set(decoded.states): return decoded, pd.DataFrame(columns=columns)
-    table, found = decoded.table.reset_index(drop=True), find_divisions(decoded, nuclei, size)
+    table = decoded.table.reset_index(drop=True)
+    found = find_divisions(decoded, nuclei, size)
     named = {part: table['nucleus_id'].to_numpy()[found[part].astype(int)] for part in columns[2:5]}
     mother = table.loc[found.mother.astype(int)]
     listed = pd.DataFrame({'movie': mother['movie'].to_numpy(), 'frame': mother['frame'].to_numpy(), **named,

@@ -53,14 +53,16 @@ def to_ctc(predictions:Predictions, # of one movie
     table = check_one_movie(predictions)
     track, tracks = split_tracks(lineage)
     if len(tracks) > 65_535: raise ValueError(f'{len(tracks)} tracks; the challenge allows 65535')
-    rows_of, digits = lineage.nodes.groupby('frame').indices, max(3, len(str(max(movie.image_frames))))
+    rows_of = lineage.nodes.groupby('frame').indices
+    digits = max(3, len(str(max(movie.image_frames))))
     if gone := sorted(set(rows_of) - set(movie.seg_frames)):
         raise ValueError(f'movie {movie.name} has no segmentation of frame {gone[0]}, which is predicted')
     empty = np.zeros(movie.seg(movie.seg_frames[0]).shape, np.uint16)
     with atomic_folder(path) as part:
         part.mkdir()
         for t in progress(movie.image_frames, f'{movie.name}: writing masks', 'frame'):
-            ids, mask = lineage.nodes['nucleus_id'].to_numpy(np.int64)[rows_of.get(t, [])], empty
+            ids = lineage.nodes['nucleus_id'].to_numpy(np.int64)[rows_of.get(t, [])]
+            mask = empty
             if len(ids): mask = _number_masks(movie, t, ids, track[rows_of[t]])
             name = part/f'mask{t:0{digits}d}.tif'
             tifffile.imwrite(name, mask[0] if len(mask) == 1 else mask, compression='zlib',
@@ -107,7 +109,8 @@ class Frames:
     def __getitem__(self, key):
         t, *rest = key if isinstance(key, tuple) else (key,)
         if t is Ellipsis: t, rest = slice(None), [Ellipsis, *rest]
-        frames, rest = range(len(self))[t], tuple(rest)
+        frames = range(len(self))[t]
+        rest = tuple(rest)
         if isinstance(frames, int): return self.frame(frames)[rest]
         return np.stack([self.frame(k)[rest] for k in frames])
 
@@ -119,9 +122,11 @@ def make_napari_layers(movie:Movie, # images and masks
                        links:pd.DataFrame=None, # frame, source, target; None: the column `parent`, if any
                       ) -> list: # (data, settings, kind): image, labels, tracks
     "Make napari's layers: the image, the masks coloured by state, and the tracks."
-    lineage, table = as_lineage(predictions, links), check_one_movie(predictions)
+    lineage = as_lineage(predictions, links)
+    table = check_one_movie(predictions)
     table = table.sort_values(['frame', 'nucleus_id'], ignore_index=True)
-    rows_of, n = table.groupby('frame').indices, max(movie.image_frames) + 1
+    rows_of = table.groupby('frame').indices
+    n = max(movie.image_frames) + 1
     first = movie.image(movie.image_frames[0])
     def image(t): return movie.image(t) if t in movie.image_frames else np.zeros_like(first)
     def labels(t):
@@ -129,7 +134,8 @@ def make_napari_layers(movie:Movie, # images and masks
         seg = movie.seg(t) if t in movie.seg_frames else np.zeros(first.shape, np.int32)
         return relabel(seg, table['nucleus_id'].to_numpy(np.int64)[rows], (rows + 1).astype(np.int32))
     scale = (1., *map(float, movie.voxel_size or (1, 1, 1)))
-    names, number = ['state', *(f'p_{s}' for s in predictions.states)], np.arange(1, len(table) + 1)
+    names = ['state', *(f'p_{s}' for s in predictions.states)]
+    number = np.arange(1, len(table) + 1)
     colors = {int(i): pick_color(s) for i, s in zip(number, table['state'])}
     look = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
                 features=table[['frame', 'nucleus_id', *names]].assign(index=number))
@@ -168,7 +174,8 @@ def export_predictions(predictions:Predictions, # of one or more movies
     "Write predictions in several formats; `ValueError` before anything is written if one cannot be."
     if unknown := set(formats) - set(FORMATS):
         raise ValueError(f'format {sorted(unknown)[0]!r}: expected some of {", ".join(FORMATS)}')
-    parts, movies = split_by_movie(predictions), movies or {}
+    parts = split_by_movie(predictions)
+    movies = movies or {}
     jobs = [(k, name, Path(output_dir)/f'{check_name(name, "movie name")}{FORMATS[k]}')
             for name in parts for k in formats]
     for *_, path in jobs if not replace else (): check_new_path(path)

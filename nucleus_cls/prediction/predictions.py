@@ -78,7 +78,8 @@ def tabulate(rows:pd.DataFrame, # movie, frame, nucleus_id, z, y, x, quality, tr
         number = pd.to_numeric(known(c, None)).astype('Int64')
         table[c] = number if number.isna().any() else number.astype('int64')
     for c in 'zyx': table[c] = known(c, np.nan).astype(float)
-    table['state'], table['confidence'] = state, np.where(state == '', np.nan, probs.max(1, initial=0))
+    table['state'] = state
+    table['confidence'] = np.where(state == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
     table['quality'] = quality
     told = known('true_state', '')
@@ -136,7 +137,8 @@ def predict_stream(run, # trained run: `run.probs`, `run.states`
         waiting.append(x)
         if len(waiting) == batch_size: probs.append(predict_batch(run, waiting)); waiting.clear()
     probs.append(predict_batch(run, waiting))
-    table, found = pd.DataFrame(rows), np.concatenate(probs)
+    table = pd.DataFrame(rows)
+    found = np.concatenate(probs)
     if any(doubts := flag_doubtful(run, found)):
         flags = table['quality'].fillna('') if 'quality' in table else ['']*len(table)
         table['quality'] = [join_flags(*pair) for pair in zip(flags, doubts)]

@@ -99,11 +99,14 @@ def to_geff(predictions:Predictions, # of one movie
             voxel_size:tuple=None, # (z,y,x), µm; None: not known
            ) -> Path: # the folder
     "Write nuclei with their states and probabilities, and links, as GEFF."
-    write_arrays, path = import_extra('geff.core_io', 'geff').write_arrays, check_new_path(path)
+    write_arrays = import_extra('geff.core_io', 'geff').write_arrays
+    path = check_new_path(path)
     Axis, GeffMetadata = (getattr(import_module('geff_spec'), name) for name in ('Axis', 'GeffMetadata'))
-    table, lineage = check_one_movie(predictions), as_lineage(predictions, links)
+    table = check_one_movie(predictions)
+    lineage = as_lineage(predictions, links)
     table = table.sort_values(['frame', 'nucleus_id']).rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
-    axes, kept = [Axis(name='t', type='time', unit='frame')], ['t', 'seg_id', 'confidence']
+    axes = [Axis(name='t', type='time', unit='frame')]
+    kept = ['t', 'seg_id', 'confidence']
     for c, size in zip('zyx', voxel_size or (None,)*3):
         scale = {'scale': float(size), 'scaled_unit': 'micrometer'} if size else {}
         if table[c].isna().any(): continue
@@ -117,7 +120,8 @@ def to_geff(predictions:Predictions, # of one movie
         text = table[c].fillna('').to_numpy(str)
         props[c] = {'values': text, 'missing': text == '' if (text == '').any() else None}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
-    ids, edges = np.arange(len(table), dtype=np.uint64), lineage.edges.astype(np.uint64)
+    ids = np.arange(len(table), dtype=np.uint64)
+    edges = lineage.edges.astype(np.uint64)
     with atomic_folder(path) as part: write_arrays(part, ids, props, edges, {}, metadata)
     return path
 
@@ -128,7 +132,8 @@ def to_trackmate(predictions:Predictions, # of one movie, all with a place
                  voxel_size:tuple=None, # (z,y,x), µm, to give places in µm; None: in voxels
                 ) -> Path: # the file
     "Write nuclei as spots and links as tracks, as TrackMate's XML."
-    pycellin, path = import_extra('pycellin', 'trackmate'), check_new_path(path)
+    pycellin = import_extra('pycellin', 'trackmate')
+    path = check_new_path(path)
     scale = np.array(voxel_size or (1, 1, 1))
     table = check_one_movie(predictions)
     if not len(table) or table[['z', 'y', 'x']].isna().any(axis=None):

@@ -62,7 +62,8 @@ def read_frame_for(movie:Movie, # the movie
                    step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
                   ) -> tuple: # image, imaged voxels (None: all, or nobody asks), seg, nuclei, second channel
     "Read a frame, as far as it is there and asked for (else None), and find out what of it was imaged."
-    image, seg = movie.image(t), movie.seg(t) if with_seg else None
+    image = movie.image(t)
+    seg = movie.seg(t) if with_seg else None
     nuclei = find_nuclei(seg) if with_seg else None
     second = movie.second(t) if prep.channel else None
     imaged = find_imaged(image) if prep.imaged_only else None
@@ -76,9 +77,12 @@ def read_windows(movie:Movie, # the movie
                  step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
                 ): # yields (t, images, imaged, segs, nuclei, second): by frame of the window, None: not there
     "Read the window of every frame, and the next frame's files meanwhile."
-    reach, all_segs = max(map(abs, prep.offsets)), 'others' in prep.channels or prep.register in FOLLOW[1:]
-    there, segs = set(movie.image_frames), set(movie.seg_frames) if all_segs else set(frames)
-    windows, held = [range(t - reach, t + reach + 1) for t in frames], {}
+    reach = max(map(abs, prep.offsets))
+    all_segs = 'others' in prep.channels or prep.register in FOLLOW[1:]
+    there = set(movie.image_frames)
+    segs = set(movie.seg_frames) if all_segs else set(frames)
+    windows = [range(t - reach, t + reach + 1) for t in frames]
+    held = {}
     files = sorted(there.intersection(u for window in windows for u in window))
     reader = read_ahead(lambda u: read_frame_for(movie, u, prep, u in segs, step), ((u,) for u in files))
     for t, window in zip(frames, windows):
@@ -221,13 +225,15 @@ def predict_all_blocks(run, # trained run
         parts = [(*job, blocks[n]) for n in todo]
         shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
         found = ((n, table) for n, (table,) in shared)
-    begun, n_nuclei = time.perf_counter(), 0
+    begun = time.perf_counter()
+    n_nuclei = 0
     bar = progress(None, f'{movie.name}: predicting', 'frame', len(frames), sum(len(blocks[n]) for n in done))
     with bar:
         for i, table in found:
             n = todo[i]
             if place: save_block(table, file(n))
-            done[n], n_nuclei = table, n_nuclei + len(table)
+            done[n] = table
+            n_nuclei = n_nuclei + len(table)
             bar.update(len(blocks[n]))
             bar.set_postfix_str(f'{n_nuclei/(time.perf_counter() - begun):.0f} nuclei/s')
     tables = [done[n] for n in sorted(done) if len(done[n])]

@@ -62,7 +62,8 @@ def draw_strip(frames:dict, # frame → (image, segmentation), (Z,Y,X)
                width:float, # of a nucleus, voxels
               ) -> bytes: # a PNG file
     "Draw the plane of a nucleus in the frame before, its own and the one after."
-    half, strip = max(4, round(WIDE*width/2)), Image.new('RGB', (3*TILE + 4, TILE), '#111111')
+    half = max(4, round(WIDE*width/2))
+    strip = Image.new('RGB', (3*TILE + 4, TILE), '#111111')
     for k, t in enumerate(range(row.frame - 1, row.frame + 2)):
         if t not in frames: continue
         z = min(max(int(round(row.z)), 0), len(frames[t][0]) - 1)
@@ -149,7 +150,8 @@ def show_cards(movie:Movie, # the movie
               ) -> list: # blocks
     "Show mothers and deaths as cards, the least sure first."
     rows = table[table['state'].isin(['mitotic', 'death'])].dropna(subset=['z', 'y', 'x'])
-    more, rows = len(rows) - most, rows.sort_values('confidence').head(most)
+    more = len(rows) - most
+    rows = rows.sort_values('confidence').head(most)
     if rows.empty: return [make_text('None.')]
     colors:dict = {}
     for r in table.itertuples():

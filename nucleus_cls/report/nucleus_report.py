@@ -87,7 +87,8 @@ def measure_tensor(x:np.ndarray, # the tensor of a nucleus, (C,S,S,S)
 def measure_volumes(crops:Crops, # crops of one nucleus
                    ) -> dict: # plain numbers, for JSON
     "Measure the volumes of a sample."
-    middle, frames = len(crops.raw)//2, {}
+    middle = len(crops.raw)//2
+    frames = {}
     for k, vol in enumerate(crops.raw):
         imaged = None if crops.imaged is None else crops.imaged[k]
         frames['t' if k == middle else f't{k - middle:+d}'] = measure_light(vol, crops.mask, imaged)
@@ -163,7 +164,8 @@ def plot_nucleus(run, # trained run
                  probs:dict, # state → probability; None: no prediction
                 ) -> dict: # name → figure
     "Draw everything that can be drawn of one nucleus."
-    words, vol = name_sample(crops.row)[1], crops.raw[len(crops.raw)//2]
+    words = name_sample(crops.row)[1]
+    vol = crops.raw[len(crops.raw)//2]
     voxel = find_voxel_size(crops)
     best = max(probs, key=probs.get) if probs else 'no prediction'
     out = {'slices': plot_three_views(vol, crops.mask, f'{words}: slices', voxel, False, 4.2),
@@ -294,14 +296,16 @@ def report_nuclei(run:Run, # trained run
                   nuclei_ids:Sequence=None, # of a movie: nuclei wanted; None: all
                  ) -> list: # the folders, one a nucleus
     "Write numbers, slices, overlay, preprocessing, activations, Grad-CAM and prediction of every nucleus."
-    stream, folders = find_crops(run, source, frame, nuclei_ids), []
+    stream = find_crops(run, source, frame, nuclei_ids)
+    folders = []
     place = find_places(source, frame) if isinstance(source, Movie) else lambda row: None
     sized = source if hasattr(source, 'iter_crops') else stream
     total = len(sized) if hasattr(sized, '__len__') else None
     with hold_output(output_dir):
         for crops in progress(stream, 'analysing', 'nucleus', total):
             name = name_sample(crops.row)[0]
-            folder, k = Path(output_dir)/name, 2
+            folder = Path(output_dir)/name
+            k = 2
             while folder in folders: folder, k = Path(output_dir)/f'{name}_{k}', k + 1
             report_nucleus(run, crops, folder, place(crops.row))
             folders.append(folder)

@@ -53,7 +53,8 @@ def show_training(config:dict, # content of config.json; None: not known
                   history:pd.DataFrame=None, # content of history.csv; None: not known
                  ) -> list: # blocks
     "Say which network was trained on which movies, and show the curves."
-    c, said = config or {}, []
+    c = config or {}
+    said = []
     split = c.get('split') or {}
     best = c.get('best') or {}
     if c.get('n_parameters'): said.append(f'{c.get("architecture")} with {c["n_parameters"]:,} parameters.')
@@ -78,7 +79,8 @@ def pair_with_truth(predictions:pd.DataFrame, # table of predictions
         truth = predictions.get('true_state', pd.Series('', predictions.index))
         clear = predictions.assign(truth=truth, row=-1)[truth.map(is_state).astype(bool)]
         return {'balanced': clear} if len(clear) else {}
-    keys, t = ['movie', 'frame', 'nucleus_id'], samples.table
+    keys = ['movie', 'frame', 'nucleus_id']
+    t = samples.table
     held = t[t['movie'].isin(predictions['movie'])]
     states = [c.removeprefix('p_') for c in predictions if c.startswith('p_')]
     sets = choose_scored(held, samples.complete, states or None)
@@ -128,7 +130,8 @@ def show_examples(samples, # Samples: .crops(row)
                   rows:pd.DataFrame, # one set of `pair_with_truth`, with probabilities p_<state>
                  ) -> list: # blocks
     "Show, for each state, the most confident right and the most confident wrong prediction."
-    blocks, p = [], [c for c in rows if c.startswith('p_')]
+    blocks = []
+    p = [c for c in rows if c.startswith('p_')]
     words = '{movie}, frame {frame}, nucleus {nucleus_id}: true {truth}, predicted {state} ({confidence:.2f})'
     surest = rows[rows['state'] != ''].sort_values('confidence', ascending=False, kind='stable')
     for state in list_states(surest['truth']):
@@ -191,7 +194,8 @@ def list_caveats(metrics:dict, # content of metrics.json; None: not known
                  predictions:pd.DataFrame=None, # of the evaluation
                 ) -> list: # sentences
     "Say what the numbers do not show."
-    said, metrics = [], metrics or {}
+    said = []
+    metrics = metrics or {}
     if seen := metrics.get('trained_on'):
         said.append(f'The network was trained on {", ".join(seen)}: scores that include it are too good.')
     if (metrics.get('split') or {}).get('kind') == 'random':

@@ -71,7 +71,8 @@ class MovieView:
         taken = take_predictions(predictions, movie.name)
         self.table, self.states = taken.table, taken.states
         self.row = {key: i for i, key in enumerate(zip(self.table['frame'], self.table['nucleus_id']))}
-        self.parent, self.children = look_up_parents(self.table), {}
+        self.parent = look_up_parents(self.table)
+        self.children = {}
         for child, parent in self.parent.items(): self.children.setdefault(parent, []).append(child)
 
     def read(self, t:int) -> tuple: # image, seg, nuclei
@@ -107,7 +108,8 @@ def view_frame(view:MovieView, # what to look at
         if not 0 <= depth < len(image): raise ValueError(f'depth={depth}: expected 0 to {len(image) - 1}')
         image, seg = image[depth:depth + 1], seg[depth:depth + 1]
     title = f'{view.movie.name}, frame {t}, ' + ('projection' if depth is None else f'slice z = {depth}')
-    marked, pixel = trace_outlines(np.where(seg == (chosen or 0), seg, 0)), find_pixel_size(view.movie)
+    marked = trace_outlines(np.where(seg == (chosen or 0), seg, 0))
+    pixel = find_pixel_size(view.movie)
     fig = plot_overlay(image, seg if outlined else np.zeros_like(seg), view.rows(t), title,
                   voxel_size=view.movie.voxel_size, whole=True, width=width)
     lines = [(line + .5)*pixel for line in marked.get(chosen, ())]
@@ -157,8 +159,8 @@ def view_nucleus(view:MovieView, # what to look at
     if len(seg) == 1: shape[0] = 1
     start = place_boxes(here, shape)[0, :3]
     def cut(vol): return cut_crop(vol, start, shape)
-    around, black = (t - 1, t, t + 1), np.zeros_like(image)
-    raw = [cut(view.read(u)[0] if u in view.movie.frames else black) for u in around]
+    around = (t - 1, t, t + 1)
+    raw = [cut(view.read(u)[0] if u in view.movie.frames else np.zeros_like(image)) for u in around]
     known = view.table.loc[view.row[t, nucleus_id]] if (t, nucleus_id) in view.row else {'state': ''}
     probs = {s: known.get(f'p_{s}', np.nan) for s in view.states}
     if not probs or np.isnan(list(probs.values())).any(): probs = None
@@ -170,7 +172,8 @@ def format_track(view:MovieView, # what to look at
                  key:tuple, # (frame, id)
                 ) -> str: # HTML
     "Write the track of a nucleus as a row of coloured boxes."
-    way, boxes = view.track(key), []
+    way = view.track(key)
+    boxes = []
     for k in way:
         state = view.table['state'][view.row[k]] if k in view.row else ''
         words, color = html.escape(state or 'no state'), pick_color(state)
@@ -216,7 +219,8 @@ class Still(widgets.Image):
     def show(self, fig:Picture=None, # what to show; None: nothing
              dpi:int=110): # pixels an inch
         "Show a figure, or nothing."
-        self.fig, self.value = fig, render_png(fig, dpi) if fig else b''
+        self.fig = fig
+        self.value = render_png(fig, dpi) if fig else b''
         self.layout.display = None if fig else 'none'
 
 class Panel(widgets.VBox):
@@ -247,7 +251,8 @@ class Window(Panel):
                  predictions:Any=None, # for it, as for `take_predictions`; None: outlines without states
                  width:float=4.5): # of the picture, inches
         self.view = MovieView(movie, predictions)
-        self.width, self.key, self.seen = width, None, None
+        self.width = width
+        self.key = self.seen = None
         made = make_controls(movie.frames, len(self.view.read(movie.frames[0])[0]))
         self.play, self.time, self.depth, self.kind, self.outlined, self.nucleus = made.values()
         self.image, self.crops = Still(), Still()
@@ -308,7 +313,8 @@ class Browser(Window):
         "Take the chosen nucleus, and where the slice misses it, the slice to its middle."
         if self.quiet: return
         t, i = self.time.value, self.nucleus.value
-        self.key, self.quiet = (t, i) if i is not None else None, True
+        self.key = (t, i) if i is not None else None
+        self.quiet = True
         _, seg, nuclei = self.view.read(t)
         if self.key and not (seg[self.depth.value] == i).any():
             self.depth.value = int(round(nuclei.loc[nuclei['nucleus_id'] == i, 'z'].iloc[0]))

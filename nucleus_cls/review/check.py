@@ -119,7 +119,8 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
         out['light'] = f'{dark}, nuclei {format_range(lit["contrast"], digits)} above it'
     if not len(n): return out
     out['scale'] = describe_scale(try_measure(movie), scale=movie.scale)
-    counts, widths = format_range(f['n_nuclei'].dropna()), [f'{w:.0f}' for w in usual_width(n)]
+    counts = format_range(f['n_nuclei'].dropna())
+    widths = [f'{w:.0f}' for w in usual_width(n)]
     out['nuclei'] = f'{len(n):,}, {counts} a frame, {n["touches"].mean():.0%} touch another'
     out['a nucleus'] = f'{n["volume"].median():,.0f} voxels, {cross(widths)} (z, y, x)'
     size, whole = recommend_size(n, try_measure(movie))
@@ -209,7 +210,8 @@ def pick_frame(scan:Scan) -> int: # None: no frame can be shown
 # %% ../../nbs/14_review/04_check.ipynb #2f527314
 def make_pictures(movie:Movie, report:CheckReport) -> list: # blocks
     "Make the pictures of the page, as far as there is something to see."
-    blocks, t = [], pick_frame(report.scan)
+    blocks = []
+    t = pick_frame(report.scan)
     if t is not None:
         image, seg = try_read(movie, t)
         crowd = report.scan.frames.set_index('frame').loc[t, 'n_nuclei'] > 1000    # too many to outline
@@ -225,7 +227,8 @@ def make_pictures(movie:Movie, report:CheckReport) -> list: # blocks
 
 def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     "Write a report as text, JSON and page."
-    base, tiles = Path(output_dir)/report.name, {}
+    base = Path(output_dir)/report.name
+    tiles = {}
     for level, title in LEVELS.items(): tiles[title.lower()] = len(report.at_level(level))
     table = report.table
     if table is not None: tiles['samples'] = int((table['reason'] == '').sum())
@@ -262,7 +265,8 @@ def inspect_movie(movie:Movie, # the movie
     check_integer(timeframe, 'timeframe', 1)
     check_integer(state_window, 'state_window')
     lineage, states, found = try_lineage(movie, state_window)
-    look, table = None if lineage is None else LineageLook(states), None
+    look = None if lineage is None else LineageLook(states)
+    table = None
     scan = scan_movie(movie, look)
     numbers = summarise_movie(movie, scan)
     for look_for in (find_light_faults, find_movement_faults, find_nucleus_faults): found += look_for(scan)

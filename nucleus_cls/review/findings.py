@@ -99,7 +99,9 @@ def find_odd_values(scan:Scan, # of the movie
                     column:str, # 'shape' or 'type', of image and seg
                    ) -> list: # of text: frame, what, value
     "Name the frames whose image or seg differs from the usual one of the movie."
-    f, out, usual = scan.frames, [], {}
+    f = scan.frames
+    out = []
+    usual = {}
     for what in ('image', 'seg'):
         values = f[f'{what}_{column}']
         values = values[values.notna() & (values != '')]
@@ -146,7 +148,8 @@ def measure_trend(frame:np.ndarray, # (n,) frames
 def usual_nearby(values, # (n,), all known
                 ) -> np.ndarray: # (n,) median of the four nearest others
     "Take the usual value near each frame; with fewer than four others, its own."
-    n, values = len(values), np.asarray(values, float)
+    n = len(values)
+    values = np.asarray(values, float)
     if n < 5: return values
     first = np.clip(np.arange(n) - 2, 0, n - 5)
     near = first[:, None] + np.arange(5)
@@ -175,7 +178,8 @@ def find_light_faults(scan:Scan) -> list: # of `Finding`
 def find_fading(seen:pd.DataFrame, # rows of the frames with light and nuclei
                ) -> list: # of `Finding`
     "Say whether nuclei fade or the background changes over the movie."
-    frame, contrast = seen['frame'].to_numpy(), seen['contrast'].clip(lower=1e-6).to_numpy()
+    frame = seen['frame'].to_numpy()
+    contrast = seen['contrast'].clip(lower=1e-6).to_numpy()
     loss = 1 - np.exp(measure_trend(frame, np.log(contrast)))
     faded = [f'nuclei lose {loss:.0%} of their light over the movie'] if loss > .2 else []
     rise = measure_trend(frame, seen['background'].to_numpy())
@@ -187,7 +191,8 @@ def find_fading(seen:pd.DataFrame, # rows of the frames with light and nuclei
 # %% ../../nbs/14_review/02_findings.ipynb #b80fe3d8
 def find_movement_faults(scan:Scan) -> list: # of `Finding`
     "Say where the embryo jumps as a whole, and whether it drifts."
-    step, width = scan.frames[['dz', 'dy', 'dx']].to_numpy(), usual_width(scan.nuclei)
+    step = scan.frames[['dz', 'dy', 'dx']].to_numpy()
+    width = usual_width(scan.nuclei)
     jump = (np.abs(step) > np.maximum(.5*width, 1)).any(1)
     def in_words(shift): return ', '.join(f'{v:+.0f}' for v in shift) + ' voxels (z, y, x)'
     jumps = [f'frame {t}: {in_words(v)}' for t, v in zip(scan.frames['frame'][jump], step[jump])]
@@ -236,7 +241,8 @@ def name_nuclei(rows:pd.DataFrame, # rows of the table of nuclei
 # %% ../../nbs/14_review/02_findings.ipynb #90b925e9
 def find_masks(scan:Scan) -> list: # frames
     "Find the frames whose nuclei all carry one id."
-    n, counts = scan.nuclei, scan.frames.set_index('frame')['n_nuclei']
+    n = scan.nuclei
+    counts = scan.frames.set_index('frame')['n_nuclei']
     scattered = n['volume'] - n['stray'] < .9*n['volume']
     return [t for t in sorted(set(n['frame'][scattered])) if counts[t] == 1]
 
@@ -246,7 +252,8 @@ def find_count_faults(scan:Scan, masks:list, # of the movie; its frames with a m
     counts = scan.frames.dropna(subset='n_nuclei')
     none = counts['n_nuclei'] == 0
     rest = counts[~none & ~counts['frame'].isin(masks)]
-    number, usual = rest['n_nuclei'].to_numpy(), usual_nearby(rest['n_nuclei'])
+    number = rest['n_nuclei'].to_numpy()
+    usual = usual_nearby(rest['n_nuclei'])
     low = (number < .6*usual) & (usual - number >= 3)
     rows = zip(rest['frame'][low], number[low], usual[low])
     fewer = [f'frame {t}: {k:.0f}, usually {u:.0f}' for t, k, u in rows]

@@ -68,7 +68,8 @@ class LineageLook:
     def __init__(self, states:pd.DataFrame):
         self.points = dict(list(states.dropna(subset=list('zyx')).groupby('frame')))
         self.ends = states[states['state'] == 'death'].groupby('frame')['nucleus_id'].apply(list).to_dict()
-        self.at, self.wedge = {}, set()
+        self.at = {}
+        self.wedge = set()
 
     def __call__(self, t:int, image, seg):
         for r in self.points[t].itertuples() if t in self.points else ():
@@ -133,7 +134,8 @@ def find_reading(nuclei:pd.DataFrame, # of the scan
                 off = np.abs(both[axes].to_numpy()[:, order]/size - place).clip(max=1e9)
                 fits = float((np.linalg.norm(off, axis=1) < radius).mean())
                 if fits <= best: continue
-                best, words = fits, _reading(order, size, shift)
+                best = fits
+                words = _reading(order, size, shift)
     return words
 
 def _reading(order:tuple, size:tuple, shift:int) -> str: # such as 'as xyz, in µm, +1 frame'
@@ -172,7 +174,8 @@ def measure_steps(scan:Scan, # of the movie
     t = states[['frame', 'nucleus_id', 'track', 'state']].merge(n, on=['frame', 'nucleus_id'])
     t = t.sort_values(['track', 'frame'], ignore_index=True)
     tracks = t.groupby('track')
-    position, length = tracks.cumcount(), tracks['frame'].transform('size')
+    position = tracks.cumcount()
+    length = tracks['frame'].transform('size')
     born = (position < 3) & (tracks['state'].transform('first') == 'new_daughter')
     a, b = (np.flatnonzero(t['track'].eq(t['track'].shift(k))) for k in (-1, 1))
     gap = np.diff(t['frame'].to_numpy())[a]

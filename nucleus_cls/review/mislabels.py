@@ -40,9 +40,11 @@ def find_wrong_states(table:pd.DataFrame, # one row per sample: movie, frame, nu
             f'{len(table)} samples, {len(target)} states, probabilities {probs.shape}: expected one row '
             f'each, and a column for each of {", ".join(states)}')
     used = np.flatnonzero(np.isin(target.astype(str), states) & ~np.isnan(probs).any(1))
-    given, p = np.array([states.index(s) for s in target[used]], int), probs[used]
+    given = np.array([states.index(s) for s in target[used]], int)
+    p = probs[used]
     sure = find_confident_states(given, p) if len(used) else given
-    own, other = p[np.arange(len(p)), given], p.copy()
+    own = p[np.arange(len(p)), given]
+    other = p.copy()
     other[np.arange(len(p)), given] = -1
     found = pd.DataFrame({'state': target[used], 'suggested': [states[j] if j >= 0 else '' for j in sure],
                           'margin': own - other.max(1, initial=-1)}, table.index[used])
@@ -58,10 +60,12 @@ def predict_out_of_fold(samples, # Samples
                        ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."
     if train is None: from nucleus_cls.training.loop import fit as train
-    table, target = samples.table, choose_targets(samples.table, config.targets, config.lost)
+    table = samples.table
+    target = choose_targets(samples.table, config.targets, config.lost)
     states = choose_states(target, config.states)
     target[~np.isin(target.astype(str), states)] = ''
-    trees, probs = name_trees(table), np.full((len(table), len(states)), np.nan)
+    trees = name_trees(table)
+    probs = np.full((len(table), len(states)), np.nan)
     for n, held in enumerate(make_folds(table, target, k)):
         folder = Path(output_dir)/f'fold_{n}'
         run = train(samples, folder, replace(config, val=held), resume=(folder/'last.pt').exists())

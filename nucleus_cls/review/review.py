@@ -40,7 +40,8 @@ def order_samples(table:pd.DataFrame, # one row per sample: movie, frame, nucleu
     if order not in ('doubtful', 'random'): raise ValueError(f'order={order!r}: expected doubtful or random')
     drawn = np.random.default_rng(seed).permutation(len(table))
     if order == 'random' or predictions is None: return table.index[drawn].tolist()
-    probs, names = look_up_probs(table, predictions), list(predictions.states)
+    probs = look_up_probs(table, predictions)
+    names = list(predictions.states)
     given = [names.index(s) if s in names else -1 for s in table['state']]
     p = np.where(np.isnan(probs), 0., probs)
     own = np.where(np.array(given) < 0, p.max(1, initial=0), p[np.arange(len(p)), given])
@@ -75,10 +76,12 @@ class Review:
         self.path = Path(path)
         predictions = None if predictions is None else open_predictions(predictions)
         self.predictions = predictions
-        self.table, self.said = samples.table, read_corrections(path)
+        self.table = samples.table
+        self.said = read_corrections(path)
         if self.table[['frame', 'nucleus_id']].isna().any(axis=None):
             raise ValueError('samples without frame or nucleus_id cannot be told apart in corrections')
-        self.queue, self.skipped = order_samples(self.table, predictions, order, seed), set()
+        self.queue = order_samples(self.table, predictions, order, seed)
+        self.skipped = set()
         self.probs = None if predictions is None else look_up_probs(self.table, predictions)
         self.wrong = () if predictions is None else set(list_likely_wrong(self.table, predictions).index)
         keys = zip(self.table['movie'].astype(str), self.table['frame'], self.table['nucleus_id'])
@@ -137,7 +140,8 @@ def draw_next(review:Review) -> Picture: # None where nothing is left
     movie, t, n = review.names[left[0]]
     title = f'{movie} {node_name(t, n)}: {review.table["state"][left[0]] or "no state"}'
     crops = review.samples.crops(left[0])
-    probs, voxel_size = find_choice(review, left[0]) or None, crops.row.get('voxel_size_um')
+    probs = find_choice(review, left[0]) or None
+    voxel_size = crops.row.get('voxel_size_um')
     return plot_sides(crops, None, title, probs, voxel_size, times=3)
 
 # %% ../../nbs/14_review/07_review.ipynb #f4cbe55a
@@ -188,7 +192,8 @@ class Inspector(Panel):
 # %% ../../nbs/14_review/07_review.ipynb #a45eca4a
 def count_judgements(review:Review) -> str: # HTML
     "Say how many samples are left, and what was said."
-    n, said = len(review.left), review.said
+    n = len(review.left)
+    said = review.said
     name = html.escape(review.path.name)
     kept = int((said['old_state'] == said['new_state']).sum())
     if not n: return f'Nothing left to look at; {len(said)} judgements in {name}'
@@ -197,7 +202,8 @@ def count_judgements(review:Review) -> str: # HTML
 def describe_next(review:Review) -> str: # HTML; empty where nothing is left
     "Say which state the next sample was given, and what the network says (★)."
     if not (left := review.left): return ''
-    given, probs = review.table['state'][left[0]] or 'no state', find_choice(review, left[0])
+    given = review.table['state'][left[0]] or 'no state'
+    probs = find_choice(review, left[0])
     words = [f'given: <b>{html.escape(given)}</b>{" (counts as stable)" if given == UNKNOWN else ""}']
     if probs:
         choice = max(probs, key=probs.get)

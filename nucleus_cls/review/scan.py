@@ -31,7 +31,8 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
                   seg=None, # nucleus ids, (Z,Y,X); None: not known
                  ) -> dict: # a row of the table of frames
     "Measure one image."
-    grid, top = take_grid(image), image.max()
+    grid = take_grid(image)
+    top = image.max()
     inside = np.zeros(grid.shape, bool) if seg is None else take_grid(seg) > 0
     back, noise = measure_background(grid[~inside & (grid > 0)])
     bright = grid[inside] if inside.any() else grid[grid >= np.percentile(grid, 99)]
@@ -137,7 +138,9 @@ def scan_movie(movie:Movie, # images and segmentation; files may be broken
               ) -> Scan: # its two tables
     "Measure every frame of a movie in one pass, reading one frame ahead."
     frames = sorted({*movie.image_frames, *movie.seg_frames})
-    rows, nuclei, before = [], [], None
+    rows = []
+    nuclei = []
+    before = None
     reading = read_ahead(lambda _, t: try_read(movie, t), [('frame', t) for t in frames])
     for _, t, pair in progress(reading, f'{movie.name}: checking', 'frame', len(frames)):
         row, image, seg, found = measure_frame(t, *pair)
@@ -165,7 +168,8 @@ def _frames(rows:list) -> pd.DataFrame:
 def _nuclei(parts:list) -> pd.DataFrame:
     "Make the table of nuclei, with the types of a table of nuclei."
     rows = np.concatenate([np.empty((0, len(NUCLEI) + 1)), *parts])
-    table, more = tabulate_nuclei(rows[:, :12]), NUCLEI[12:]
+    table = tabulate_nuclei(rows[:, :12])
+    more = NUCLEI[12:]
     return pd.concat([table, pd.DataFrame(rows[:, 12:], columns=[*more, 'frame']).astype(int)], axis=1)
 
 # %% ../../nbs/14_review/01_scan.ipynb #c297f244
@@ -173,7 +177,8 @@ def _nuclei(parts:list) -> pd.DataFrame:
 def plot_course(scan:Scan, # of the movie
                ) -> Picture:
     "Draw light, number of nuclei and place of the embryo over time."
-    f, fig = scan.frames, Picture(figsize=(7.5, 2), layout='constrained')
+    f = scan.frames
+    fig = Picture(figsize=(7.5, 2), layout='constrained')
     place = f[['dz', 'dy', 'dx']].fillna(0).cumsum().set_axis(['z', 'y', 'x'], axis=1)
     parts = {'light, counts': f[['background', 'contrast']], 'nuclei': f[['n_nuclei']],
              'place, voxels': place}

@@ -67,13 +67,15 @@ def draw_cell(s:EmbryoSettings, rng,
               of:np.void=None, # the mother's record
              ) -> np.void: # record of type CELL
     "Draw one cell's life and looks; brightness and dimness run in families."
-    c, cycle = np.zeros((), CELL), s.cycle_h*60/s.frame_min
+    c = np.zeros((), CELL)
+    cycle = s.cycle_h*60/s.frame_min
     c['mother'], c['birth'] = mother, birth
     c['generation'] = 0 if of is None else of['generation'] + 1
     c['end'] = birth + cycle*np.clip(rng.normal(1, s.cycle_cv), .6, 1.4)
     c['merged'], c['early'] = rng.random(2) < (s.daughters_as_one, s.caught_early)
     if c['merged']: c['end'] = np.ceil(c['end']) - rng.uniform(.02, .2)
-    c['fate'], start = 'divides', max(birth + .1*cycle, 0)
+    c['fate'] = 'divides'
+    start = max(birth + .1*cycle, 0)
     for fate, rate in (('dies', s.death), ('leaves', s.leaving)):
         when = start + rng.exponential(cycle/max(rate, 1e-9))
         if when < c['end'] - 60/s.frame_min: c['end'], c['fate'], c['turn'] = when, fate, when
@@ -91,7 +93,8 @@ def draw_cell(s:EmbryoSettings, rng,
 def grow_cells(s:EmbryoSettings, rng,
               ) -> np.ndarray: # of type CELL, mothers before daughters
     "Draw all cells of a movie, from the ones in its first frame to the last daughters."
-    cycle, wave = s.cycle_h*60/s.frame_min, rng.random()
+    cycle = s.cycle_h*60/s.frame_min
+    wave = rng.random()
     ages = (wave + (1 - s.synchrony)*rng.random(s.n_start)) % 1
     cells = [draw_cell(s, rng, -a*cycle*.95) for a in ages]
     for c in cells: # whoever should have divided before the movie does so soon after it began
@@ -99,7 +102,8 @@ def grow_cells(s:EmbryoSettings, rng,
     for k, fate in enumerate(['divides']*s.sure_divisions + ['dies']*s.sure_deaths):
         n = s.sure_divisions + s.sure_deaths
         c = cells[k % len(cells)]
-        c['fate'], c['end'] = fate, .25*s.n_frames + .5*s.n_frames*(k + .5)/n + .01
+        c['fate'] = fate
+        c['end'] = .25*s.n_frames + .5*s.n_frames*(k + .5)/n + .01
         c['early'] = c['merged'] = c['dim'] = False
     for i, c in enumerate(cells):
         if c['fate'] == 'divides' and np.ceil(c['end']) < s.n_frames:

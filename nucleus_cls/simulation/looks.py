@@ -35,7 +35,8 @@ def read_clocks(nuclei:np.ndarray, cells:np.ndarray, s:EmbryoSettings,
     c = cells[nuclei['cell']]
     left, age = (c['end'] - nuclei['frame'])*s.frame_min, (nuclei['frame'] - c['birth'])*s.frame_min
     part = lambda minutes, length: np.clip(minutes/length, 0, 1)
-    plate, pro = s.metaphase_min*c['pace'], s.prometaphase_min
+    plate = s.metaphase_min*c['pace']
+    pro = s.prometaphase_min
     m = left + np.where(c['early'], plate + .6*pro, 0) # caught early: never seen beyond prometaphase
     mitosis = part(m, plate) + part(m - plate, pro) + part(m - plate - pro, s.prophase_min)
     newborn = part(age, s.anaphase_min) + part(age - s.anaphase_min, s.decondense_min)
@@ -55,7 +56,8 @@ def name_phases(mitosis, newborn, death, spell) -> np.ndarray: # (N,), words
 def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
                  cells:np.ndarray, s:EmbryoSettings) -> np.ndarray: # the same with looks and phase filled in
     "Give every nucleus its size, shape, brightness and phase."
-    c, (mitosis, newborn, death) = cells[nuclei['cell']], read_clocks(nuclei, cells, s)
+    c = cells[nuclei['cell']]
+    (mitosis, newborn, death) = read_clocks(nuclei, cells, s)
     keys = (MITOSIS, mitosis), (NEWBORN, newborn), (DEATH, death)
     m, b, d = (dict(zip(LOOKS, interpolate_look(k, clock).T)) for k, clock in keys)
     for look, name in ((m, 'mitosis'), (b, 'newborn')):

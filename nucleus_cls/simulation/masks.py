@@ -66,14 +66,18 @@ def merge_sisters(rows:np.ndarray, # type NUCLEUS, one frame
                   mothers:np.ndarray, # mother of every cell, -1: none
                  ) -> np.ndarray: # with each merged pair as one record, of their mother's cell
     "Replace sisters that are seen as one by one long nucleus."
-    out, merged = list(rows[~rows['merged']]), rows[rows['merged']]
+    out = list(rows[~rows['merged']])
+    merged = rows[rows['merged']]
     for mother in np.unique(mothers[merged['cell']]):
         pair = merged[mothers[merged['cell']] == mother]
-        one, half = pair[0].copy(), np.linalg.norm(pair['pos'][0] - pair['pos'][-1])/2
+        one = pair[0].copy()
+        half = np.linalg.norm(pair['pos'][0] - pair['pos'][-1])/2
         across = one['radius']*one['flat']**(-1/3)
         one['flat'] = half/across + one['flat'] # now the long axis
-        one['radius'], one['elong'] = across*np.cbrt(one['flat']), 1
-        one['cell'], one['pos'] = mother, pair['pos'].mean(0)
+        one['radius'] = across*np.cbrt(one['flat'])
+        one['elong'] = 1
+        one['cell'] = mother
+        one['pos'] = pair['pos'].mean(0)
         out.append(one)
     return np.array(out, rows.dtype)
 
@@ -104,7 +108,8 @@ def join_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
 def cut_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
               rows:np.ndarray, s:SimSettings, rng):
     "Cut some masks in two, through the middle in any direction."
-    boxes, spare = find_objects(seg, len(rows)), int(seg.max()) + len(rows) + 1
+    boxes = find_objects(seg, len(rows))
+    spare = int(seg.max()) + len(rows) + 1
     for i in np.flatnonzero(rng.random(len(rows)) < s.split):
         if boxes[i] is None: continue
         mine = seg[boxes[i]] == i + 1
@@ -120,7 +125,8 @@ def invent_masks(seg:np.ndarray, # row + 1, (Z,Y,X), changed in place
     for _ in range(n):
         blob = np.zeros((), NUCLEUS)
         blob['pos'] = rng.uniform(0, 1, 3)*s.shape
-        blob['axis'], blob['elong'] = (1, 0, 0), 1
+        blob['axis'] = (1, 0, 0)
+        blob['elong'] = 1
         blob['radius'], blob['flat'] = rng.uniform(.1, .25)*s.diameter, rng.uniform(.5, 1)
         draw_seg(seg, taken, blob, int(seg.max()) + 1, s)
 

@@ -136,7 +136,7 @@ class SimulatedMovie:
         rng = self._rng(seed, 0)
         self.name, self.seed, self.preset = name, seed, preset
         self._s, self.settings = s, asdict(s)
-        self.voxel_size, self.shape = (s.voxel_um,)*3, tuple(s.shape)
+        self.shape, self.voxel_size = tuple(s.shape), (s.voxel_um,)*3
         self.nuclei, self.cells = grow_embryo(s, rng)
         self.frames = draw_frames(s, rng)
         self._shift = np.cumsum(rng.normal(0, s.drift, (s.n_frames, 3)), 0)
@@ -157,7 +157,8 @@ class SimulatedMovie:
         return self._made[t]
 
     def _make(self, t):
-        s, rows = self._s, self.nuclei[self.nuclei['frame'] == t]
+        s = self._s
+        rows = self.nuclei[self.nuclei['frame'] == t]
         imaged = find_field(s, self._shift[t], self._turn[t])
         remains = leave_remains(self.nuclei, self.cells, t, s)
         image, seg, rows, ids = make_frame(rows, remains, self.cells['mother'],
@@ -170,7 +171,8 @@ class SimulatedMovie:
     def seg(self, t:int) -> np.ndarray: return self._frame(t)[1]
 
     def second(self, t:int) -> np.ndarray: # of a second channel, which most have no use for
-        image, rows = self.image(t), self.nuclei[self.nuclei['frame'] == t]
+        image = self.image(t)
+        rows = self.nuclei[self.nuclei['frame'] == t]
         vol = draw_second(rows, self.cells, t, self._s, self._rng(self.seed, 3, t))
         return np.where(image > 0, np.clip(np.rint(vol), 1, np.iinfo(image.dtype).max), 0).astype(image.dtype)
 
@@ -197,7 +199,8 @@ def simulate_movie(preset:str='tiny', # a name in SIM_PRESETS
                   ) -> SimulatedMovie:
     "Simulate one movie; frames are drawn when they are asked for."
     if n_frames is not None: overrides['n_frames'] = n_frames
-    s, seeds = make_settings(preset, **overrides), tuple(np.atleast_1d(seed).tolist())
+    s = make_settings(preset, **overrides)
+    seeds = tuple(np.atleast_1d(seed).tolist())
     if not all(isinstance(k, int) and k >= 0 for k in seeds):
         raise ValueError(f'seed={seed!r}: expected a whole number, 0 or more')
     name = name or f'sim_{preset}_s' + '_'.join(map(str, seeds))

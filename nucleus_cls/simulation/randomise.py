@@ -71,7 +71,8 @@ def make_room(d:dict, # settings drawn so far
               rng, largest:tuple=(64, 128, 128), # no volume beyond this, (Z,Y,X)
              ) -> dict: # n_start and shape
     "Choose the smallest volume that holds the embryo; leave out nuclei if it would be too large."
-    size, tall = d['diameter'], np.array([d['stretch_z'], 1, 1])
+    size = d['diameter']
+    tall = np.array([d['stretch_z'], 1, 1])
     cell = (.45*size)**3/d['crowding']/(1 - d['hollow']**3) # of the ellipsoid that a nucleus needs, in 4π/3
     margin = rng.uniform(.9, 1.6, 3)*size
     most = np.prod((np.array(largest)/tall - margin).clip(.6*size)/2)/cell

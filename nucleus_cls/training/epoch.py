@@ -82,11 +82,13 @@ def train_epoch(model, opt, schedule, # what `share` made of the network, its op
                 team:Team=None, # the processes that share the work; None: alone
                ) -> dict: # train_loss, train_accuracy
     "Go once through the draws of an epoch."
-    device, seed = next(model.parameters()).device, make_epoch_seed(config.seed, epoch)
+    device = next(model.parameters()).device
+    seed = make_epoch_seed(config.seed, epoch)
     team = team or Team(device)
     loss_of = make_loss(config, m.shares, m.states, device)
     torch.manual_seed(seed)   # dropout
-    generator, total = torch.Generator(device).manual_seed(seed), torch.zeros(2, device=device)
+    generator = torch.Generator(device).manual_seed(seed)
+    total = torch.zeros(2, device=device)
     draws = draw_epoch(m.y, config.epoch_samples, config.balance, config.seed, epoch, m.weights)
     batches = np.split(draws, cut_batches(len(draws), config.batch_size))
     model.train()

@@ -74,7 +74,8 @@ def check_leaks(table:pd.DataFrame, # one row per sample
 def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype
               ) -> np.ndarray: # (N,) 16 hexadecimal digits each
     "Fingerprint the crops of each sample, all frames; '' where t is black: no copy of other black ones."
-    t, hashes = raw.shape[1]//2, []
+    t = raw.shape[1]//2
+    hashes = []
     for crops in raw:   # one by one: together they may be larger than the memory
         whole = np.ascontiguousarray(crops)
         black = whole[t].min() == whole[t].max()

@@ -48,7 +48,8 @@ def find_near_events(table:pd.DataFrame, # one row per sample: movie, frame, tra
     "Find the nuclei with an event on their own track a few frames before or after."
     t = table[['movie', 'track', 'frame']].reset_index(drop=True)
     event = table['state'].isin(('mitotic', 'new_daughter', 'death')).to_numpy()
-    near, at = np.zeros(len(t), bool), t[event].drop_duplicates()
+    near = np.zeros(len(t), bool)
+    at = t[event].drop_duplicates()
     for d in range(-frames, frames + 1):
         moved = at.assign(frame=at['frame'] + d, near=True)
         near |= t.merge(moved.drop_duplicates(), 'left')['near'].eq(True).to_numpy()
@@ -72,7 +73,8 @@ def draw_epoch(y:np.ndarray, # state of each sample as a number, (N,), 0…K-1
                weights:np.ndarray=None, # how often, against others of its state, (N,), >0; None: all alike
               ) -> np.ndarray: # positions 0…N-1, (n,), in random order
     "Draw the samples of one epoch."
-    rng, n = np.random.default_rng([seed, epoch]), n or len(y)
+    rng = np.random.default_rng([seed, epoch])
+    n = n or len(y)
     share = n*compute_shares(np.bincount(y), balance)
     count = np.floor(share).astype(int)
     count[np.argsort(count - share, kind='stable')[:n - count.sum()]] += 1   # largest remainders

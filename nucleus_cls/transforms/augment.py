@@ -141,7 +141,8 @@ def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames fi
     if (np.array(xb.shape[2:]) < size).any() or not 4 <= masks <= len(CHANNEL_FRAMES):
         raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
                          f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
-    c, xb = changes, move_samples(xb, changes, size, second)
+    c = changes
+    xb = move_samples(xb, changes, size, second)
     change_frames(xb[:, :3], c, noise, bank)
     if second:
         own = {name.removeprefix('second '): rows for name, rows in c.items() if name.startswith('second ')}
@@ -160,7 +161,8 @@ def augment(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L
             second:bool=False, # are the last three the frames of a second channel?
            ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Move every sample through space and change the light of its frames, each sample in its own way."
-    s, device = settings or AugmentSettings(), xb.device
+    s = settings or AugmentSettings()
+    device = xb.device
     edges = np.broadcast_to(size, 3).tolist()
     if len(set(edges)) > 1: isotropic = np.zeros(whole or len(xb), bool)
     changes = draw_changes(whole or len(xb), s, generator, device, isotropic, second)

@@ -53,13 +53,15 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
                folder:str|Path=None, # of a cache on disk, which removes itself; None: the temporary folder
               ) -> Cache:
     "Read the crops of many samples once, in the order of the store; those that cannot be scaled are skipped."
-    prep, table = prep or Preprocess(), samples.table.reset_index(drop=True)
+    prep = prep or Preprocess()
+    table = samples.table.reset_index(drop=True)
     rows = np.arange(len(table)) if rows is None else np.sort(np.asarray(rows, int))
     ids = samples.table.index[rows]   # a selection of samples keeps the index of the whole
     firsts = ids[~table['movie'].iloc[rows].duplicated()]
     seen = [samples.crops(i) for i in firsts]
     read = [c.raw for c in seen] + [c.second for c in seen if prep.channel]
-    dtype, n = np.result_type(*[pick_frames(vols, prep).dtype for vols in read]), 2 if prep.channel else 1
+    dtype = np.result_type(*[pick_frames(vols, prep).dtype for vols in read])
+    n = 2 if prep.channel else 1
     edges = np.broadcast_to(size, 3).tolist()
     raw = empty_array((len(rows), n*len(prep.offsets), *edges), dtype, limit_gib, folder)
     mask = empty_array((len(rows), *edges), np.uint8, limit_gib, folder)
@@ -67,7 +69,8 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
     order, skipped = [], []
     row_of = dict(zip(ids, rows))
     for i, crops in samples.iter_crops(ids, 'reading crops'):
-        k, row = len(order), row_of[i]
+        k = len(order)
+        row = row_of[i]
         segs = list_segs(crops) if 'others' in prep.channels else None
         step = find_voxel_step(prep, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
         more = segs, step, crops.row.get('start'), getattr(crops, 'second', None)

@@ -57,7 +57,8 @@ class Preprocess(Settings):
         if self.register not in REGISTER:
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
-            value, whole = getattr(self, name), name not in ('padding', 'size_um', 'width')
+            value = getattr(self, name)
+            whole = name not in ('padding', 'size_um', 'width')
             if value is None and name != 'tensor_size': continue
             values = value if name in ('crop_size', 'tensor_size') and np.size(value) == 3 else [value]
             if any(not isinstance(v, int if whole else (int, float)) or v < least for v in values):
@@ -82,7 +83,8 @@ def find_voxel_step(prep:Preprocess, # settings of the run
                     widths:Sequence|None=None, # of its nuclei, (z,y,x), voxels; None: read as stored
                    ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: as they are
     "Settle how a movie's voxels become the tensor's; `ValueError` where nothing good can come of it."
-    voxel, cut = check_voxel_size(voxel), prep.size_um is not None
+    voxel = check_voxel_size(voxel)
+    cut = prep.size_um is not None
     if voxel is None and cut:
         raise ValueError(f'the network was trained on boxes of {prep.size_um:g} µm, and the voxel size of '
                          'this movie is not known: give it with --voxel_size Z,Y,X')

@@ -68,8 +68,10 @@ def move_samples(xb:torch.Tensor, # (B,C,L,L,L), three frames first
                  second:bool=False, # are the last three the frames of a second channel?
                 ) -> torch.Tensor: # (B,C,size,size,size), a new batch
     "Shift, turn, zoom, bend, cut and mirror every sample in its own way, all channels alike."
-    (C, _, Y, X), c = xb.shape[1:], changes
-    masks, edges = C - 3*second, [size]*3 if isinstance(size, int) else list(size)
+    (C, _, Y, X) = xb.shape[1:]
+    c = changes
+    masks = C - 3*second
+    edges = [size]*3 if isinstance(size, int) else list(size)
     place = c['place'][:, CHANNEL_FRAMES[:masks] + (0, 1, 2)*second] # (B,C,3)
     xb = cut_slices(xb, place[..., 0], c['zoom'], edges[0])
     if c['warp'].any():

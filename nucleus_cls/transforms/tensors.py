@@ -108,7 +108,8 @@ def zoom_crop(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X
               dark:np.ndarray, # value of what was not imaged, (T,)
              ) -> tuple: # raw, mask, imaged and segs, cubes of the edge of the tensor
     "Resize a whole crop, each axis by its own factor."
-    size, shape = np.broadcast_to(prep.tensor_size, 3).tolist(), find_crop_edges(prep) or mask.shape
+    size = np.broadcast_to(prep.tensor_size, 3).tolist()
+    shape = find_crop_edges(prep) or mask.shape
     step = tuple(n/k for n, k in zip(shape, size))
     at = tuple((k//2 + .5)*s - .5 for k, s in zip(size, step))
     def near(vol):
@@ -216,7 +217,8 @@ def pick_frames(raw:Any, # raw intensity, (T,Z,Y,X) or T volumes (Z,Y,X) in time
                 prep:Preprocess=None, # settings; None: the defaults
                ) -> np.ndarray: # (C,Z,Y,X): uint8 and uint16 stay, all else becomes float32
     "Take the frames at `prep.offsets` around the middle one."
-    prep, raw = prep or Preprocess(), [np.asarray(frame) for frame in raw]
+    prep = prep or Preprocess()
+    raw = [np.asarray(frame) for frame in raw]
     shapes = [frame.shape for frame in raw]
     if not raw or len(set(shapes)) > 1 or raw[0].ndim != 3:
         raise ValueError(f'raw crops have shapes {shapes}: expected the same (Z,Y,X) for every frame')

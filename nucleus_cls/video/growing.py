@@ -59,7 +59,8 @@ class TimeAxis:
 
     def draw(self, pen, y:float, look:Look, unit:float):
         "Draw the axis at a height, pixels."
-        ink, font = choose_inks(look.light)['faint'], load_font(max(8, round(10*unit)))
+        ink = choose_inks(look.light)['faint']
+        font = load_font(max(8, round(10*unit)))
         pen.line((self.left, y, self.right, y), ink, max(1, round(unit)))
         for x, words in self.list_ticks():
             pen.line((x, y, x, y + 3*unit), ink, max(1, round(unit)))
@@ -97,14 +98,16 @@ class GrowingCurve:
                  look:Look, # how the film looks
                  unit:float=1., # pixels for what is one pixel on a screen of 720 lines
                 ):
-        inks, u = choose_inks(look.light), 2*unit
+        inks = choose_inks(look.light)
+        u = 2*unit
         w, h = (2*n for n in size)
         frames = curves[0][1].index
         self.axis = TimeAxis(frames[0], frames[-1], 30*u, w - 6*u, look.frame_minutes)
         top, bottom = 22*u, h - 20*u
         high = max(1, *(s.max() for _, s, _ in curves))
         empty = Image.new('RGB', (w, h), inks['ground'])
-        pen, font = ImageDraw.Draw(empty), load_font(max(8, round(10*u)))
+        pen = ImageDraw.Draw(empty)
+        font = load_font(max(8, round(10*u)))
         pen.text((0, 0), title, inks['ink'], load_font(max(10, round(12*u))), 'lt')
         def put(v): return bottom - v/high*(bottom - top)
         for v in (v for v in choose_ticks(0, high, max(2, int((bottom - top)/40/u))) if v == int(v)):
@@ -123,7 +126,8 @@ class GrowingCurve:
     def draw_until(self, t:int # the present frame
                   ) -> Image.Image: # RGB
         "Draw the curves up to a frame, and mark the present."
-        out, x = self.empty.copy(), round(self.axis.place(t)/2)
+        out = self.empty.copy()
+        x = round(self.axis.place(t)/2)
         out.paste(self.full.crop((0, 0, x + 1, out.height)), (0, 0))
         ImageDraw.Draw(out).line((x, 11, x, out.height - 10), self.faint)
         return out
@@ -139,9 +143,11 @@ def list_roots(tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, trac
 def draw_tree_base(tree, # GrowingTree
                   ) -> Image.Image: # RGB, of double size
     "Draw what is there before the first frame: names, if there is room, and the axis."
-    inks, high = choose_inks(tree.look.light), max(14, round(20*tree.unit))
+    inks = choose_inks(tree.look.light)
+    high = max(14, round(20*tree.unit))
     base = Image.new('RGB', tuple(2*n for n in tree.size), inks['ground'])
-    pen, last = ImageDraw.Draw(base), -np.inf
+    pen = ImageDraw.Draw(base)
+    last = -np.inf
     for y, name in tree.roots:
         if y - last < high: continue
         pen.text((tree.axis.left - 6*tree.unit, y), name, inks['faint'], load_font(high), 'rm')
@@ -150,19 +156,20 @@ def draw_tree_base(tree, # GrowingTree
     return base
 
 # %% ../../nbs/13_video/04_growing.ipynb #9d56280a
+@dataclass
 class GrowingTree:
     "A lineage tree that grows with the movie."
-    def __init__(self,
-                 tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, track, parent
-                 known:dict, # frame → nucleus_id → (state, confidence): the colours
-                 size:tuple, # width, height, pixels
-                 look:Look, # how the film looks
-                 unit:float=1., # pixels for what is one pixel on a screen of 720 lines
-                ):
-        self.known, self.size, self.look, self.unit = known, size, look, unit
-        first, last = tab['frame'].min(), tab['frame'].max()
-        self.axis = TimeAxis(first, last, 116*unit, 2*size[0] - 12*unit, look.frame_minutes)
-        self.high = 2*size[1] - 40*unit
+    tab:pd.DataFrame # from `assign_states`: frame, nucleus_id, track, parent
+    known:dict # frame → nucleus_id → (state, confidence): the colours
+    size:tuple # width, height, pixels
+    look:Look # how the film looks
+    unit:float=1. # pixels for what is one pixel on a screen of 720 lines
+
+    def __post_init__(self):
+        tab, frames = self.tab, self.tab['frame']
+        self.axis = TimeAxis(frames.min(), frames.max(), 116*self.unit, 2*self.size[0] - 12*self.unit,
+                             self.look.frame_minutes)
+        self.high = 2*self.size[1] - 40*self.unit
         lanes, self.done = assign_lanes(tab), np.inf   # the last frame drawn
         self.n_lanes = lanes.max() + 1
         self.links:dict = {}

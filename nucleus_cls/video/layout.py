@@ -29,7 +29,8 @@ def arrange_pictures(sizes:list, # (height, width) of each picture, µm
         if min(across, down) > best[0]: best = min(across, down), rows, h
     scale, rows, h = best
     wide = max(sum(sizes[i][1]*scale for i in row) + gap*(len(row) - 1) for row in rows)
-    places, y = {}, 0.
+    places = {}
+    y = 0.
     for row, tall in zip(rows, h):
         x = 0.
         for i in row:

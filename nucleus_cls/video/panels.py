@@ -24,7 +24,8 @@ def style_state(state, # a state, `unknown`, or '' and None for no prediction
                ) -> dict: # keywords of `paint_outline`
     "Say how the outline of a nucleus of some state is drawn."
     look = look or Look()
-    event, known = state in EVENTS, is_state(state)
+    event = state in EVENTS
+    known = is_state(state)
     casing = '#000000'
     if look.light: casing = '#ffffff' if known else '#777777'
     return dict(color=color_state(state, look), width=unit*(2.4 if event else 1.4),
@@ -73,6 +74,7 @@ def draw_ring(state, # as for `style_state`
     paint_outline(sign, soften_shadow(disc, (0, 0), (1., 1.)), (1., 1.), **style_state(state, unit, look))
     return sign
 
+# %% ../../nbs/13_video/06_panels.ipynb #1b26d72e
 def draw_legend(canvas:Image.Image, # the frame
                 left:int, # where, pixels
                 top:int,
@@ -81,13 +83,16 @@ def draw_legend(canvas:Image.Image, # the frame
                 unit:float, # pixels for what is one pixel on a screen of 720 lines
                ):
     "Draw the names of the states, and how confidence is shown."
-    pen, ink = ImageDraw.Draw(canvas), choose_inks(look.light)
-    step, font = round(28*unit), load_font(max(10, round(14*unit)))
+    pen = ImageDraw.Draw(canvas)
+    ink = choose_inks(look.light)
+    step = round(28*unit)
+    font = load_font(max(10, round(14*unit)))
     for k, state in enumerate(states, 1):
         canvas.paste(draw_ring(state, step, unit, look), (left, round(top + (k - .5)*step)))
         name = state.replace('_', ' ') or 'no state'
         pen.text((left + 1.2*step, top + k*step), name, ink['ink'], font, 'lm')
-    below, notes = top + round((len(states) + 1)*step), []
+    below = top + round((len(states) + 1)*step)
+    notes = []
     if look.confidence == 'opacity': draw_ramp(canvas, left, below, look, unit)
     if look.confidence == 'text': notes.append('percent: how sure')
     if look.min_confidence: notes.append(f'those at least {look.min_confidence:.0%} sure')
@@ -104,8 +109,10 @@ def draw_counts(canvas:Image.Image, # the frame
                 columns:dict, # from `choose_counts`
                ):
     "Draw numbers beside the names of the legend."
-    pen, ink = ImageDraw.Draw(canvas), choose_inks(look.light)
-    step, font = round(28*unit), load_font(max(10, round(14*unit)))
+    pen = ImageDraw.Draw(canvas)
+    ink = choose_inks(look.light)
+    step = round(28*unit)
+    font = load_font(max(10, round(14*unit)))
     for c, (heading, numbers) in enumerate(columns.items()):
         right = left + (176 + 52*c)*unit
         pen.text((right, top), heading, ink['faint'], font, 'rm')
@@ -121,7 +128,8 @@ def draw_ramp(canvas:Image.Image, # the frame
               unit:float, # pixels for what is one pixel on a screen of 720 lines
              ):
     "Draw how opacity shows confidence."
-    pen, ink = ImageDraw.Draw(canvas), choose_inks(look.light)
+    pen = ImageDraw.Draw(canvas)
+    ink = choose_inks(look.light)
     font = load_font(max(10, round(12*unit)))
     wide, high = round(176*unit), max(3, round(6*unit))
     ramp = np.linspace(.3, 1, wide)[None, :, None]

@@ -76,7 +76,8 @@ def choose_range_and_box(movie:Movie, # the movie
     lows, highs = [], []
     flats:dict = {axis: [] for axis in axes}
     for t in picked:
-        image, seg = movie.image(t), movie.seg(t)
+        image = movie.image(t)
+        seg = movie.seg(t)
         for axis in axes: flats[axis].append(flatten(image, axis, look.projection).ravel())
         if not seg.any(): continue
         box = find_nuclei_box(seg)

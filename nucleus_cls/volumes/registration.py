@@ -54,7 +54,8 @@ def align(raw:np.ndarray, # crops, (T,Z,Y,X); frames of a second channel behind 
           fill:float|np.ndarray, # value of what comes in; or one of each crop, (T,)
          ) -> tuple: # raw, imaged, segmentations
     "Move every frame onto t."
-    now, raw = offsets.index(0), raw.copy()
+    now = offsets.index(0)
+    raw = raw.copy()
     fills = np.resize(fill, len(raw))
     if segs is not None: segs = list(segs)
     if imaged is not None: imaged = np.broadcast_to(imaged, raw.shape).copy()

@@ -79,7 +79,8 @@ def mix_axis(vol:np.ndarray, # (…,Z,Y,X), numbers
     for i in range(0, len(w), N_MIXED):
         used = np.flatnonzero(w[i:i + N_MIXED].any(0))
         low, high = (used[0], used[-1] + 1) if len(used) else (0, 1)
-        part, where = w[i:i + N_MIXED, low:high], slice(low, high)
+        part = w[i:i + N_MIXED, low:high]
+        where = slice(low, high)
         some = vol[(..., where, *[slice(None)]*(-1 - axis))].astype(np.float32)
         if axis == -1: parts.append(some @ part.T)
         elif axis == -2: parts.append(part @ some)
@@ -172,10 +173,14 @@ class Resampled:
                  step:Sequence, # width of the new voxels, (z,y,x) in voxels of `vol`
                  seen:np.ndarray|None=None, # bool, which voxels were imaged; None: all
                 ):
-        self.vol, self.dtype, self.ndim, self.seen = vol, vol.dtype, 3, seen
+        self.vol = vol
+        self.dtype = vol.dtype
+        self.ndim = 3
+        self.seen = seen
         self.step = tuple(1. if n == 1 else float(s) for n, s in zip(vol.shape, step))
         self.shape = tuple(max(1, round(n/s)) for n, s in zip(vol.shape, self.step))
-        self.itemsize, self.whole = vol.dtype.itemsize, None
+        self.itemsize = vol.dtype.itemsize
+        self.whole = None
         if math.prod(self.shape) <= LAZY*vol.size: self.whole = self.read([0]*3, self.shape)
 
     def read(self, start:Sequence, size:Sequence) -> np.ndarray: # (z,y,x)
