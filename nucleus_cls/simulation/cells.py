@@ -69,7 +69,9 @@ def draw_cell(s:EmbryoSettings, rng,
     "Draw one cell's life and looks; brightness and dimness run in families."
     c = np.zeros((), CELL)
     cycle = s.cycle_h*60/s.frame_min
-    c['mother'], c['birth'] = mother, birth
+    hour = 60/s.frame_min
+    c['mother'] = mother
+    c['birth'] = birth
     c['generation'] = 0 if of is None else of['generation'] + 1
     c['end'] = birth + cycle*np.clip(rng.normal(1, s.cycle_cv), .6, 1.4)
     c['merged'], c['early'] = rng.random(2) < (s.daughters_as_one, s.caught_early)
@@ -78,15 +80,19 @@ def draw_cell(s:EmbryoSettings, rng,
     start = max(birth + .1*cycle, 0)
     for fate, rate in (('dies', s.death), ('leaves', s.leaving)):
         when = start + rng.exponential(cycle/max(rate, 1e-9))
-        if when < c['end'] - 60/s.frame_min: c['end'], c['fate'], c['turn'] = when, fate, when
+        if when < c['end'] - hour: c['end'], c['fate'], c['turn'] = when, fate, when
     if c['fate'] == 'leaves': c['end'] = np.inf # until it is out
     c['dim'] = rng.random() < s.dim if of is None else of['dim']
-    c['glow'] = rng.lognormal(0, s.glow_cv)*(1 if of is None else of['glow']**.6)
+    family = 1 if of is None else of['glow']**.6
+    c['glow'] = rng.lognormal(0, s.glow_cv)*family
     c['size'] = 1 + s.diameter_cv*np.clip(rng.normal(), -2.5, 2.5)
     c['elong'] = s.elong*rng.lognormal(0, s.elong_cv)
-    c['pace'], c['density'] = rng.lognormal(0, .3), rng.lognormal(0, .15)
-    c['spell'] = rng.uniform(birth + .3*cycle, birth + .75*cycle) if rng.random() < s.condensed else np.nan
-    c['spell_len'], c['spell_shrink'] = rng.uniform(8, 25)/s.frame_min, rng.uniform(0, .3)
+    c['pace'] = rng.lognormal(0, .3)
+    c['density'] = rng.lognormal(0, .15)
+    c['spell'] = np.nan
+    if rng.random() < s.condensed: c['spell'] = rng.uniform(birth + .3*cycle, birth + .75*cycle)
+    c['spell_len'] = rng.uniform(8, 25)/s.frame_min
+    c['spell_shrink'] = rng.uniform(0, .3)
     return c
 
 # %% ../../nbs/01_simulation/01_cells.ipynb #b1027b98

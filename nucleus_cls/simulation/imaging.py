@@ -76,8 +76,9 @@ def cut_box_around(centre, # voxels, (3,)
     low = np.maximum(np.ceil(np.subtract(centre, half)), 0).astype(int)
     high = np.minimum(np.floor(np.add(centre, half)) + 1, shape).astype(int)
     if (high <= low).any(): return None
-    zyx = [np.arange(a, b, dtype=np.float32) - np.float32(c) for a, b, c in zip(low, high, centre)]
-    return tuple(map(slice, low.tolist(), high.tolist())), zyx[0][:, None, None], zyx[1][:, None], zyx[2]
+    box = tuple(map(slice, low.tolist(), high.tolist()))
+    z, y, x = (np.arange(a, b, dtype=np.float32) - np.float32(c) for a, b, c in zip(low, high, centre))
+    return box, z[:, None, None], y[:, None], x
 
 # %% ../../nbs/01_simulation/04_imaging.ipynb #74637899
 def measure_ellipsoid(z, y, x, # distances from its centre, broadcastable, voxels

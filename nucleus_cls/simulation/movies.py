@@ -211,12 +211,14 @@ def tabulate_truth(sim:SimulatedMovie): # pandas DataFrame, one row a (frame, nu
     "Tell what the simulator knows of every nucleus that the segmentations show."
     import pandas as pd
     rows, ids, table = (np.concatenate(part) for part in zip(*sim.shown()))
-    c = sim.cells[rows['cell']]
+    cell = sim.cells[rows['cell']]
     out = {'frame': rows['frame'], 'nucleus_id': ids, 'cell': rows['cell'], 'phase': rows['phase']}
-    out |= {k: c[k] for k in ('mother', 'generation', 'fate', 'dim')}
-    out |= {'caught_early': c['early'] & (c['fate'] == 'divides')}
-    out |= {k: rows[k] for k in ('merged', 'radius', 'flat', 'bright')} | dict(zip('zyx', rows['pos'].T))
-    return pd.DataFrame(out | {'voxels': table[:, 0].astype(int)})
+    for name in ('mother', 'generation', 'fate', 'dim'): out[name] = cell[name]
+    out['caught_early'] = cell['early'] & (cell['fate'] == 'divides')
+    for name in ('merged', 'radius', 'flat', 'bright'): out[name] = rows[name]
+    out |= dict(zip('zyx', rows['pos'].T))
+    out['voxels'] = table[:, 0].astype(int)
+    return pd.DataFrame(out)
 
 # %% ../../nbs/01_simulation/06_movies.ipynb #42aaa888
 def write_movie(sim:SimulatedMovie, # the movie
