@@ -86,9 +86,9 @@ def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
 def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
     "Keep the tracks that were chosen, with their spots, and the spots of no track."
     out = set(tracks) - chosen if chosen else set()
-    kept = [pair for pair, track in zip(links, tracks) if track not in out]
-    stay = {i for pair in kept for i in pair}
-    gone = {i for pair, track in zip(links, tracks) if track in out for i in pair} - stay
+    kept = [link for link, track in zip(links, tracks) if track not in out]
+    left = [link for link, track in zip(links, tracks) if track in out]
+    gone = {spot for link in left for spot in link} - {spot for link in kept for spot in link}
     return [s for s in spots if s[0] not in gone], kept, sorted(out, key=str)
 
 def _spots(spots:list, links:list, um:float, image:dict, source:str) -> Points:
@@ -155,20 +155,24 @@ def _geff_points(held:dict, source:str) -> Points:
     for name, prop in held['node_props'].items():
         values, missing = prop['values'], prop['missing']
         if values.ndim != 1 or values.dtype.kind not in 'uifb': continue
-        props[name] = values if missing is None or not missing.any() else np.where(missing, np.nan, values)
+        some = missing is not None and missing.any()
+        props[name] = np.where(missing, np.nan, values) if some else values
     about = held['metadata']
     ours, unit = name_properties(about, list(props))
     lengths = {c: read_unit(unit[c], source) for c in 'zyx' if c in ours}
     frame, words = frames_from_times(props[ours['frame']], unit['frame'], source)
     table = {'z': np.zeros(len(held['node_ids'])), 'frame': frame}
     for c, um in lengths.items(): table[c] = props[ours[c]]*(um or 1.)
-    if label := _label_property(about, props): table['nucleus_id'] = props[label]
-    rest = {k: v for k, v in props.items() if k not in (*ours.values(), label) and k not in table}
+    label = _label_property(about, props)
+    if label: table['nucleus_id'] = props[label]
+    used = {*ours.values(), label, *table}
+    table |= {name: values for name, values in props.items() if name not in used}
     rows, findings = resolve_links(held['node_ids'], held['edge_ids'])
-    um = any(um is not None for um in lengths.values())
+    in_um = any(um is not None for um in lengths.values())
     told = ', '.join(new if old == new else f'{new} from {old!r}' for new, old in ours.items())
-    meaning = ', '.join(w for w in (f'GEFF: {told}', words, um and 'places in µm') if w)
-    return Points(pd.DataFrame(table | rest), rows, source, um, None, findings, meaning)
+    said = [f'GEFF: {told}', words]
+    if in_um: said.append('places in µm')
+    return Points(pd.DataFrame(table), rows, source, in_um, None, findings, ', '.join(filter(None, said)))
 
 def _label_property(metadata, props) -> str: # '' where there is none
     "Name the property that holds segmentation ids."

@@ -94,13 +94,13 @@ class Lineage:
 
     def report(self) -> str:
         "Say in a few lines what the lineage holds and what was found in it."
-        frames = self.nodes.frame
-        n_roots = len(self.nodes) - len(np.unique(self.edges[:, 1]))
-        head = (f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(self.nodes):,}, '
-                f'links {len(self.edges):,}, roots {n_roots:,}')
-        found = [str(finding) for finding in self.findings]
-        meaning = [f'read as {self.meaning}'] if self.meaning else []
-        return '\n  '.join([head, *meaning, *(found or ['nothing to mend'])])
+        frames = self.nodes['frame']
+        n_roots = len(frames) - len(np.unique(self.edges[:, 1]))
+        rows = [f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(frames):,}, '
+                f'links {len(self.edges):,}, roots {n_roots:,}']
+        if self.meaning: rows.append(f'read as {self.meaning}')
+        rows += map(str, self.findings or ['nothing to mend'])
+        return '\n  '.join(rows)
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #a7eda297
 def note_nodes(kind:str, # a key of `REMEDIES`
@@ -112,8 +112,11 @@ def note_nodes(kind:str, # a key of `REMEDIES`
     rows = np.asarray(rows)
     ids = nodes[['frame', 'nucleus_id']]
     if not len(rows): return []
-    first = [[node_name(*ids.iloc[r]) for r in np.atleast_1d(row)] for row in rows[:most]]
-    return [Finding(kind, len(rows), ['→'.join(names) for names in first], REMEDIES[kind])]
+    examples = []
+    for row in rows[:most]:
+        names = [node_name(*ids.iloc[k]) for k in np.atleast_1d(row)]
+        examples.append('→'.join(names))
+    return [Finding(kind, len(rows), examples, REMEDIES[kind])]
 
 def note_names(kind:str, # a key of `REMEDIES`
                names:Iterable, # what is concerned, as the file calls it

@@ -165,12 +165,14 @@ def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they
     some = sorted(frames & set(table['frame']))[:4]
     places = {t: table.loc[table['frame'] == t, ['z', 'y', 'x']].to_numpy() for t in some}
     segs = {t: seg_of(t) for t in some}
-    def count(order):
-        return sum(np.count_nonzero(match_points(places[t][:, order], segs[t], 0)[0]) for t in some)
-    best = max([(2, 1, 0), *permutations(range(3))], key=count)         # x first is the usual mistake
+    def count_hits(order):
+        found = [match_points(places[t][:, order], segs[t], 0)[0] for t in some]
+        return sum(map(np.count_nonzero, found))
+    best = max([(2, 1, 0), *permutations(range(3))], key=count_hits)    # x first is the usual mistake
     words = f'{out:,} of {tried:,}'
-    if count(best) > 1.2*count((0, 1, 2)):
-        words += f'; they fit if its columns z, y, x hold {", ".join("zyx"[best.index(k)] for k in range(3))}'
+    if count_hits(best) > 1.2*count_hits((0, 1, 2)):
+        columns = ', '.join('zyx'[best.index(k)] for k in range(3))
+        words += f'; they fit if its columns z, y, x hold {columns}'
     return note_names('points outside almost everywhere', [words])
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #05e1f752
@@ -185,8 +187,8 @@ def lineage_from_points(points:Points, # what a file gave
     table, links, findings = place_points(points, voxel_size, offset)
     if not len(table): raise ValueError(f'{points.source}: has no point with a frame and a place or id')
     if not len(links) and table['frame'].nunique() > 1:
-        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; export '
-                         f'it with links')
+        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; '
+                         'export it with links')
     findings += find_frame_offset(table, seg_of, frames, points.source)
     linked = np.isin(np.arange(len(table)), links)
     ids, how, left = tie_points(table, seg_of, frames, reach, linked)

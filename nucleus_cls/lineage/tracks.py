@@ -75,13 +75,13 @@ def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame
     of = np.searchsorted(names, which).clip(max=max(len(tracks) - 1, 0))
     known = (names[of] == which) & (when >= first[of]) & (when <= last[of])
     alone = [node_name(t, k) for t, k, _ in there[~known]]
-    findings = note_names('mask without a track', alone)
-    order = np.lexsort((when[known], of[known]))
-    of = of[known][order]
-    (frame, _, ids) = there[known][order].T
-    short = (last - first + 1) - np.bincount(of, minlength=len(tracks))
-    gaps = [f'track {k} ({n} frames)' for k, n in zip(names[short > 0], short[short > 0])]
-    return of, frame, ids, findings + note_names('track without a mask', gaps)
+    of, there = of[known], there[known]
+    order = np.lexsort((there[:, 0], of))
+    of, there = of[order], there[order]
+    lacking = (last - first + 1) - np.bincount(of, minlength=len(tracks))
+    gaps = [f'track {k} ({n} frames)' for k, n in zip(names, lacking) if n > 0]
+    findings = note_names('mask without a track', alone) + note_names('track without a mask', gaps)
+    return of, there[:, 0], there[:, 2], findings
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b628139b
 def link_tracks(of:np.ndarray, # (n,) track of each point, as a row of `names`; sorted by it, then by frame
@@ -117,14 +117,16 @@ def points_from_column(table:pd.DataFrame, # frame, track (number or text; None:
                        source:str='tracks', # for messages
                       ) -> Points:
     "Link the points of each track, and tracks by their parents; `ValueError` for an id that is no track's."
-    table = table.assign(z=table['z'] if 'z' in table else 0.,
-                         frame=pd.to_numeric(table['frame'], errors='coerce'))
+    frame = pd.to_numeric(table['frame'], errors='coerce')
+    table = table.assign(z=table['z'] if 'z' in table else 0., frame=frame)
     lost = table[['track', 'frame']].isna().any(axis=1).to_numpy()
     findings = note_names('point without a place or frame', [f'row {i}' for i in np.flatnonzero(lost)])
-    of, names = pd.factorize(table['track'][~lost])
-    table = table[~lost].assign(track=of).sort_values(['track', 'frame'], kind='stable', ignore_index=True)
+    table = table[~lost]
+    track, names = pd.factorize(table['track'])
+    table = table.assign(track=track)
+    table = table.sort_values(['track', 'frame'], kind='stable', ignore_index=True)
     _refuse_trees(table, names, source)
-    pairs = [(k, p) for k, parents in graph.items() for p in parents]
+    pairs = [(k, parent) for k, parents in graph.items() for parent in parents]
     links, more = link_tracks(table['track'].to_numpy(), table['frame'].to_numpy(), names.tolist(), pairs)
     rest = table.drop(columns=['track', 'parent_track', 'tree', 'id', 'parent'], errors='ignore')
     return Points(rest, links, source, findings=findings + more)
@@ -135,10 +137,9 @@ def _refuse_trees(table:pd.DataFrame, names, source:str):
     if again.empty: return
     k, t = again.iloc[0][['track', 'frame']].astype(int)
     raise ValueError(f'{source}: track {names[k]} has several points in frame {t} ({len(again):,} such '
-                     f'cases): an id of '
-                     'whole trees, not of tracks? Export the id of the track between two divisions with '
-                     'that of its '
-                     'parent, or a parent for each point (from TrackMate: the XML)')
+                     'cases): an id of whole trees, not of tracks? Export the id of the track between two '
+                     'divisions with that of its parent, or a parent for each point (from TrackMate: the '
+                     'XML)')
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b6adcb2d
 def points_from_napari(data:np.ndarray, # (N,4) or (N,5): track_id, t, (z,) y, x
