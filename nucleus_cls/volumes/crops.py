@@ -93,7 +93,8 @@ def place_boxes(nuclei:pd.DataFrame|np.ndarray, # table of `find_nuclei`, or arr
     first, end = rows[:, 5:8].astype(int), rows[:, 8:11].astype(int)
     if padding is None: shape = np.broadcast_to(np.array(edges, int), first.shape)
     else: shape = np.ceil((end - first)*padding).astype(int)
-    return np.hstack([(first + end - 1)//2 - shape//2, shape])
+    middle = (first + end - 1)//2
+    return np.hstack([middle - shape//2, shape])
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #740d4702
 def find_overlap(start:Sequence, # first voxel of the box, (z,y,x); may be negative

@@ -28,7 +28,8 @@ def check_voxel_size(size:Sequence|None, # three numbers, (z,y,x), µm; None: no
     except (TypeError, ValueError, OverflowError): numbers = ()
     if len(numbers) == 3 and all(0 < v < math.inf for v in numbers): return numbers
     where = f'{source}: ' if source else ''
-    raise ValueError(f'{where}voxel_size={str(size)[:40]}: expected three positive numbers, (z,y,x) in µm')
+    given = str(size)[:40]
+    raise ValueError(f'{where}voxel_size={given}: expected three positive numbers, (z,y,x) in µm')
 
 def box_edges(size_um:float, # edge of the box, µm, >0
               voxel:Sequence|None, # (z,y,x), µm; None: not known
