@@ -50,8 +50,8 @@ def read_old_weights(path:str|Path # .pth file
     try: found:Any = torch.load(path, map_location='cpu', weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, KeyError) as e:
         raise ValueError(f'{path}: no file of plain weights ({str(e).splitlines()[0][:80]})') from e
-    inner = next((found[k] for k in ('model_state_dict', 'state_dict') if k in found), found) \
-        if isinstance(found, dict) else {}
+    if not isinstance(found, dict): return {}
+    inner = found.get('model_state_dict', found.get('state_dict', found))
     return {str(k).removeprefix('module.'): v for k, v in inner.items() if isinstance(v, torch.Tensor)}
 
 # %% ../../nbs/08_models/07_old_weights.ipynb #fd19318e

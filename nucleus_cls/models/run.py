@@ -205,10 +205,11 @@ def check_run(path:str|Path, # config.json of a run
             if any(not abs(n) < 4096 for n in sizes):
                 raise ValueError(f'{part} holds a number that is no size of a network or a crop')
         calibration = config.get('calibration') or {}
-        for name, value in (('temperature', calibration.get('temperature', 1.)),
-                            ('threshold', calibration.get('threshold', 1.))):
-            if isinstance(value, bool) or not 0 < value + (name == 'threshold') < 1e6:
-                raise ValueError(f'its calibration has the {name} {value}')
+        temperature, threshold = (calibration.get(name, 1.) for name in ('temperature', 'threshold'))
+        if isinstance(temperature, bool) or not 0 < temperature < 1e6:
+            raise ValueError(f'its calibration has the temperature {temperature}')
+        if isinstance(threshold, bool) or not -1 < threshold < 1e6:
+            raise ValueError(f'its calibration has the threshold {threshold}')
         bias = np.array(calibration.get('bias', shift*0), float)
         if bias.shape != shift.shape or not (np.abs(bias) < 100).all():
             raise ValueError(f'its calibration has the bias {str(bias)[:60]} for {len(states)} states')

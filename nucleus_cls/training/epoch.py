@@ -35,9 +35,9 @@ def make_optimizer(model:torch.nn.Module, # the network
     "Make the optimizer, and the schedule of its rate."
     kind = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam}[config.optimizer]
     opt = kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    if config.schedule == 'plateau':
-        return opt, torch.optim.lr_scheduler.ReduceLROnPlateau(opt, factor=.2, patience=10)
-    return opt, torch.optim.lr_scheduler.OneCycleLR(opt, config.lr, total_steps=n_steps*config.num_epochs)
+    schedules = torch.optim.lr_scheduler
+    if config.schedule == 'plateau': return opt, schedules.ReduceLROnPlateau(opt, factor=.2, patience=10)
+    return opt, schedules.OneCycleLR(opt, config.lr, total_steps=n_steps*config.num_epochs)
 
 # %% ../../nbs/09_training/10_epoch.ipynb #bf8fc190
 def update_mean(mean:torch.nn.Module, # the running mean: a network of the same kind, changed in place

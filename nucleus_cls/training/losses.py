@@ -43,8 +43,9 @@ def make_loss(config:TrainConfig, # loss, class_weights, focal_gamma, label_smoo
              ) -> Callable: # logits (B,K), yb (B,) → losses (B,)
     "Make the loss that the settings name."
     factors = read_numbers(config.class_weights, states, 'class_weights')
-    w = compute_state_weights(shares) if config.loss == 'weighted' else np.ones(len(states))
-    w = w*[factors.get(s, 1.) for s in states]
-    weights = torch.tensor(w, dtype=torch.float32, device=device) if (w != 1).any() else None
+    weights = np.array([factors.get(s, 1.) for s in states], float)
+    if config.loss == 'weighted': weights *= compute_state_weights(shares)
+    given = (weights != 1).any()
+    tensor = torch.tensor(weights, dtype=torch.float32, device=device) if given else None
     gamma = config.focal_gamma if config.loss == 'focal' else 0.
-    return partial(compute_losses, weights=weights, gamma=gamma, smoothing=config.label_smoothing)
+    return partial(compute_losses, weights=tensor, gamma=gamma, smoothing=config.label_smoothing)

@@ -22,10 +22,12 @@ def calibration_error(confidence:ArrayLike, # (N,) probability of the predicted 
                       n_bins:int=15, # equally wide bins over [0,1], each with its upper edge
                      ) -> float: # in [0,1]
     "Compute the mean gap between confidence and accuracy over bins of confidence (ECE)."
-    confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
-    bins = np.digitize(confidence, np.linspace(0, 1, n_bins+1)[1:-1], right=True)
+    confidence = np.asarray(confidence, float)
+    correct = np.asarray(correct, float)
+    edges = np.linspace(0, 1, n_bins + 1)[1:-1]
+    bins = np.digitize(confidence, edges, right=True)
     gaps = np.bincount(bins, confidence - correct, n_bins)   # a bin's nuclei times its gap
-    return float(np.abs(gaps).sum() / max(1, len(confidence)))
+    return float(np.abs(gaps).sum()/max(1, len(confidence)))
 
 # %% ../../nbs/09_training/07_metrics.ipynb #536e7010
 def score_state(state:str, # the state to score
@@ -67,14 +69,16 @@ def choose_scored(table:pd.DataFrame, # one row per sample: movie, state, lost
                   states:Sequence|None=None, # the model's: others of one's own are left out; None: all count
                  ) -> dict: # 'balanced', 'every_nucleus' → (row numbers, true states), or None: not to score
     "Choose the nuclei of both scores, and the state that counts as their truth."
-    state, lost = table['state'].to_numpy(object), table['lost'].eq(True).to_numpy()
+    state = table['state'].to_numpy(object)
+    lost = table['lost'].eq(True).to_numpy()
     known = set(list_states(state if states is None else states))
     clear = np.flatnonzero([s in known for s in state])
-    sets = dict(balanced=(clear, state[clear]) if len(clear) else None, every_nucleus=None)
-    if len(table) and all(complete.get(m, False) for m in table['movie'].unique()):
-        every = np.flatnonzero(~lost & np.array([s == UNKNOWN or s in known for s in state], bool))
-        truth = np.where(state[every] == UNKNOWN, 'stable', state[every])
-        sets['every_nucleus'] = (every, truth) if len(every) else None
+    sets:dict = dict(balanced=None, every_nucleus=None)
+    if len(clear): sets['balanced'] = clear, state[clear]
+    if not len(table) or not all(complete.get(m, False) for m in table['movie'].unique()): return sets
+    every = np.flatnonzero(~lost & [s == UNKNOWN or s in known for s in state])
+    truth = np.where(state[every] == UNKNOWN, 'stable', state[every])
+    if len(every): sets['every_nucleus'] = every, truth
     return sets
 
 # %% ../../nbs/09_training/07_metrics.ipynb #1efc1c08

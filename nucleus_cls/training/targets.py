@@ -31,13 +31,14 @@ def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
                  ) -> tuple: # states to tell apart, in the order of `list_states`
     "Choose the states of a training; `ValueError` if one has no sample or fewer than two remain."
     n = {s: int((target == s).sum()) for s in list_states(target)}
-    found = 'the samples hold ' + ', '.join(f'{v} {s}' for s, v in n.items())
+    found = 'the samples hold ' + ', '.join(f'{count} {s}' for s, count in n.items())
     for s in states:
         if not n.get(s): raise ValueError(f'state {s!r} has no sample to train on: {found}')
-    if not states and not any(n[s] for s in STATES):
+    there = [s for s in n if n[s]]
+    if not states and not set(STATES) & set(there):
         raise ValueError(f'none of {", ".join(STATES)} occurs: {found}. If these words are states, name '
-                         f'them: --states {",".join(s for s in n if n[s])}')
-    chosen = tuple(s for s in n if (s in states if states else n[s]))
+                         f'them: --states {",".join(there)}')
+    chosen = tuple(s for s in there if not states or s in states)
     if len(chosen) < 2: raise ValueError(f'nothing to tell apart: {found}; at least two states are needed')
     return chosen
 

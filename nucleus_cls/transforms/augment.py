@@ -70,18 +70,22 @@ def draw_space_changes(n:int, # samples
                       ) -> dict: # name → tensor, a sample per row
     "Draw where every sample goes."
     loose = rand(n, .5) + .5 < s.turned
-    place, drift = rand((n, 1, 3), s.shift).repeat(1, 3, 1), rand((n, 2, 3), s.drift)
-    place[:, [0, 2]] += drift
+    place = rand((n, 1, 3), s.shift).repeat(1, 3, 1)
+    place[:, [0, 2]] += rand((n, 2, 3), s.drift)
     held = place.round()
-    place = torch.where(loose[:, None, None], torch.cat([held[..., :1], place[..., 1:]], -1), held)
+    free = torch.cat([held[..., :1], place[..., 1:]], -1)
     order = torch.arange(3, device=loose.device).expand(n, 3)
-    if s.cube: order = torch.where(loose.new_ones(n)[:, None] if isotropic is None else isotropic[:, None],
-                                   rand((n, 3), 1.).argsort(1), order)
-    return dict(place=place, angle=rand(n, math.radians(s.rotation))*loose,
-                zoom=(rand(n, math.log1p(s.zoom))*loose).exp(),
-                bend=rand((n, 2, 4, 4), s.elastic)*loose[:, None, None, None],
-                warp=torch.full((n,), any((s.shift, s.drift, s.turned*(s.rotation + s.zoom + s.elastic)))),
-                order=order, mirror=(rand((n, 3), 1.) < 0) & s.flips)
+    if s.cube:
+        may_swap = loose.new_ones(n) if isotropic is None else isotropic
+        order = torch.where(may_swap[:, None], rand((n, 3), 1.).argsort(1), order)
+    return dict(
+        place=torch.where(loose[:, None, None], free, held),
+        angle=rand(n, math.radians(s.rotation))*loose,
+        zoom=(rand(n, math.log1p(s.zoom))*loose).exp(),
+        bend=rand((n, 2, 4, 4), s.elastic)*loose[:, None, None, None],
+        warp=torch.full((n,), any((s.shift, s.drift, s.turned*(s.rotation + s.zoom + s.elastic)))),
+        order=order,
+        mirror=(rand((n, 3), 1.) < 0) & s.flips)
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #d93c8859
 def draw_light_changes(n:int, # samples
@@ -91,13 +95,19 @@ def draw_light_changes(n:int, # samples
     "Draw what happens to the light of every sample."
     def chance(): return rand(n, .5) + .5
     which = (chance()*3).long().clamp_max(2)
-    dim = torch.where(chance() < s.dim, 2/3*chance() + 1/3, 1.)
+    light = torch.where(chance() < s.dim, 2/3*chance() + 1/3, 1.)
+    is_dim = torch.arange(3, device=which.device) == which[:, None]
     missing = torch.where(chance() < s.drop_frame, 2*(chance() < .5), 1)
-    return dict(contrast=1 + rand(n, s.contrast), brightness=rand(n, s.brightness),
-                gamma=rand(n, math.log1p(s.gamma)).exp(), loss=rand(n, s.attenuation),
-                dim=torch.where(torch.arange(3, device=dim.device) == which[:, None], dim[:, None], 1.),
-                missing=missing, blur=(rand(n, s.blur)).clamp_min(0), noise=rand((n, 3), .5) + .5,
-                blind=chance() < s.drop_segs)
+    return dict(
+        contrast=1 + rand(n, s.contrast),
+        brightness=rand(n, s.brightness),
+        gamma=rand(n, math.log1p(s.gamma)).exp(),
+        loss=rand(n, s.attenuation),
+        dim=torch.where(is_dim, light[:, None], 1.),
+        missing=missing,
+        blur=rand(n, s.blur).clamp_min(0),
+        noise=rand((n, 3), .5) + .5,
+        blind=chance() < s.drop_segs)
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #267e9485
 def draw_changes(n:int, # samples in the batch

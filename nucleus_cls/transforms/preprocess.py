@@ -27,6 +27,15 @@ from ..movies.scale import ALIKE, WIDTH, find_step
 CHANNELS = ('t-1', 't', 't+1', 'mask', 'others', 'seg t-1', 'seg t+1')
 SECOND = ('second t-1', 'second t', 'second t+1')   #: the frames of a second channel, behind them
 
+def _check_numbers(name:str, value, least:float):
+    "Refuse numbers that are too small, or not whole where voxels are counted."
+    whole = name in ('crop_size', 'tensor_size')
+    kind = int if whole else (int, float)
+    values = value if whole and np.size(value) == 3 else [value]
+    if all(isinstance(v, kind) and v >= least for v in values): return
+    words = 'whole number' if whole else 'number'
+    raise ValueError(f'Preprocess: {name}={value!r}: expected a {words} ≥{least}')
+
 @dataclass(frozen=True)
 class Preprocess(Settings):
     "How crops become a tensor; the defaults are the rule, `imaged_only=False` is what the old scripts did."
@@ -52,24 +61,19 @@ class Preprocess(Settings):
         if self.size_um is not None and um is None:
             raise ValueError(f'Preprocess: size_um={self.size_um}: give voxel_um, too')
         if self.zoom_to_fit and self.size_um is not None:
-            raise ValueError(f'Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
+            raise ValueError('Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
                              f'({self.size_um:g}) come with voxels of voxel_um: choose one')
         if self.register not in REGISTER:
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
             value = getattr(self, name)
-            whole = name not in ('padding', 'size_um', 'width')
-            if value is None and name != 'tensor_size': continue
-            values = value if name in ('crop_size', 'tensor_size') and np.size(value) == 3 else [value]
-            if any(not isinstance(v, int if whole else (int, float)) or v < least for v in values):
-                raise ValueError(f'Preprocess: {name}={value!r}: expected a {"whole " if whole else ""}'
-                                 f'number ≥{least}')
+            if value is not None or name == 'tensor_size': _check_numbers(name, value, least)
         if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
             raise ValueError(f'Preprocess: offsets={self.offsets}: expected ascending numbers, as (-1, 0, 1)')
         more = SECOND if self.channel else ()
-        if tuple(self.channels) not in (CHANNELS[:4] + more, CHANNELS + more):
-            raise ValueError(f'Preprocess: channels={self.channels}: expected {CHANNELS[:4] + more} or '
-                             f'{CHANNELS + more}')
+        few, all_ = CHANNELS[:4] + more, CHANNELS + more
+        if tuple(self.channels) not in (few, all_):
+            raise ValueError(f'Preprocess: channels={self.channels}: expected {few} or {all_}')
 
     def to_dict(self) -> dict:
         "Turn the settings into plain values; one channel, and crops that are not resized, go without saying."

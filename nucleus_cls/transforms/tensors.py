@@ -223,13 +223,15 @@ def pick_frames(raw:Any, # raw intensity, (T,Z,Y,X) or T volumes (Z,Y,X) in time
     if not raw or len(set(shapes)) > 1 or raw[0].ndim != 3:
         raise ValueError(f'raw crops have shapes {shapes}: expected the same (Z,Y,X) for every frame')
     middle = len(raw)//2
-    if len(raw)%2 == 0 or middle < max(map(abs, prep.offsets)):
+    reach = max(map(abs, prep.offsets))
+    if len(raw)%2 == 0 or middle < reach:
         raise ValueError(f'{len(raw)} frames given: the model reads {prep.offsets} around the middle one, '
-                         f'so an odd number of at least {2*max(map(abs, prep.offsets)) + 1} is needed')
+                         f'so an odd number of at least {2*reach + 1} is needed')
     dtype = np.result_type(*raw).newbyteorder('=')
     if dtype not in (np.uint8, np.uint16): dtype = np.float32
+    frames = [raw[middle + o] for o in prep.offsets]
     with np.errstate(over='ignore'):
-        return np.stack([raw[middle + o].astype(dtype, order='C', copy=False) for o in prep.offsets])
+        return np.stack([frame.astype(dtype, order='C', copy=False) for frame in frames])
 
 def join_second(raw:np.ndarray, # of `pick_frames`, (T,Z,Y,X)
                 second:Any, # the second channel, as `pick_frames` takes it
