@@ -17,7 +17,7 @@ from ..plot.views import choose_bar_length, flatten
 from .raster import (cast_shadows, choose_inks, choose_margin, load_font, make_backdrop,
                                       paint_outline, soften_shadow, write_id)
 from .look import Look
-from .panels import choose_counts, draw_counts, draw_legend, measure_legend, style_state
+from .legend import choose_counts, draw_counts, draw_legend, measure_legend, style_state
 from .layout import Placement, arrange_frame
 from .growing import GrowingCurve, GrowingTree, list_curves
 

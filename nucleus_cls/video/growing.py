@@ -44,15 +44,20 @@ class TimeAxis:
         "Find the place of a frame."
         return self.left + (t - self.first + .6)/(self.last - self.first + 1.2)*(self.right - self.left)
 
+    def _find_range(self) -> tuple: # lowest and highest number, what a frame adds, their unit
+        "Find the numbers of the axis: hours, minutes, or frames where no time is known."
+        long = (self.last - self.first)*self.minutes
+        if not long: return self.first, self.last, 1., 'frame'
+        minutes, unit = (60., 'h') if long >= 180 else (1., 'min')
+        return 0., long/minutes, self.minutes/minutes, unit
+
     def list_ticks(self) -> list: # (place, words); the last says the unit
         "List the ticks."
-        long = (self.last - self.first)*self.minutes
-        per, unit = (60., 'h') if long >= 180 else (1., 'min')
-        low, high, step = (0., long/per, self.minutes/per) if long else (self.first, self.last, 1.)
         most = int(np.clip((self.right - self.left)/90, 2, 8))
+        low, high, step, unit = self._find_range()
         ticks = choose_ticks(low, high, most) if high > low else [low]
         if len(ticks) < 2 and high > low: ticks = choose_ticks(low, high, 2*most)
-        if not long: ticks, unit = [v for v in ticks if v == int(v)], 'frame'
+        if unit == 'frame': ticks = [v for v in ticks if v == int(v)]
         words = [f'{v:g}' for v in ticks]
         if words: words[-1] = f'{unit} {words[-1]}' if unit == 'frame' else f'{words[-1]} {unit}'
         return [(self.place(self.first + (v - low)/step), text) for v, text in zip(ticks, words)]
