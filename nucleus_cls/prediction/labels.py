@@ -123,8 +123,8 @@ def make_napari_layers(movie:Movie, # images and masks
                       ) -> list: # (data, settings, kind): image, labels, tracks
     "Make napari's layers: the image, the masks coloured by state, and the tracks."
     lineage = as_lineage(predictions, links)
-    table = check_one_movie(predictions)
-    table = table.sort_values(['frame', 'nucleus_id'], ignore_index=True)
+    table = check_one_movie(predictions).sort_values(['frame', 'nucleus_id'], ignore_index=True)
+    ids = table['nucleus_id'].to_numpy(np.int64)
     rows_of = table.groupby('frame').indices
     n = max(movie.image_frames) + 1
     first = movie.image(movie.image_frames[0])
@@ -132,18 +132,18 @@ def make_napari_layers(movie:Movie, # images and masks
     def labels(t):
         rows = rows_of.get(t, np.array([], int))
         seg = movie.seg(t) if t in movie.seg_frames else np.zeros(first.shape, np.int32)
-        return relabel(seg, table['nucleus_id'].to_numpy(np.int64)[rows], (rows + 1).astype(np.int32))
+        return relabel(seg, ids[rows], (rows + 1).astype(np.int32))
     scale = (1., *map(float, movie.voxel_size or (1, 1, 1)))
-    names = ['state', *(f'p_{s}' for s in predictions.states)]
     number = np.arange(1, len(table) + 1)
     colors = {int(i): pick_color(s) for i, s in zip(number, table['state'])}
-    look = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
-                features=table[['frame', 'nucleus_id', *names]].assign(index=number))
-    return [(Frames(image, n, first.shape, first.dtype),
-             dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first)),
-             'image'),
-            (Frames(labels, n, first.shape, np.int32), look, 'labels'),
-            (*make_tracks(lineage, table, predictions.states, scale), 'tracks')]
+    features = table[['frame', 'nucleus_id', 'state', *(f'p_{s}' for s in predictions.states)]]
+    grey = dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first))
+    colored = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
+                   features=features.assign(index=number))
+    tracks = make_tracks(lineage, table, predictions.states, scale)
+    return [(Frames(image, n, first.shape, first.dtype), grey, 'image'),
+            (Frames(labels, n, first.shape, np.int32), colored, 'labels'),
+            (*tracks, 'tracks')]
 
 def make_tracks(lineage, # from `as_lineage`
                 table:pd.DataFrame, # a row per node of the lineage, in the same order
@@ -154,11 +154,14 @@ def make_tracks(lineage, # from `as_lineage`
     track, tracks = split_tracks(lineage)
     order = np.lexsort([table['frame'], track])
     data = np.column_stack([track, table['frame'], table[['z', 'y', 'x']]])[order].astype(float)
-    place = ~np.isnan(data).any(1)
-    features = table[[f'p_{s}' for s in states]].fillna(0.).iloc[order[place]].reset_index(drop=True)
-    known = set(data[place, 0].astype(int))
-    graph = {int(k): [int(p)] for k, p in zip(tracks['L'], tracks['P']) if p and {k, p} <= known}
-    return data[place], dict(name='tracks', scale=scale, features=features, graph=graph)
+    placed = ~np.isnan(data).any(1)
+    data = data[placed]
+    probs = table[[f'p_{s}' for s in states]].fillna(0.)
+    features = probs.iloc[order[placed]].reset_index(drop=True)
+    known = set(data[:, 0].astype(int))
+    parents = zip(tracks['L'], tracks['P'])
+    graph = {int(k): [int(p)] for k, p in parents if p and {k, p} <= known}
+    return data, dict(name='tracks', scale=scale, features=features, graph=graph)
 
 # %% ../../nbs/10_prediction/09_labels.ipynb #5aceceda
 #: format → what is put behind the movie's name

@@ -79,17 +79,19 @@ def read_windows(movie:Movie, # the movie
     "Read the window of every frame, and the next frame's files meanwhile."
     reach = max(map(abs, prep.offsets))
     all_segs = 'others' in prep.channels or prep.register in FOLLOW[1:]
-    there = set(movie.image_frames)
     segs = set(movie.seg_frames) if all_segs else set(frames)
     windows = [range(t - reach, t + reach + 1) for t in frames]
+    there = set(movie.image_frames)
+    files = sorted(there & set().union(*windows))
+    def read(u): return read_frame_for(movie, u, prep, u in segs, step)
+    reader = read_ahead(read, ((u,) for u in files))
+    nothing = (None,)*5
     held = {}
-    files = sorted(there.intersection(u for window in windows for u in window))
-    reader = read_ahead(lambda u: read_frame_for(movie, u, prep, u in segs, step), ((u,) for u in files))
     for t, window in zip(frames, windows):
         held = {u: volumes for u, volumes in held.items() if u in window}
         for u in window:
             if u in there and u not in held: held[u] = next(reader)[1]
-        yield t, *zip(*(held.get(u, (None,)*5) for u in window))
+        yield t, *zip(*(held.get(u, nothing) for u in window))
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1350b06e
 def check_frames(movie:Movie, # the movie
@@ -287,8 +289,8 @@ def refuse_other_movie(output_dir:str|Path, name:str # folder to write to; of th
 def describe_prediction(run:Run, movie:Movie, decode:bool # as for `predict_movie`
                        ) -> dict: # content of prediction.json
     "Describe how a movie was predicted, so that it can be done again, and the movie opened again."
-    again = movie.again and movie.again | {'path': str(Path(movie.again['path']).absolute())
-                                           if not is_address(movie.again['path']) else movie.again['path']}
+    again = movie.again
+    if again and not is_address(again['path']): again = again | {'path': str(Path(again['path']).absolute())}
     return {'movie': again, 'name': movie.name, 'scale': movie.scale, 'decode': decode,
             'widths': measure_movie(movie) if run.preprocess.width else None,
             'run': {k: run.config.get(k) for k in ('architecture', 'states', 'weights', 'data_hash')},

@@ -24,8 +24,8 @@ from ..plot.views import plot_sides
 from ..samples.samples import Samples, open_samples
 from ..samples.corrections import CORRECTIONS, REJECTED, read_corrections, write_corrections
 from ..training.targets import choose_targets
-from ..prediction.predictions import Predictions
-from .browse import Panel, Still, open_predictions
+from ..prediction.predictions import Predictions, open_predictions
+from .browse import Panel, Still
 from .mislabels import find_wrong_states
 
 # %% ../../nbs/14_review/07_review.ipynb #53e71b3c
@@ -40,14 +40,13 @@ def order_samples(table:pd.DataFrame, # one row per sample: movie, frame, nucleu
     if order not in ('doubtful', 'random'): raise ValueError(f'order={order!r}: expected doubtful or random')
     drawn = np.random.default_rng(seed).permutation(len(table))
     if order == 'random' or predictions is None: return table.index[drawn].tolist()
-    probs = look_up_probs(table, predictions)
-    names = list(predictions.states)
-    given = [names.index(s) if s in names else -1 for s in table['state']]
-    p = np.where(np.isnan(probs), 0., probs)
-    own = np.where(np.array(given) < 0, p.max(1, initial=0), p[np.arange(len(p)), given])
+    p = np.nan_to_num(look_up_probs(table, predictions))
+    given = pd.Index(predictions.states).get_indexer(table['state'])
+    own = np.where(given < 0, p.max(1, initial=0), p[np.arange(len(p)), given])
     first = list_likely_wrong(table, predictions).index.tolist()
-    rest = table.index[drawn[np.argsort(own[drawn], kind='stable')]]
-    return first + rest.difference(first, sort=False).tolist()
+    by_doubt = drawn[np.argsort(own[drawn], kind='stable')]
+    rest = table.index[by_doubt].difference(first, sort=False)
+    return first + rest.tolist()
 
 def list_likely_wrong(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id, state
                       predictions:Predictions, # of them
@@ -60,9 +59,10 @@ def list_likely_wrong(table:pd.DataFrame, # one row per sample: movie, frame, nu
 def look_up_probs(table:pd.DataFrame, predictions) -> np.ndarray: # (N,K), NaN where there is none
     "Find the predictions of samples by movie, frame and id."
     keys = ['movie', 'frame', 'nucleus_id']
-    index = pd.MultiIndex.from_frame(predictions.table[keys].astype({'movie': str}))
-    at = index.get_indexer(pd.MultiIndex.from_frame(table[keys].astype({'movie': str})))
-    return np.where(at[:, None] < 0, np.nan, predictions.probs[at] if len(predictions) else np.nan)
+    def index(rows): return pd.MultiIndex.from_frame(rows[keys].astype({'movie': str}))
+    at = index(predictions.table).get_indexer(index(table))
+    found = predictions.probs[at] if len(predictions) else np.nan
+    return np.where(at[:, None] < 0, np.nan, found)
 
 # %% ../../nbs/14_review/07_review.ipynb #f61d52bf
 class Review:
@@ -150,7 +150,8 @@ def style_answer(word:str # a state, keep, rejected, skip or undo
     "Give the button of a state its colour, with words that can be read on it."
     if word in ('keep', REJECTED, 'skip', 'undo'): return {}
     color = pick_color(word)
-    light = np.dot((.2126, .7152, .0722), np.power(to_rgb(color), 2.2))     # relative luminance, WCAG 2
+    linear = np.power(to_rgb(color), 2.2)
+    light = np.dot((.2126, .7152, .0722), linear)     # relative luminance, WCAG 2
     return {'button_color': color, 'text_color': '#111111' if light > .18 else '#ffffff'}
 
 class Inspector(Panel):
