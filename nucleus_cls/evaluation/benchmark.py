@@ -68,8 +68,8 @@ def choose_held_out(samples, # Samples
                     folds:int=None, # folds of a cross-validation; None: a single split
                    ) -> list: # tuples of names, one a fold
     "Choose what is held out in each fold."
-    target = choose_targets(samples.table, config.targets, config.lost)
     if folds is not None and val: raise ValueError('val and folds exclude each other: give one of the two')
+    target = choose_targets(samples.table, config.targets, config.lost)
     if folds is not None: return make_folds(samples.table, target, folds)
     val = val if isinstance(val, str) else tuple(val)
     one = replace(config, split='movie', val=val, max_per_state=0)
@@ -102,12 +102,15 @@ class Trial:
 def plan_trials(recipes:dict, # of `make_recipes`
                 held_out:list, # of `choose_held_out`
                 output_dir, # folder of the benchmark
-               ) -> list: # Jobs, recipe by recipe
+               ) -> list: # of `Trial`, recipe by recipe
     "List all trainings."
-    def folder(*parts): return Path(output_dir)/'runs'/'{}_fold{}_seed{}'.format(*parts)
-    return [Trial(name, replace(config, seed=seed, val=()), fold, tuple(names), folder(name, fold, seed))
-            for name, (config, n) in recipes.items() for fold, names in enumerate(held_out)
-            for seed in range(config.seed, config.seed + n)]
+    trials = []
+    for name, (config, n) in recipes.items():
+        for fold, names in enumerate(held_out):
+            for seed in range(config.seed, config.seed + n):
+                folder = Path(output_dir)/'runs'/f'{name}_fold{fold}_seed{seed}'
+                trials.append(Trial(name, replace(config, seed=seed, val=()), fold, tuple(names), folder))
+    return trials
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #e4cb8875
 def score_trial(run, # trained run
@@ -152,12 +155,13 @@ def make_row(run, # trained run
     "Collect the row of a run."
     spent = read_timing(run.folder)
     history = run.folder/'history.csv'
-    seconds = spent['seconds'] or (pd.read_csv(history)['seconds'].sum() if history.exists() else None)
+    seconds = spent['seconds'] or None
+    if seconds is None and history.exists(): seconds = pd.read_csv(history)['seconds'].sum()
     row = dict(model=run.config.get('architecture'), n_scored=len(samples)) | flatten_scores(metrics)
-    return to_plain(row | dict(
-        parameters=run.config.get('n_parameters'), epochs=run.config.get('n_epochs'), train_seconds=seconds,
-        train_processor_seconds=spent['processor_seconds'] or None, peak_memory_mb=measure_peak_memory(),
-        **measure_speed(run, samples)))
+    row |= dict(parameters=run.config.get('n_parameters'), epochs=run.config.get('n_epochs'),
+                train_seconds=seconds, train_processor_seconds=spent['processor_seconds'] or None,
+                peak_memory_mb=measure_peak_memory())
+    return to_plain(row | measure_speed(run, samples))
 
 @contextmanager
 def silence_bars():

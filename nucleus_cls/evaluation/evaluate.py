@@ -38,18 +38,23 @@ def describe_scores(run, # trained run
     table = samples.table
     pred = pick_states(probs, run.states)
     units, over = choose_units(table)
-    every = sets['every_nucleus']
-    widest = sets['every_nucleus'] or sets['balanced']
-    spans = {k: s and compute_intervals(s[1], probs[s[0]], run.states, units[s[0]]) for k, s in sets.items()}
     scores = score_sets(sets, probs, run.states)
-    confusion = {k: s and confusion_matrix(s[1], pred[s[0]], labels=list(scores[k]['per_state'])).tolist()
-                 for k, s in sets.items()}
+    n, intervals, confusion = (dict.fromkeys(sets) for _ in range(3))
+    for name, held in sets.items():
+        if held is None: continue
+        rows, true = held
+        n[name] = len(rows)
+        intervals[name] = compute_intervals(true, probs[rows], run.states, units[rows])
+        counts = confusion_matrix(true, pred[rows], labels=list(scores[name]['per_state']))
+        confusion[name] = counts.tolist()
+    every = sets['every_nucleus']
+    rows, true = every or sets['balanced']
     return scores | dict(
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
-        n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
-        events=every and score_events(table, every[0], every[1], pred[every[0]]),
+        n=n, intervals=intervals | dict(over=over),
+        events=score_events(table, rows, true, pred[rows]) if every else None,
         confusion=confusion,
-        strata=score_subgroups(table, widest[0], widest[1], pred[widest[0]]).to_dict('records'),
+        strata=score_subgroups(table, rows, true, pred[rows]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
         versions=list_versions())

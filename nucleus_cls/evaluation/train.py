@@ -21,7 +21,7 @@ from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
 from ..models.run import Run, calibrate
 from ..training.config import TrainConfig
-from ..training.targets import choose_states, choose_targets
+from ..training.targets import settle_targets
 from ..training.splits import name_trees, split_samples
 from ..training.metrics import score_sets
 from ..training.distributed import is_first_process
@@ -43,8 +43,7 @@ def find_held_out(run:Run, # trained run
     split = run.config['split']
     table = samples.table
     if split['kind'] == 'random':
-        target = choose_targets(table, config.targets, config.lost)
-        target[~np.isin(target.astype(str), choose_states(target, config.states))] = ''   # as the loop does
+        target, _ = settle_targets(table, config)
         return samples.select(table.index[split_samples(table, target, config).val]), {}
     groups = table['movie'] if split['kind'] == 'movie' else name_trees(table)
     return samples.select(np.isin(np.asarray(groups, str), split['held_out'])), samples.complete

@@ -103,10 +103,11 @@ def save_epoch(folder:Path, # run folder
               ) -> None:
     "Write the results of an epoch, each file whole or not at all."
     if best is not None: save_weights(best, folder/'best_model.safetensors', info)
-    with core.atomic_path(folder/'history.csv') as tmp:
-        pd.DataFrame(state['history']).to_csv(tmp, index=False, float_format='%.6g')
+    history = pd.DataFrame(state['history'])
+    with core.atomic_path(folder/'history.csv') as tmp: history.to_csv(tmp, index=False, float_format='%.6g')
+    whole = state | {name: part.state_dict() for name, part in parts.items()}
     packed = io.BytesIO()               # a full disk is an error of writing bytes, not one of torch
-    torch.save(state | {name: part.state_dict() for name, part in parts.items()}, packed)
+    torch.save(whole, packed)
     with core.atomic_path(folder/'last.pt') as tmp: tmp.write_bytes(packed.getbuffer())
 
 # %% ../../nbs/09_training/11_loop.ipynb #8d9adfa4

@@ -135,7 +135,8 @@ def cap_split(split:Split, # changed in place
     "Keep at most this many samples of each state, on both sides together."
     states = [s for s in list_states(target) if s in target]
     given = read_numbers(config.limits, states, 'limits', low=2)
-    most = {s: int(given.get(s, config.max_per_state or len(target))) for s in states}
+    default = config.max_per_state or len(target)
+    most = {s: int(given.get(s, default)) for s in states}
     val = {s: max(1, round(n*config.val_fraction)) for s, n in most.items()}
     train = {s: n - val[s] for s, n in most.items()}
     split.train = cap_rows(split.train, target, train, config.split_seed)
@@ -178,7 +179,7 @@ def deal_out(counts:pd.DataFrame, # one row a group, one column per state, and a
              k:int, # number of folds
              seed:int=0, # settles ties
             ) -> list: # k tuples of names of groups, sorted
-    "Give each group to the fold where the shares of the states stay most alike."
+    "Put each group into the fold where the shares of the states stay most alike."
     share = (counts/counts.sum()).to_numpy()   # of each state, and of all, (G,S+1)
     order = np.random.default_rng(seed).permutation(len(share))
     load = np.zeros((k, share.shape[1]))
