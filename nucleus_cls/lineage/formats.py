@@ -74,16 +74,16 @@ def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
         more = ', the tracks alone, without divisions; save the whole XML (Save in TrackMate)'
         raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{found}>'
                          + more*(found == 'Tracks'))
-    spots, links, out = _filtered(held.spots, held.links, held.tracks, held.chosen)
+    spots, links, out = _drop_tracks(held.spots, held.links, held.tracks, held.chosen)
     ends = {i for pair in links for i in pair}
     hidden = [s[0] for s in spots if s[-1] == '0' and s[0] not in ends]
     spots = [s[:-1] for s in spots if s[-1] != '0' or s[0] in ends]
-    points = _spots(spots, links, read_unit(held.unit, path), held.image, str(path))
+    points = _make_points(spots, links, read_unit(held.unit, path), held.image, str(path))
     points.findings += note_names('track that was filtered out', out)
     points.findings += note_names('spot that was hidden by a filter', hidden)
     return points
 
-def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
+def _drop_tracks(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
     "Keep the tracks that were chosen, with their spots, and the spots of no track."
     out = set(tracks) - chosen if chosen else set()
     kept = [link for link, track in zip(links, tracks) if track not in out]
@@ -91,7 +91,7 @@ def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots
     gone = {spot for link in left for spot in link} - {spot for link in kept for spot in link}
     return [s for s in spots if s[0] not in gone], kept, sorted(out, key=str)
 
-def _spots(spots:list, links:list, um:float, image:dict, source:str) -> Points:
+def _make_points(spots:list, links:list, um:float, image:dict, source:str) -> Points:
     "Put spots and links, as text, into points."
     table = pd.DataFrame(spots, columns=['id', 'frame', *'zyx', 'radius', 'quality'])
     rows, findings = resolve_links(table.pop('id'), links)
@@ -123,7 +123,7 @@ def read_geff(path:str|Path, # GEFF folder, or address of one
             if array.size > 4*MAX_NUCLEI: raise ValueError(f'{what} declares {array.shape} entries')
             check_array(array, what)
         held = reader.build()
-        return _geff_points(held, str(path))
+        return _make_geff_points(held, str(path))
     except Exception as e:                      # whatever zarr, pydantic or a damaged chunk raise
         raise ValueError(f'{path}: not a GEFF that can be read ({describe_error(e)})') from e
 
@@ -149,7 +149,7 @@ def name_properties(metadata, # of a GEFF: axes, display_hints
     return ours, {c: units.get(n) for c, n in ours.items()}
 
 # %% ../../nbs/02_lineage/05_formats.ipynb #e555b7d6
-def _geff_points(held:dict, source:str) -> Points:
+def _make_geff_points(held:dict, source:str) -> Points:
     "Put what the library read into points."
     props = {}
     for name, prop in held['node_props'].items():
@@ -274,7 +274,7 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
     end = path.suffix.lower()
     if end == '.xml': return read_trackmate(path)
     if end in ('.npz', '.npy'): return read_napari_npz(path)
-    if end == '.txt' and (re.search('track', path.stem) or _four_numbers(path)):
+    if end == '.txt' and (re.search('track', path.stem) or _is_track_list(path)):
         tracks, findings = read_track_list(path)
         points = points_from_tracks(tracks, source=str(path))
         points.findings = findings + points.findings
@@ -284,7 +284,7 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
     raise ValueError(f'{path}: no lineage we can read; expected .json or .mat (LineageGraph), .geff, .xml '
                      f'(TrackMate, MaMuT), .csv, .txt (man_track) or .npz (napari tracks){more}')
 
-def _four_numbers(path) -> bool:
+def _is_track_list(path) -> bool:
     "Say whether the first line of a file is `L B E P`."
     with open(path, 'rb') as file: line = file.readline(200)
     return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', line))

@@ -328,14 +328,14 @@ def graph_from_lineage(lineage:Lineage) -> dict: # content of a LineageGraph.jso
     nodes = lineage.nodes
     names = [node_name(t, i) for t, i in zip(nodes.frame, nodes.nucleus_id)]
     rest = nodes.drop(columns=['frame', 'nucleus_id', *'zyx'], errors='ignore')
-    places = [place if place == place else None for place in _centroids(nodes)]
+    places = [place if place == place else None for place in _add_centroids(nodes)]
     rows = [{'Name': name, 'Centroid': place} for name, place in zip(names, places)]
     for k in rest:
         for row, v in zip(rows, rest[k].tolist()): row[str(k)] = v if v == v else None
     edges = [{'EndNodes': [names[a], names[b]]} for a, b in lineage.edges.tolist()]
     return {'G_based_on_nn': {'Edges': edges, 'Nodes': rows}}
 
-def _centroids(nodes) -> list: # [x, y, z] of each node, NaN where it has none
+def _add_centroids(nodes) -> list: # [x, y, z] of each node, NaN where it has none
     "Give every node its centroid as the file has it."
     if not {'z', 'y', 'x'} <= set(nodes): return [float('nan')]*len(nodes)
     places = nodes[['x', 'y', 'z']].to_numpy(float).tolist()

@@ -96,7 +96,7 @@ def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
     ids[inside] = seg[tuple(at[inside].T)]
     far[ids > 0] = 0
     for i in np.flatnonzero(ids == 0):
-        ids[i], far[i] = _nearest(places[i], at[i], seg, reach)
+        ids[i], far[i] = _find_nearest(places[i], at[i], seg, reach)
     how = np.select([far == 0, ids > 0], [INSIDE, BESIDE], OUTSIDE)
     later = np.zeros(len(ids)) if linked is None else ~np.asarray(linked, bool)
     order = np.lexsort((np.arange(len(ids)), far, later))
@@ -105,7 +105,7 @@ def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
     how[(ids > 0) & ~first] = TAKEN
     return np.where(how == TAKEN, 0, ids), how
 
-def _nearest(place, at, seg, reach:int) -> tuple: # (id or 0, distance in voxels)
+def _find_nearest(place, at, seg, reach:int) -> tuple: # (id or 0, distance in voxels)
     "Look for the nearest nucleus in a small box."
     low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, seg.shape)
     if (low >= high).any(): return 0, np.inf

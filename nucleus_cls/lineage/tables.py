@@ -162,9 +162,9 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
     units = {name: squeeze_title(titles[k])[1] for name, k in ours.items()}
     if program == 'Imaris' and 'Unit' in rows: units |= dict.fromkeys('zyx', rows['Unit'].mode()[0])
     ours = {name: titles[k] for name, k in ours.items()}
-    return _without_units(Table(rows, ours, units, program))
+    return _drop_units(Table(rows, ours, units, program))
 
-def _without_units(table:Table) -> Table:
+def _drop_units(table:Table) -> Table:
     "Remove the rows of units and explanations below the titles."
     asked = table.rows.get('frame')
     if asked is None: return table
@@ -255,7 +255,7 @@ def convert_columns(table:Table, source:str='table' # what was read; for message
     return pd.DataFrame(out), in_um, ', '.join(filter(None, said))
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #d6400b4a
-def _no_parent(parent:pd.Series, names:pd.Series) -> pd.Series: # boolean
+def _is_orphan(parent:pd.Series, names:pd.Series) -> pd.Series: # boolean
     "Say which rows have no parent."
     held = set(names)
     return pd.Series([pd.isna(p) or p == k or (p in (-1, 0) and p not in held)
@@ -280,7 +280,7 @@ def link_rows(rows:pd.DataFrame, source:str='table' # of `convert_columns`; for 
     "Link the rows of a table; `ValueError` where nothing in it links them."
     rows = _find_tracks(rows, source)
     names = rows['id'] if 'id' in rows else pd.Series(np.arange(len(rows)), dtype=object)
-    none = _no_parent(rows['parent'], names) if 'parent' in rows else None
+    none = _is_orphan(rows['parent'], names) if 'parent' in rows else None
     if none is not None and not (none.all() and 'track' in rows):
         links, findings = resolve_links(names.to_numpy(), np.stack([rows['parent'][~none], names[~none]], 1))
         if not len(links) and not none.all():
@@ -291,23 +291,23 @@ def link_rows(rows:pd.DataFrame, source:str='table' # of `convert_columns`; for 
     if 'track' not in rows:
         held = ', '.join(map(str, rows))[:80]
         raise ValueError(f'{source}: nothing links its points; expected the columns id and parent, or '
-                         f'track, found {held}. Tables of spots alone have no links: export tracks, TrackMate XML or '
-                         'GEFF')
+                         f'track, found {held}. Tables of spots alone have no links: export tracks, '
+                         'TrackMate XML or GEFF')
     graph = {}
     if 'parent_track' in rows:
-        listed = rows[~_no_parent(rows['parent_track'], rows['track'])].drop_duplicates('track')
+        listed = rows[~_is_orphan(rows['parent_track'], rows['track'])].drop_duplicates('track')
         graph = {k: [p] for k, p in zip(listed['track'], listed['parent_track'])}
     return points_from_column(rows, graph, source)
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #7b2e1ead
-def _columns_like(rows:pd.DataFrame, *starts) -> list: # one a start, None where there is none
+def _find_columns(rows:pd.DataFrame, *starts) -> list: # one a start, None where there is none
     "Find columns by the start of their squeezed titles."
     keys = {squeeze_title(str(c))[0]: c for c in rows}
     return [next((c for k, c in keys.items() if k.startswith(start)), None) for start in starts]
 
-def _from_ends(rows:pd.DataFrame, source:str) -> Points:
+def _link_ends(rows:pd.DataFrame, source:str) -> Points:
     "Make points of the ends of links."
-    columns = [rows[c] for c in _columns_like(rows, *PROGRAMS['trackastra'])]
+    columns = [rows[c] for c in _find_columns(rows, *PROGRAMS['trackastra'])]
     frame_a, a, frame_b, b = (to_ids(c, source).to_numpy() for c in columns)
     ends = pd.MultiIndex.from_arrays([np.r_[frame_a, frame_b], np.r_[a, b]])
     row, points = ends.factorize()
@@ -317,7 +317,7 @@ def _from_ends(rows:pd.DataFrame, source:str) -> Points:
 
 def _add_parents(rows:pd.DataFrame, text:pd.DataFrame, source:str) -> pd.DataFrame:
     "Name objects and their parents of a CellProfiler table by image and object."
-    before = _columns_like(text, 'trackobjectsparentimagenumber', 'trackobjectsparentobjectnumber')
+    before = _find_columns(text, 'trackobjectsparentimagenumber', 'trackobjectsparentobjectnumber')
     if None in before:
         raise ValueError(f'{source}: has no links; add the module TrackObjects to the '
                          f'pipeline')
@@ -336,7 +336,7 @@ def read_points_csv(path:str|Path, # CSV file
     "Read a table of points or of links, by the titles of its columns."
     table = read_table(path)
     source = str(path)
-    if table.program == 'trackastra': points, words = _from_ends(table.rows, source), 'links of trackastra'
+    if table.program == 'trackastra': points, words = _link_ends(table.rows, source), 'links of trackastra'
     else:
         missing = 'frame' not in table.rows or not ({'y', 'x'} <= set(table.rows)
                                                     or 'nucleus_id' in table.rows)

@@ -49,16 +49,16 @@ def points_from_tracks(tracks:pd.DataFrame, # L, B, E, P, as `read_track_list` g
     findings = []
     names = tracks.L.to_numpy()
     if present is None:
-        of, frame = _all_frames(tracks, source)
+        of, frame = _list_frames(tracks, source)
         ids = names[of]
-    else: of, frame, ids, findings = _frames_with_mask(tracks, present)
+    else: of, frame, ids, findings = _list_masked(tracks, present)
     parents = tracks[['L', 'P']][tracks.P > 0].to_numpy()
     links, more = link_tracks(of, frame, names, parents)
     table = pd.DataFrame({'frame': frame, 'nucleus_id': ids})
     table = table.assign(z=np.nan, y=np.nan, x=np.nan)
     return Points(table, links, source, findings=findings + more)
 
-def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of each point
+def _list_frames(tracks, source:str) -> tuple: # (row of the track, frame) of each point
     "List every frame of every track."
     first, last = tracks.B.to_numpy(), tracks.E.to_numpy()
     n = last - first + 1
@@ -66,7 +66,7 @@ def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of eac
     of = np.repeat(np.arange(len(tracks)), n)
     return of, np.arange(len(of)) - np.repeat(np.cumsum(n) - last - 1, n)
 
-def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame, id) of each point; findings
+def _list_masked(tracks, present:dict) -> tuple: # (row of the track, frame, id) of each point; findings
     "List the frames in which a track has a mask."
     first, last, names = (tracks[c].to_numpy() for c in 'BEL')
     listed = [(t, k, i) for t, by_track in sorted(present.items()) for k, i in by_track.items()]

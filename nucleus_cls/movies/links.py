@@ -83,7 +83,7 @@ def compute_costs(a:pd.DataFrame, # nuclei of t: z, y, x, volume
                   radius:float, # typical radius of a nucleus
                   shift, # drift from t to t+1, (3,)
                  ) -> tuple: # cost (n,m), inf where out of reach, and the vectors from a to b (n,m,3)
-    "Say how ill each nucleus of t matches each of t+1."
+    "Compute how badly each nucleus of t matches each of t+1."
     step = b[['z', 'y', 'x']].to_numpy()*size - (a[['z', 'y', 'x']].to_numpy()*size + shift)[:, None]
     far = np.sqrt((step**2).sum(-1))/radius
     grown = np.log(b['volume'].to_numpy()/a['volume'].to_numpy()[:, None])

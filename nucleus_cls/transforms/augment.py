@@ -121,9 +121,12 @@ def draw_changes(n:int, # samples in the batch
     s = settings or AugmentSettings()
     def rand(shape, half): return draw_uniform(shape, -half, half, generator, device)
     if isotropic is not None: isotropic = torch.as_tensor(np.asarray(isotropic), device=device)
-    changes = draw_space_changes(n, s, rand, isotropic) | draw_light_changes(n, s, rand)
+    changes = draw_space_changes(n, s, rand, isotropic)
+    light = draw_light_changes(n, s, rand)
+    changes |= light
     if not second: return changes
-    own = draw_light_changes(n, s, rand) | dict(missing=changes['missing'])      # a frame is missing whole
+    own = draw_light_changes(n, s, rand)
+    own['missing'] = light['missing']      # a frame is missing whole
     return changes | {f'second {name}': rows for name, rows in own.items()}
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #dcf058a2

@@ -27,7 +27,7 @@ from ..movies.scale import ALIKE, WIDTH, find_step
 CHANNELS = ('t-1', 't', 't+1', 'mask', 'others', 'seg t-1', 'seg t+1')
 SECOND = ('second t-1', 'second t', 'second t+1')   #: the frames of a second channel, behind them
 
-def _check_numbers(name:str, value, least:float):
+def _check_least(name:str, value, least:float):
     "Refuse numbers that are too small, or not whole where voxels are counted."
     whole = name in ('crop_size', 'tensor_size')
     kind = int if whole else (int, float)
@@ -67,7 +67,7 @@ class Preprocess(Settings):
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
             value = getattr(self, name)
-            if value is not None or name == 'tensor_size': _check_numbers(name, value, least)
+            if value is not None or name == 'tensor_size': _check_least(name, value, least)
         if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
             raise ValueError(f'Preprocess: offsets={self.offsets}: expected ascending numbers, as (-1, 0, 1)')
         more = SECOND if self.channel else ()
@@ -86,7 +86,7 @@ def find_voxel_step(prep:Preprocess, # settings of the run
                     voxel:Sequence|None=None, # voxel size of the movie, (z,y,x), µm; None: not known
                     widths:Sequence|None=None, # of its nuclei, (z,y,x), voxels; None: read as stored
                    ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: as they are
-    "Settle how a movie's voxels become the tensor's; `ValueError` where nothing good can come of it."
+    "Find how many voxels of a movie make one of the tensor; `ValueError` if they are too unlike."
     voxel = check_voxel_size(voxel)
     cut = prep.size_um is not None
     if voxel is None and cut:
@@ -105,7 +105,7 @@ def find_voxel_step(prep:Preprocess, # settings of the run
     return step if off > ALIKE else None
 
 def show_voxel(voxel) -> str:
-    "Write a voxel size for people."
+    "Write a voxel size in words."
     return '×'.join(f'{v:.3g}' for v in voxel) + ' µm (z,y,x)'
 
 
@@ -125,7 +125,7 @@ def check_space(prep:Preprocess, # settings of the run
                 what:str='the input', # whose it is, for the message
                 rescaled:bool=False, # was it stored at the scale of its nuclei?
                ) -> None:
-    "Refuse voxels the network cannot be shown, and warn of those that nobody knows."
+    "Refuse voxels that do not fit a run, and warn where their size is not known."
     if rescaled and prep.width is None and (voxel is None or prep.voxel_um is None):
         raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as '
                          'they are stored: extract it with --scale none, or train again')
@@ -141,7 +141,7 @@ def check_space(prep:Preprocess, # settings of the run
 def apply_scale(prep:Preprocess, # settings of the run
                 scale:str|float|None, # as `check_scale` gives it; None: not said
                ) -> Preprocess:
-    "Let nuclei be the ruler of a run, if somebody said so."
+    "Let a run read at the scale of nuclei if it is asked to and does not do so already."
     told = scale not in (None, 'none') and prep.width is None and prep.size_um is None
     return replace(prep, width=WIDTH) if told else prep
 

@@ -248,6 +248,15 @@ def join_second(raw:np.ndarray, # of `pick_frames`, (T,Z,Y,X)
     return np.concatenate([raw, second]), imaged
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #7cc3cdbf
+def _rescale(raw, mask, imaged, segs, prep:Preprocess, step:tuple, start:Sequence|None) -> tuple:
+    "Cut a crop down to the box that the network looks at, and bring its voxels to those it knows."
+    before = mask.shape
+    edge = 1024 if prep.zoom_to_fit else prep.tensor_size
+    raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, find_crop_edges(prep, step), edge)
+    if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
+    most = (1024,)*3 if prep.padding else find_crop_edges(prep)
+    return resample_crop(raw, mask, imaged, segs, step, start, most)
+
 def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
              mask:np.ndarray, # the nucleus, bool, 0/1 or seg ids, (Z,Y,X); None: left empty
              imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
@@ -268,13 +277,7 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
     if imaged is not None and imaged.ndim == 4: imaged = pick_frames(imaged.view(np.uint8), prep).view(bool)
     if prep.channel: raw, imaged = join_second(raw, second, imaged, prep)
     offsets = prep.offsets*(len(raw)//len(prep.offsets))
-    if step is not None:
-        box = find_crop_edges(prep, step), 1024 if prep.zoom_to_fit else prep.tensor_size
-        before = mask.shape
-        raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
-        if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
-        most = (1024,)*3 if prep.padding else find_crop_edges(prep)
-        raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step, start, most)
+    if step is not None: raw, mask, imaged, segs = _rescale(raw, mask, imaged, segs, prep, step, start)
     plane = find_only_plane(imaged) if prep.width else None
     if plane is not None: raw, mask, imaged, segs = make_lenses(raw, mask, imaged, segs, plane, offsets)
     lo, hi = find_ranges(raw, imaged) if prep.channel else find_range(raw, imaged)
