@@ -51,7 +51,8 @@ def check_gradient(model:nn.Module, # any classifier
                   ) -> None:
     "Check that a training step would move every parameter."
     model.train().zero_grad()
-    F.cross_entropy(model(x), torch.arange(len(x), device=x.device) % model.n_states).backward()
+    states = torch.arange(len(x), device=x.device) % model.n_states
+    F.cross_entropy(model(x), states).backward()
     grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     dead = [name for name, grad in grads.items() if grad is None or not grad.any()]
     assert not dead, f'no gradient reaches {", ".join(dead)}'

@@ -70,10 +70,10 @@ def split_frames(x:torch.Tensor, # all channels of CHANNELS, (B,7,Z,Y,X), and pe
                 ) -> torch.Tensor: # (B,3,3,Z,Y,X): for each frame the image, all nuclei in it, and the mask
     "Sort the channels by frame; an image of a second channel comes last, (B,3,4,Z,Y,X)."
     before, now, after, mask, others, segs_before, segs_after, *second = x.unbind(1)
-    all_now = torch.maximum(mask, others)
-    frames = (before, segs_before, mask), (now, all_now, mask), (after, segs_after, mask)
-    more = [[image] for image in second] or [[]]*3
-    return torch.stack([torch.stack([*frame, *last], 1) for frame, last in zip(frames, more)], 1)
+    segs_now = torch.maximum(mask, others)
+    frames = [[before, segs_before, mask], [now, segs_now, mask], [after, segs_after, mask]]
+    for frame, image in zip(frames, second): frame.append(image)
+    return torch.stack([torch.stack(frame, 1) for frame in frames], 1)
 
 def add_changes(frames:torch.Tensor, # features of the frames, (B,3,C,z,y,x)
                ) -> torch.Tensor: # (B,5·C,z,y,x): the frames, and from each to the next what has changed

@@ -40,7 +40,7 @@ def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a
 def calibrate(probs:np.ndarray, # probabilities before calibration, (N,K)
               calibration:dict|None, # `calibration` of a run's config.json; None: none
              ) -> np.ndarray: # (N,K)
-    "Set probabilities right."
+    "Apply the temperature and the biases of a calibration to probabilities."
     known = calibration or {}
     return apply_temperature(probs, known.get('temperature', 1.), known.get('bias', 0.))
 
@@ -120,7 +120,7 @@ MARKED = 'model_settings', 'states', 'preprocessing', 'logit_adjust', 'data_hash
 
 def mark_config(config:dict # content of config.json
                ) -> str: # 16 hexadecimal digits
-    "Make a mark of the description that weights belong to."
+    "Hash the description of the network that weights belong to."
     return fingerprint({key: config.get(key) for key in MARKED})
 
 def hash_tensors(weights:dict # name → tensor, on the CPU

@@ -293,11 +293,11 @@ def plot_states_over_time(table:pd.DataFrame, # one row per nucleus: frame, stat
 def draw_histograms(ax:Any, # matplotlib axes
                     values:dict, # name → grey values, any shape
                     limits:tuple=None, # lowest and highest value shown; None: those that occur
-                    bins:int=60, # bars
                    ) -> None:
     "Draw the histogram of each array as a line, on a logarithmic scale."
     import seaborn as sns
     if limits is None: limits = min(v.min() for v in values.values()), max(v.max() for v in values.values())
+    bins = 60
     edges = np.linspace(*limits, bins + 1)
     rows = [pd.DataFrame({'value': (edges[:-1] + edges[1:])/2, 'name': name, 'n': np.histogram(v, edges)[0]})
             for name, v in values.items()]

@@ -274,8 +274,7 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
                voxel_size:tuple=None, # (z,y,x), µm; None: cubes
                below:bool=False, # put the bars below; False: beside
                times:float=None, # show the middle, so many times the nucleus's width; None: all
-               edge:float=1.1, # of a panel, inches
-              ) -> Picture:
+               ) -> Picture:
     "Show the crops of one nucleus from three sides, one row each, in time order: slices through the middle."
     raw, mask = split_crops(raw, mask)
     raw, mask = keep_middle(raw, mask, times, voxel_size or (1, 1, 1))
@@ -287,6 +286,7 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     gap = .04*sizes.max()
     wide = sizes[:, 1].max() + gap
     tops = np.cumsum([0, *(sizes[:, 0] + gap)])
+    edge = 1.1     # of a panel, inches
     fig, ax, bars = place_sides(edge*n, edge*(tops[-1] + 4*gap)/wide, probs is not None, below)
     lo, hi = choose_contrast(raw, 1, 99.8)
     for axis, pixel, top in zip(sides, pixels, tops):

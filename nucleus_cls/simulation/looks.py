@@ -31,7 +31,7 @@ def interpolate_look(keys:dict, # clock reading → look
     return np.stack([np.interp(clock, readings, column) for column in columns], 1)
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #8356d44a
-def _pass(minutes, length):
+def _measure_passed(minutes, length):
     "Say what share of a phase of some length is over after some minutes."
     return np.clip(minutes/length, 0, 1)
 
@@ -44,10 +44,10 @@ def read_clocks(nuclei:np.ndarray, cells:np.ndarray, s:EmbryoSettings,
     plate = s.metaphase_min*c['pace']
     pro = s.prometaphase_min
     before = left + np.where(c['early'], plate + .6*pro, 0) # caught early: never seen beyond prometaphase
-    mitosis = _pass(before, plate) + _pass(before - plate, pro)
-    mitosis += _pass(before - plate - pro, s.prophase_min)
-    newborn = _pass(age, s.anaphase_min) + _pass(age - s.anaphase_min, s.decondense_min)
-    death = 3*_pass(left, s.death_min*c['pace'])
+    mitosis = _measure_passed(before, plate) + _measure_passed(before - plate, pro)
+    mitosis += _measure_passed(before - plate - pro, s.prophase_min)
+    newborn = _measure_passed(age, s.anaphase_min) + _measure_passed(age - s.anaphase_min, s.decondense_min)
+    death = 3*_measure_passed(left, s.death_min*c['pace'])
     mitosis = np.where(c['fate'] == 'divides', mitosis, 3)
     newborn = np.where(c['mother'] >= 0, newborn, 2)
     death = np.where(c['fate'] == 'dies', death, 3)
@@ -68,18 +68,18 @@ def name_phases(mitosis, newborn, death, spell) -> np.ndarray: # (N,), words
     return np.select(list(rules.values()), list(rules), 'interphase')
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #95e10cb1
-def _look(keys:dict, clock) -> dict: # look → (N,)
+def _read_look(keys:dict, clock) -> dict: # look → (N,)
     "Read all looks off the key frames, by name."
     return dict(zip(LOOKS, interpolate_look(keys, clock).T))
 
 def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
                  cells:np.ndarray, s:EmbryoSettings) -> np.ndarray: # the same with looks and phase filled in
-    "Give every nucleus its size, shape, brightness and phase."
+    "Fill in size, shape, brightness and phase of every nucleus."
     c = cells[nuclei['cell']]
     mitosis, newborn, death = read_clocks(nuclei, cells, s)
-    m = _look(MITOSIS, mitosis)
-    b = _look(NEWBORN, newborn)
-    d = _look(DEATH, death)
+    m = _read_look(MITOSIS, mitosis)
+    b = _read_look(NEWBORN, newborn)
+    d = _read_look(DEATH, death)
     m['radius'] **= s.mitosis_shrink
     m['bright'] **= s.mitosis_glow
     b['radius'] **= s.newborn_shrink

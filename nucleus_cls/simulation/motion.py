@@ -18,7 +18,7 @@ def unstretch_shape(s:EmbryoSettings) -> np.ndarray: # (3,), voxels
 # %% ../../nbs/01_simulation/02_motion.ipynb #f927da27
 def size_embryo(s:EmbryoSettings, n:int, # nuclei to make room for
                ) -> tuple: # (semi-axes (3,), voxels; distance at which cells begin to push, voxels)
-    "Size the ellipsoid that nuclear centres stay in, flattened where the volume is flat."
+    "Find the ellipsoid that nuclear centres stay in, flattened where the volume is flat."
     shape = unstretch_shape(s)
     share = 1 - s.hollow**3                                     # of the ellipsoid, without the lumen
     volume = n*(.45*s.diameter)**3/s.crowding/share             # in units of 4π/3

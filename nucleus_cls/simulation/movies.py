@@ -54,7 +54,7 @@ def make_settings(preset:str='realistic', # a name in SIM_PRESETS
 def leave_remains(nuclei:np.ndarray, # type NUCLEUS, all frames
                   cells:np.ndarray, # type CELL
                   t:int, s:SimSettings) -> np.ndarray: # type NUCLEUS: what is left of the dead in frame t
-    "Return the fading pieces of nuclei that died less than 40 minutes ago."
+    "List the fading pieces of nuclei that died less than 40 minutes ago."
     ago = (t - cells['end'])*s.frame_min
     dead = np.flatnonzero((cells['fate'] == 'dies') & (ago > 0) & (ago < 40))
     out = np.concatenate([np.zeros(0, NUCLEUS), *(nuclei[nuclei['cell'] == i][-1:] for i in dead)])

@@ -42,7 +42,7 @@ def draw_settings(seed, # whole number ≥ 0, or several
     "Draw the settings of one world; the same seed gives the same."
     rng = np.random.default_rng(seed)
     d = {k: rng.uniform(*v) for k, v in EVEN.items()}
-    d |= {k: _factor(rng, *v) for k, v in FACTOR.items()}
+    d |= {k: _draw_factor(rng, *v) for k, v in FACTOR.items()}
     d |= {k: rng.uniform(*v)*d['diameter'] for k, v in SHARE.items()}
     d['n_start'] = int(d['n_start'])
     d['mitosis_shrink'] = max(d['mitosis_shrink'], 0.)
@@ -54,12 +54,12 @@ def draw_settings(seed, # whole number ≥ 0, or several
     d['dtype'] = str(rng.choice(['uint16']*3 + ['uint8']))
     d |= draw_times(rng, d['frame_min'])
     if rng.random() < .35: d |= dict(offset=1., background=0., read_noise=rng.uniform(0, 2))
-    if rng.random() < WALKERS: d['motion'] = min(_factor(rng, .1, .6)*d['diameter'], 10.)
-    if d['dtype'] == 'uint8': d['contrast'] = max(d['contrast'], 16*_factor(rng, 8, 60))
+    if rng.random() < WALKERS: d['motion'] = min(_draw_factor(rng, .1, .6)*d['diameter'], 10.)
+    if d['dtype'] == 'uint8': d['contrast'] = max(d['contrast'], 16*_draw_factor(rng, 8, 60))
     d |= make_room(d, rng)
     return check_settings(SimSettings(**{**d, 'n_frames': n_frames, **overrides}))
 
-def _factor(rng, low, high): return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+def _draw_factor(rng, low, high): return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 # %% ../../nbs/01_simulation/07_randomise.ipynb #7aaf5128
 def draw_times(rng, frame_min:float, # time between frames, min
@@ -67,10 +67,10 @@ def draw_times(rng, frame_min:float, # time between frames, min
     "Draw how long phases and cycle last."
     usual = dict(prophase_min=25., prometaphase_min=8., metaphase_min=14., anaphase_min=8.,
                  decondense_min=40.)
-    pace = _factor(rng, .5, 1.7)
-    times = {k: v*pace*_factor(rng, .6, 1.6) for k, v in usual.items()}
+    pace = _draw_factor(rng, .5, 1.7)
+    times = {k: v*pace*_draw_factor(rng, .6, 1.6) for k, v in usual.items()}
     cycle = max(rng.uniform(10, 30)*frame_min, 1.2*sum(times.values()))
-    return times | dict(death_min=_factor(rng, 20, 120), cycle_h=cycle/60)
+    return times | dict(death_min=_draw_factor(rng, 20, 120), cycle_h=cycle/60)
 
 # %% ../../nbs/01_simulation/07_randomise.ipynb #d2097c49
 def make_room(d:dict, # settings drawn so far
