@@ -118,7 +118,8 @@ def to_geff(predictions:Predictions, # of one movie
     for c in kept + [f'p_{s}' for s in predictions.states]:
         gone = table[c].isna().to_numpy()
         props[c] = {'values': table[c].fillna(0).to_numpy(), 'missing': gone if gone.any() else None}
-    for c in {'state', 'quality', 'network_state'} & set(table):
+    for c in ('state', 'quality', 'network_state'):
+        if c not in table: continue
         text = table[c].fillna('').to_numpy(str)
         props[c] = {'values': text, 'missing': text == '' if (text == '').any() else None}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
