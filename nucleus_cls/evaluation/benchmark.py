@@ -68,8 +68,8 @@ def choose_held_out(samples, # Samples
                     folds:int=None, # folds of a cross-validation; None: a single split
                    ) -> list: # tuples of names, one a fold
     "Choose what is held out in each fold."
-    target = choose_targets(samples.table, config.targets, config.lost)
     if folds is not None and val: raise ValueError('val and folds exclude each other: give one of the two')
+    target = choose_targets(samples.table, config.targets, config.lost)
     if folds is not None: return make_folds(samples.table, target, folds)
     val = val if isinstance(val, str) else tuple(val)
     one = replace(config, split='movie', val=val, max_per_state=0)
@@ -102,12 +102,15 @@ class Trial:
 def plan_trials(recipes:dict, # of `make_recipes`
                 held_out:list, # of `choose_held_out`
                 output_dir, # folder of the benchmark
-               ) -> list: # Jobs, recipe by recipe
+               ) -> list: # of `Trial`, recipe by recipe
     "List all trainings."
-    def folder(*parts): return Path(output_dir)/'runs'/'{}_fold{}_seed{}'.format(*parts)
-    return [Trial(name, replace(config, seed=seed, val=()), fold, tuple(names), folder(name, fold, seed))
-            for name, (config, n) in recipes.items() for fold, names in enumerate(held_out)
-            for seed in range(config.seed, config.seed + n)]
+    trials = []
+    for name, (config, n) in recipes.items():
+        for fold, names in enumerate(held_out):
+            for seed in range(config.seed, config.seed + n):
+                folder = Path(output_dir)/'runs'/f'{name}_fold{fold}_seed{seed}'
+                trials.append(Trial(name, replace(config, seed=seed, val=()), fold, tuple(names), folder))
+    return trials
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #e4cb8875
 def score_trial(run, # trained run
@@ -150,13 +153,15 @@ def make_row(run, # trained run
              samples, # Samples that were scored
             ) -> dict: # scores and costs
     "Collect the row of a run."
-    spent, history = read_timing(run.folder), run.folder/'history.csv'
-    seconds = spent['seconds'] or (pd.read_csv(history)['seconds'].sum() if history.exists() else None)
+    spent = read_timing(run.folder)
+    history = run.folder/'history.csv'
+    seconds = spent['seconds'] or None
+    if seconds is None and history.exists(): seconds = pd.read_csv(history)['seconds'].sum()
     row = dict(model=run.config.get('architecture'), n_scored=len(samples)) | flatten_scores(metrics)
-    return to_plain(row | dict(
-        parameters=run.config.get('n_parameters'), epochs=run.config.get('n_epochs'), train_seconds=seconds,
-        train_processor_seconds=spent['processor_seconds'] or None, peak_memory_mb=measure_peak_memory(),
-        **measure_speed(run, samples)))
+    row |= dict(parameters=run.config.get('n_parameters'), epochs=run.config.get('n_epochs'),
+                train_seconds=seconds, train_processor_seconds=spent['processor_seconds'] or None,
+                peak_memory_mb=measure_peak_memory())
+    return to_plain(row | measure_speed(run, samples))
 
 @contextmanager
 def silence_bars():
@@ -187,7 +192,8 @@ def write_tables(rows:list, # one dict a job
                  picture:bool=True, # table.png too
                 ) -> pd.DataFrame: # one row per recipe
     "Write results.csv, table.csv, table.md and table.png."
-    results, out = pd.DataFrame(rows), Path(output_dir)
+    results = pd.DataFrame(rows)
+    out = Path(output_dir)
     if 'model' not in results: results['model'] = ''
     of_recipe = results.groupby('recipe')['model'].transform(lambda m: next(iter(m.dropna()), ''))
     results['model'] = results['model'].fillna(of_recipe)
@@ -211,7 +217,8 @@ def compare_runs(runs, # run folders
     def row(folder):
         measure_peak_memory(reset=True)
         run = load_run(find_run(folder))
-        metrics, split = evaluate(run, samples), run.config.get('split', {})
+        metrics = evaluate(run, samples)
+        split = run.config.get('split', {})
         seen = set(metrics['movies']) & {*split.get('train_movies', ()), *split.get('val_movies', ())}
         return make_row(run, metrics, samples) | dict(seen='; '.join(sorted(seen)))
     with progress(list(zip(names, runs)), 'comparing', 'run') as bar, silence_bars():
@@ -223,14 +230,16 @@ def do_trials(jobs:list, # of `plan_trials`
               on_epoch=None, # called with an `EpochEnd` after each epoch of each training
              ) -> list: # one row a job
     "Do all trainings, the slow reference recipe last."
-    rows, total = {}, sum(job.config.num_epochs for job in jobs)
+    rows = {}
+    total = sum(job.config.num_epochs for job in jobs)
     with progress(None, 'benchmark', 'epoch', total) as bar, silence_bars():
         def tell(end):
             bar.update()
             return on_epoch(end) if on_epoch else None
         order = [(job.recipe == 'reference', job.config.seed, k) for k, job in enumerate(jobs)]
         for *_, k in sorted(order):
-            job, before = jobs[k], bar.n
+            job = jobs[k]
+            before = bar.n
             bar.set_postfix_str(job.folder.name)
             about = dict(recipe=job.recipe, model=job.config.model, fold=job.fold, seed=job.config.seed,
                          held_out='; '.join(job.held_out), folder=f'runs/{job.folder.name}')

@@ -35,19 +35,26 @@ def describe_scores(run, # trained run
                     probs:np.ndarray, # their probabilities, (N,K)
                    ) -> dict: # content of metrics.json
     "Collect all scores of a set of predictions."
-    table, pred = samples.table, pick_states(probs, run.states)
+    table = samples.table
+    pred = pick_states(probs, run.states)
     units, over = choose_units(table)
-    every, widest = sets['every_nucleus'], sets['every_nucleus'] or sets['balanced']
-    spans = {k: s and compute_intervals(s[1], probs[s[0]], run.states, units[s[0]]) for k, s in sets.items()}
     scores = score_sets(sets, probs, run.states)
-    confusion = {k: s and confusion_matrix(s[1], pred[s[0]], labels=list(scores[k]['per_state'])).tolist()
-                 for k, s in sets.items()}
+    n, intervals, confusion = (dict.fromkeys(sets) for _ in range(3))
+    for name, held in sets.items():
+        if held is None: continue
+        rows, true = held
+        n[name] = len(rows)
+        intervals[name] = compute_intervals(true, probs[rows], run.states, units[rows])
+        counts = confusion_matrix(true, pred[rows], labels=list(scores[name]['per_state']))
+        confusion[name] = counts.tolist()
+    every = sets['every_nucleus']
+    rows, true = every or sets['balanced']
     return scores | dict(
         n_samples=len(samples), n_without_prediction=int(np.isnan(probs).any(1).sum()), states=run.states,
-        n={k: s and len(s[0]) for k, s in sets.items()}, intervals=spans | dict(over=over),
-        events=every and score_events(table, every[0], every[1], pred[every[0]]),
+        n=n, intervals=intervals | dict(over=over),
+        events=score_events(table, rows, true, pred[rows]) if every else None,
         confusion=confusion,
-        strata=score_subgroups(table, widest[0], widest[1], pred[widest[0]]).to_dict('records'),
+        strata=score_subgroups(table, rows, true, pred[rows]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
         versions=list_versions())
@@ -100,7 +107,8 @@ def draw_confusion(sets:dict, # of `choose_scored`
     "Draw the confusion matrices of both scores side by side, as pixels."
     from PIL import Image
     from nucleus_cls.plot.charts import shrink_png, plot_confusion, render_png
-    pictures, out = [], io.BytesIO()
+    pictures = []
+    out = io.BytesIO()
     for name, (rows, true) in ((name, chosen) for name, chosen in sets.items() if chosen):
         shown = [s for s in list_states(states, true) if s in states or s in true]
         title = f'{name.replace("_", " ")}: {len(rows):,} nuclei'
@@ -121,7 +129,8 @@ def write_scores(folder, # where to; made if need be
                 ):
     "Write metrics.json, classification_report.txt, confusion_matrix.png, reliability.png and strata.png."
     from nucleus_cls.plot.charts import save_figure
-    folder, pred = Path(folder), pick_states(probs, states)
+    folder = Path(folder)
+    pred = pick_states(probs, states)
     write_json(folder/'metrics.json', metrics)
     write_text(folder/'classification_report.txt', format_report({name: metrics[name] for name in sets},
                                                                metrics['intervals']))

@@ -35,14 +35,17 @@ COSTS = ('parameters', 'train_seconds', 'train_processor_seconds', 'nuclei_per_s
 def summarise_recipes(results:pd.DataFrame, # one row per training: recipe, model, error, scores, costs
                      ) -> pd.DataFrame: # one row per recipe, in the order of the results; spreads end in _sd
     "Put the trainings of each recipe together."
-    failed, rows = results['error'] != '', []
+    failed = results['error'] != ''
     numbers = [f'{scoring}_{score}' for scoring in SCORINGS for score in SCORES] + list(COSTS)
     values = results.reindex(columns=numbers).apply(pd.to_numeric).mask(failed)
+    rows = []
     for (recipe, model), part in results.groupby(['recipe', 'model'], sort=False):
-        row = dict(recipe=recipe, model=model, n=int((~failed[part.index]).sum()),
-                   n_failed=int(failed[part.index].sum()))
-        mean, sd = values.loc[part.index].mean(), values.loc[part.index].std()
-        rows.append(row | {k: v for c in numbers for k, v in ((c, mean[c]), (f'{c}_sd', sd[c]))})
+        n_failed = int(failed[part.index].sum())
+        row = dict(recipe=recipe, model=model, n=len(part) - n_failed, n_failed=n_failed)
+        own = values.loc[part.index]
+        mean, sd = own.mean(), own.std()
+        for c in numbers: row |= {c: mean[c], f'{c}_sd': sd[c]}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/11_evaluation/09_scoreboard.ipynb #31167d79
@@ -55,16 +58,21 @@ def to_markdown(summary:pd.DataFrame, # of `summarise_recipes`
                ) -> str: # a table
     "Write the table as Markdown."
     names = {'accuracy': 'accuracy', 'macro_f1': 'macro-F1', 'ece': 'ECE'}
-    head = ['recipe', 'n', 'scoring', *(names.get(s, 'AP ' + s[3:].replace('_', ' ')) for s in SCORES),
+    names |= {f'ap_{s}': 'AP ' + s.replace('_', ' ') for s in STATES}
+    head = ['recipe', 'n', 'scoring', *(names[s] for s in SCORES),
             'parameters', 'training (s)', 'processor (s)', 'nuclei/s', 'memory (MiB)']
     shown = [c for c in COSTS if c != 'nuclei_per_processor_second']
-    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|'*3 + '---:|'*(len(head) - 3)]
+    rows = [head]
     for _, row in summary.iterrows():
         failed = f', {row["n_failed"]} failed' if row['n_failed'] else ''
-        first = [row['recipe'], f'{row["n"]}{failed}'], [format_number(row[c], digits=0) for c in shown]
-        for (name, costs), scoring in zip((first, (['', ''], ['']*len(shown))), SCORINGS):
+        first = [row['recipe'], f'{row["n"]}{failed}']
+        costs = [format_number(row[c], digits=0) for c in shown]
+        for scoring in SCORINGS:
             cells = [format_number(row[f'{scoring}_{s}'], row[f'{scoring}_{s}_sd']) for s in SCORES]
-            lines.append('| ' + ' | '.join([*name, scoring.replace('_', ' '), *cells, *costs]) + ' |')
+            rows.append([*first, scoring.replace('_', ' '), *cells, *costs])
+            first, costs = ['', ''], ['']*len(shown)      # said once
+    lines = ['| ' + ' | '.join(cells) + ' |' for cells in rows]
+    lines.insert(1, '|' + '---|'*3 + '---:|'*(len(head) - 3))
     return '\n'.join(lines) + '\n'
 
 # %% ../../nbs/11_evaluation/09_scoreboard.ipynb #7d5dd4a4
@@ -76,7 +84,8 @@ def draw_scores(ax:Any, # where to draw
     import seaborn as sns
     shown = {'macro_f1': ('macro-F1', CURVES[-1], 'D')}
     shown |= {f'ap_{s}': ('AP ' + s.replace('_', ' '), STATE_COLORS[s], STATE_MARKERS[s]) for s in STATES}
-    recipes, good = list(dict.fromkeys(results['recipe'])), results[results['error'] == '']
+    recipes = list(dict.fromkeys(results['recipe']))
+    good = results[results['error'] == '']
     good = good.reindex(columns=['recipe', *(f'{scoring}_{score}' for score in shown)])
     long = good.melt('recipe', var_name='score').astype({'value': float})
     names, colors, markers = zip(*shown.values())

@@ -20,7 +20,8 @@ from ..plot.charts import (STATE_MARKERS, Picture, add_state_legend, order_state
 def measure_crowding(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
                     ) -> np.ndarray: # (N,) distance to the nearest one, in own diameters; NaN: unknown
     "Measure how close the nearest neighbour is."
-    t, out = table.reset_index(drop=True), np.full(len(table), np.nan)
+    t = table.reset_index(drop=True)
+    out = np.full(len(table), np.nan)
     diameter = (6/np.pi*t['volume'].to_numpy(float))**(1/3)
     for _, part in t.dropna(subset=['z', 'y', 'x']).groupby(['movie', 'frame']):
         if len(part) < 2: continue
@@ -35,11 +36,11 @@ PROPERTIES = {'frame': 'frame', 'depth': 'depth z (voxels)', 'size': 'volume (vo
 def measure_properties(table:pd.DataFrame, # one row per nucleus
                       ) -> dict: # name of PROPERTIES → values (N,), as far as the table tells
     "Collect the properties by which nuclei are grouped."
-    def column(name): return pd.to_numeric(table[name]).to_numpy(float, na_value=np.nan)
     columns = dict(frame='frame', depth='z', size='volume')
-    found = {by: column(c) for by, c in columns.items() if c in table}
+    found = {by: pd.to_numeric(table[c]).to_numpy(float, na_value=np.nan)
+             for by, c in columns.items() if c in table}
     if {'z', 'y', 'x', 'volume'} <= set(table): found['crowding'] = measure_crowding(table)
-    return {by: v for by, v in found.items() if np.isfinite(v).any()}
+    return {by: values for by, values in found.items() if np.isfinite(values).any()}
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #94897d57
 def score_subgroup(true:np.ndarray, # (N,) true states
@@ -48,11 +49,13 @@ def score_subgroup(true:np.ndarray, # (N,) true states
                   ) -> dict: # n, accuracy, macro_f1, and f1 and n of each state
     "Score one subgroup; a state that does not occur is None."
     n = {s: int((true == s).sum()) for s in states}
-    hits = {s: 2*int(((true == s) & (pred == s)).sum()) for s in states}
-    f1 = {s: hits[s]/(n[s] + int((pred == s).sum())) if n[s] else None for s in states}
-    return dict(n=len(true), accuracy=float((true == pred).mean()),
-                macro_f1=float(np.mean([v for v in f1.values() if v is not None])),
-                **{f'f1_{s}': v for s, v in f1.items()}, **{f'n_{s}': v for s, v in n.items()})
+    called = {s: int((pred == s).sum()) for s in states}
+    hits = {s: int(((true == s) & (pred == s)).sum()) for s in states}
+    f1 = {s: 2*hits[s]/(n[s] + called[s]) if n[s] else None for s in states}
+    known = [v for v in f1.values() if v is not None]
+    scores = dict(n=len(true), accuracy=float((true == pred).mean()), macro_f1=float(np.mean(known)))
+    scores |= {f'f1_{s}': v for s, v in f1.items()}
+    return scores | {f'n_{s}': v for s, v in n.items()}
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d3e168aa
 def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
@@ -64,7 +67,8 @@ def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, 
     "Score nuclei by movie, frame, depth, size and crowding, which counts unscored neighbours too."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
     true, pred = np.asarray(true, object), np.asarray(pred, object)
-    out, states = [], list_states(true, pred)
+    out = []
+    states = list_states(true, pred)
     movie = table['movie'].to_numpy(object)[rows]
     for m in sorted(set(movie)):
         out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m], states))

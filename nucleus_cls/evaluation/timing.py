@@ -46,16 +46,19 @@ def read_timing(folder:str|Path, # run folder
 def time_training(folder:str|Path, # run folder
                  ): # gives what to call after each epoch, with an `EpochEnd`
     "Time a training, and keep the times in timing.json."
-    path, before = Path(folder)/'timing.json', read_timing(folder)
-    read_clocks = dict(seconds=time.perf_counter, processor_seconds=time.process_time)
-    start, epochs = {name: clock() for name, clock in read_clocks.items()}, list(before['epochs'])
+    path = Path(folder)/'timing.json'
+    before = read_timing(folder)
+    clocks = dict(seconds=time.perf_counter, processor_seconds=time.process_time)
+    start = {name: clock() for name, clock in clocks.items()}
+    epochs = list(before['epochs'])
 
     def write(epoch=None):
-        spent = {name: before[name] + clock() - start[name] for name, clock in read_clocks.items()}
+        spent = {name: before[name] + clock() - start[name] for name, clock in clocks.items()}
         if epoch: epochs.append([epoch, *spent.values()])
-        peaks = [p for p in (before['peak_memory_mb'], measure_peak_memory()) if p]
-        write_json(path, before | spent | dict(epochs=epochs, peak_memory_mb=max(peaks, default=None),
-                                               finished=epoch is None, sessions=before['sessions'] + 1))
+        peaks = filter(None, (before['peak_memory_mb'], measure_peak_memory()))
+        now = dict(epochs=epochs, peak_memory_mb=max(peaks, default=None), finished=epoch is None,
+                   sessions=before['sessions'] + 1)
+        write_json(path, before | spent | now)
 
     yield lambda end: write(end.epoch)
     write()
@@ -64,13 +67,15 @@ def time_training(folder:str|Path, # run folder
 def read_history(folder:str|Path, # run folder with history.csv and timing.json
                 ) -> pd.DataFrame: # history.csv, total_seconds and total_processor_seconds
     "Read the epochs of a training with what was spent until the end of each."
-    history, spent = pd.read_csv(Path(folder)/'history.csv'), read_timing(folder)
+    history = pd.read_csv(Path(folder)/'history.csv')
+    spent = read_timing(folder)
     names = ['total_seconds', 'total_processor_seconds']
-    read_clocks = pd.DataFrame(spent['epochs'], columns=['epoch', *names]).groupby('epoch').last()
-    read_clocks = read_clocks.reindex(range(1, len(history) + 1)).bfill()
+    until = pd.DataFrame(spent['epochs'], columns=['epoch', *names]).groupby('epoch').last()
+    until = until.reindex(range(1, len(history) + 1)).bfill()
     if spent['finished']:
-        read_clocks = read_clocks.fillna(dict(zip(names, (spent['seconds'], spent['processor_seconds']))))
-    return history.join(read_clocks, on='epoch')
+        whole = dict(zip(names, (spent['seconds'], spent['processor_seconds'])))
+        until = until.fillna(whole)
+    return history.join(until, on='epoch')
 
 def find_time_to_reach(history:pd.DataFrame, # of `read_history`, one row an epoch
                        value:float, # score to reach

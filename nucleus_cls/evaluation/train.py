@@ -21,7 +21,7 @@ from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
 from ..models.run import Run, calibrate
 from ..training.config import TrainConfig
-from ..training.targets import choose_states, choose_targets
+from ..training.targets import settle_targets
 from ..training.splits import name_trees, split_samples
 from ..training.metrics import score_sets
 from ..training.distributed import is_first_process
@@ -39,11 +39,11 @@ def find_held_out(run:Run, # trained run
     "Find the samples that a training held out; `ValueError` if these are not the samples it had."
     if samples.data_hash != run.config.get('data_hash'):
         raise ValueError(f'{run.folder}: trained with other samples than these: give the ones it had')
-    config, split = TrainConfig(**run.config['training']), run.config['split']
+    config = TrainConfig(**run.config['training'])
+    split = run.config['split']
     table = samples.table
     if split['kind'] == 'random':
-        target = choose_targets(table, config.targets, config.lost)
-        target[~np.isin(target.astype(str), choose_states(target, config.states))] = ''   # as the loop does
+        target, _ = settle_targets(table, config)
         return samples.select(table.index[split_samples(table, target, config).val]), {}
     groups = table['movie'] if split['kind'] == 'movie' else name_trees(table)
     return samples.select(np.isin(np.asarray(groups, str), split['held_out'])), samples.complete
@@ -58,7 +58,8 @@ def calibrate_run(run:Run, # trained run, its config.json is rewritten
     calibration, cross = None, None
     if sets['every_nucleus']:
         rows, true = sets['every_nucleus']
-        movies, units = samples.table['movie'].to_numpy(object), choose_units(samples.table)[0]
+        movies = samples.table['movie'].to_numpy(object)
+        units = choose_units(samples.table)[0]
         calibration = fit_calibration(probs[rows], true, run.states, movies[rows], units[rows])
         learn = np.full(len(probs), '', object)
         learn[rows] = true

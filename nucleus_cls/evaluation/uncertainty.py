@@ -31,7 +31,8 @@ def compute_average_precisions(is_true:np.ndarray, # (N,) is it the state?
     prob = prob[order]
     unit = unit[order]
     block = np.r_[0, np.cumsum(np.diff(prob) != 0)]                 # number of the threshold, (N,)
-    kept, last = np.unique(block[is_true]), np.flatnonzero(np.diff(block, append=-1))
+    kept = np.unique(block[is_true])
+    last = np.flatnonzero(np.diff(block, append=-1))
     above = np.array([np.cumsum(unit == g)[last[kept]] for g in range(weights.shape[1])], float)       # (G,M)
     found = np.array([np.cumsum((unit == g) & is_true)[last[kept]] for g in range(weights.shape[1])], float)
     out = []
@@ -51,12 +52,12 @@ def score_draws(is_true:np.ndarray, # (N,) is it the state?
                ) -> dict: # precision, recall, f1, average_precision, each (B,); NaN: does not occur
     "Score one state in many weighted draws."
     def count(mask): return weights @ np.bincount(unit[mask], minlength=weights.shape[1])
-    tp, n_true, n_pred = count(is_true & is_pred), count(is_true), count(is_pred)
+    hits, n_true, n_pred = count(is_true & is_pred), count(is_true), count(is_pred)
     def ratio(a, b): return np.where(n_true > 0, a/np.maximum(b, 1), np.nan)
-    if prob is None: ap = ratio(0*tp, 1)
-    else: ap = compute_average_precisions(is_true, np.nan_to_num(prob), unit, weights)
-    return dict(precision=ratio(tp, n_pred), recall=ratio(tp, n_true), f1=ratio(2*tp, n_true + n_pred),
-                average_precision=ap)
+    if prob is None: precisions = ratio(0*hits, 1)
+    else: precisions = compute_average_precisions(is_true, np.nan_to_num(prob), unit, weights)
+    return dict(precision=ratio(hits, n_pred), recall=ratio(hits, n_true), f1=ratio(2*hits, n_true + n_pred),
+                average_precision=precisions)
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #d0d1a89f
 def compute_intervals(true, # (N,) true states
@@ -65,25 +66,26 @@ def compute_intervals(true, # (N,) true states
                       units, # (N,) what is drawn again, of `choose_units`
                       n_draws:int=1000, # number of draws
                       level:float=.95, # share of the draws within an interval
-                      seed:int=0, # of the draws
                      ) -> dict|None: # level, n_units, n_draws, [low, high] of each score; None: one unit only
     "Compute bootstrap intervals of all scores."
     true = np.asarray(true, object)
     pred = pick_states(probs, states)
     probs = np.asarray(probs, float)
     names, unit = np.unique(np.asarray(units).astype(str), return_inverse=True)
+    n = len(names)
     if len(true) != len(pred) or len(unit) != len(pred):
         raise ValueError(
             f'{len(true)} true states and {len(unit)} units, but probabilities of {len(pred)} nuclei')
-    if len(names) < 2: return None
-    weights = np.random.default_rng(seed).multinomial(len(names), [1/len(names)]*len(names), n_draws)
+    if n < 2: return None
+    weights = np.random.default_rng(0).multinomial(n, [1/n]*n, n_draws)
     column = {s: probs[:, k] for k, s in enumerate(states)}
     draws = {s: score_draws(true == s, pred == s, column.get(s), unit, weights)
              for s in list_states(true) if (true == s).any()}
-    def ends(v): return np.nanquantile(v, [(1 - level)/2, (1 + level)/2]).tolist()
-    right = weights @ np.bincount(unit[true == pred], minlength=len(names))
-    per_state = {s: {k: ends(v) for k, v in draws[s].items()} if s in draws else None
-                 for s in list_states(states, true)}
-    return dict(level=level, n_units=len(names), n_draws=n_draws,
-                accuracy=ends(right/(weights @ np.bincount(unit))),
-                macro_f1=ends(np.nanmean([d['f1'] for d in draws.values()], axis=0)), per_state=per_state)
+    def find_ends(values): return np.nanquantile(values, [(1 - level)/2, (1 + level)/2]).tolist()
+    right = weights @ np.bincount(unit[true == pred], minlength=n)
+    accuracy = right/(weights @ np.bincount(unit))
+    macro_f1 = np.nanmean([d['f1'] for d in draws.values()], axis=0)
+    per_state:dict = dict.fromkeys(list_states(states, true))
+    for s, scores in draws.items(): per_state[s] = {k: find_ends(v) for k, v in scores.items()}
+    return dict(level=level, n_units=n, n_draws=n_draws, accuracy=find_ends(accuracy),
+                macro_f1=find_ends(macro_f1), per_state=per_state)

@@ -74,29 +74,30 @@ def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
         more = ', the tracks alone, without divisions; save the whole XML (Save in TrackMate)'
         raise ValueError(f'{path}: expected a TrackMate or MaMuT file with spots, found <{found}>'
                          + more*(found == 'Tracks'))
-    spots, links, out = _filtered(held.spots, held.links, held.tracks, held.chosen)
+    spots, links, out = _drop_tracks(held.spots, held.links, held.tracks, held.chosen)
     ends = {i for pair in links for i in pair}
     hidden = [s[0] for s in spots if s[-1] == '0' and s[0] not in ends]
     spots = [s[:-1] for s in spots if s[-1] != '0' or s[0] in ends]
-    points = _spots(spots, links, read_unit(held.unit, path), held.image, str(path))
+    points = _make_points(spots, links, read_unit(held.unit, path), held.image, str(path))
     points.findings += note_names('track that was filtered out', out)
     points.findings += note_names('spot that was hidden by a filter', hidden)
     return points
 
-def _filtered(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
+def _drop_tracks(spots:list, links:list, tracks:list, chosen:set) -> tuple: # spots, links, tracks left out
     "Keep the tracks that were chosen, with their spots, and the spots of no track."
     out = set(tracks) - chosen if chosen else set()
-    kept = [pair for pair, track in zip(links, tracks) if track not in out]
-    stay = {i for pair in kept for i in pair}
-    gone = {i for pair, track in zip(links, tracks) if track in out for i in pair} - stay
+    kept = [link for link, track in zip(links, tracks) if track not in out]
+    left = [link for link, track in zip(links, tracks) if track in out]
+    gone = {spot for link in left for spot in link} - {spot for link in kept for spot in link}
     return [s for s in spots if s[0] not in gone], kept, sorted(out, key=str)
 
-def _spots(spots:list, links:list, um:float, image:dict, source:str) -> Points:
+def _make_points(spots:list, links:list, um:float, image:dict, source:str) -> Points:
     "Put spots and links, as text, into points."
     table = pd.DataFrame(spots, columns=['id', 'frame', *'zyx', 'radius', 'quality'])
     rows, findings = resolve_links(table.pop('id'), links)
     for c in table: table[c] = pd.to_numeric(table[c], errors='coerce')
-    in_um, voxel_size = um is not None, None
+    in_um = um is not None
+    voxel_size = None
     if in_um:
         table[['z', 'y', 'x']] *= um
         edges = (image.get(k) for k in ('voxeldepth', 'pixelheight', 'pixelwidth'))
@@ -122,7 +123,7 @@ def read_geff(path:str|Path, # GEFF folder, or address of one
             if array.size > 4*MAX_NUCLEI: raise ValueError(f'{what} declares {array.shape} entries')
             check_array(array, what)
         held = reader.build()
-        return _geff_points(held, str(path))
+        return _make_geff_points(held, str(path))
     except Exception as e:                      # whatever zarr, pydantic or a damaged chunk raise
         raise ValueError(f'{path}: not a GEFF that can be read ({describe_error(e)})') from e
 
@@ -148,26 +149,30 @@ def name_properties(metadata, # of a GEFF: axes, display_hints
     return ours, {c: units.get(n) for c, n in ours.items()}
 
 # %% ../../nbs/02_lineage/05_formats.ipynb #e555b7d6
-def _geff_points(held:dict, source:str) -> Points:
+def _make_geff_points(held:dict, source:str) -> Points:
     "Put what the library read into points."
     props = {}
     for name, prop in held['node_props'].items():
         values, missing = prop['values'], prop['missing']
         if values.ndim != 1 or values.dtype.kind not in 'uifb': continue
-        props[name] = values if missing is None or not missing.any() else np.where(missing, np.nan, values)
+        some = missing is not None and missing.any()
+        props[name] = np.where(missing, np.nan, values) if some else values
     about = held['metadata']
     ours, unit = name_properties(about, list(props))
     lengths = {c: read_unit(unit[c], source) for c in 'zyx' if c in ours}
     frame, words = frames_from_times(props[ours['frame']], unit['frame'], source)
     table = {'z': np.zeros(len(held['node_ids'])), 'frame': frame}
     for c, um in lengths.items(): table[c] = props[ours[c]]*(um or 1.)
-    if label := _label_property(about, props): table['nucleus_id'] = props[label]
-    rest = {k: v for k, v in props.items() if k not in (*ours.values(), label) and k not in table}
+    label = _label_property(about, props)
+    if label: table['nucleus_id'] = props[label]
+    used = {*ours.values(), label, *table}
+    table |= {name: values for name, values in props.items() if name not in used}
     rows, findings = resolve_links(held['node_ids'], held['edge_ids'])
-    um = any(um is not None for um in lengths.values())
+    in_um = any(um is not None for um in lengths.values())
     told = ', '.join(new if old == new else f'{new} from {old!r}' for new, old in ours.items())
-    meaning = ', '.join(w for w in (f'GEFF: {told}', words, um and 'places in µm') if w)
-    return Points(pd.DataFrame(table | rest), rows, source, um, None, findings, meaning)
+    said = [f'GEFF: {told}', words]
+    if in_um: said.append('places in µm')
+    return Points(pd.DataFrame(table), rows, source, in_um, None, findings, ', '.join(filter(None, said)))
 
 def _label_property(metadata, props) -> str: # '' where there is none
     "Name the property that holds segmentation ids."
@@ -196,7 +201,8 @@ def write_geff(lineage:Lineage, # with places
         missing = v.isna().to_numpy() if v.isna().any() else None
         props[str(name)] = {'values': v.fillna(0).to_numpy(), 'missing': missing}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
-    ids, links = np.arange(len(columns), dtype=np.uint64), lineage.edges.astype(np.uint64)
+    ids = np.arange(len(columns), dtype=np.uint64)
+    links = lineage.edges.astype(np.uint64)
     write_arrays(path, ids, props, links, {}, metadata)
     return path
 
@@ -268,7 +274,7 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
     end = path.suffix.lower()
     if end == '.xml': return read_trackmate(path)
     if end in ('.npz', '.npy'): return read_napari_npz(path)
-    if end == '.txt' and (re.search('track', path.stem) or _four_numbers(path)):
+    if end == '.txt' and (re.search('track', path.stem) or _is_track_list(path)):
         tracks, findings = read_track_list(path)
         points = points_from_tracks(tracks, source=str(path))
         points.findings = findings + points.findings
@@ -278,7 +284,7 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
     raise ValueError(f'{path}: no lineage we can read; expected .json or .mat (LineageGraph), .geff, .xml '
                      f'(TrackMate, MaMuT), .csv, .txt (man_track) or .npz (napari tracks){more}')
 
-def _four_numbers(path) -> bool:
+def _is_track_list(path) -> bool:
     "Say whether the first line of a file is `L B E P`."
     with open(path, 'rb') as file: line = file.readline(200)
     return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', line))

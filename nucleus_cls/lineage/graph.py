@@ -94,12 +94,13 @@ class Lineage:
 
     def report(self) -> str:
         "Say in a few lines what the lineage holds and what was found in it."
-        frames, n_roots = self.nodes.frame, len(self.nodes) - len(np.unique(self.edges[:, 1]))
-        head = (f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(self.nodes):,}, '
-                f'links {len(self.edges):,}, roots {n_roots:,}')
-        found = [str(finding) for finding in self.findings]
-        meaning = [f'read as {self.meaning}'] if self.meaning else []
-        return '\n  '.join([head, *meaning, *(found or ['nothing to mend'])])
+        frames = self.nodes['frame']
+        n_roots = len(frames) - len(np.unique(self.edges[:, 1]))
+        rows = [f'{self.source}: frames {frames.min()} to {frames.max()}, nodes {len(frames):,}, '
+                f'links {len(self.edges):,}, roots {n_roots:,}']
+        if self.meaning: rows.append(f'read as {self.meaning}')
+        rows += map(str, self.findings or ['nothing to mend'])
+        return '\n  '.join(rows)
 
 # %% ../../nbs/02_lineage/01_graph.ipynb #a7eda297
 def note_nodes(kind:str, # a key of `REMEDIES`
@@ -108,10 +109,14 @@ def note_nodes(kind:str, # a key of `REMEDIES`
                most:int=5, # examples to name
               ) -> list: # one `Finding`, or nothing where `rows` is empty
     "Describe irregular nodes or links as a finding."
-    rows, ids = np.asarray(rows), nodes[['frame', 'nucleus_id']]
+    rows = np.asarray(rows)
+    ids = nodes[['frame', 'nucleus_id']]
     if not len(rows): return []
-    first = [[node_name(*ids.iloc[r]) for r in np.atleast_1d(row)] for row in rows[:most]]
-    return [Finding(kind, len(rows), ['→'.join(names) for names in first], REMEDIES[kind])]
+    examples = []
+    for row in rows[:most]:
+        names = [node_name(*ids.iloc[k]) for k in np.atleast_1d(row)]
+        examples.append('→'.join(names))
+    return [Finding(kind, len(rows), examples, REMEDIES[kind])]
 
 def note_names(kind:str, # a key of `REMEDIES`
                names:Iterable, # what is concerned, as the file calls it
@@ -249,7 +254,8 @@ def mend_edges(edges:np.ndarray, # (E,2) rows of `nodes` as the file has them
                nodes:pd.DataFrame, # with columns frame, nucleus_id
               ) -> tuple: # (edges (E',2), list of `Finding`)
     "Clean the links: each once, forward in time, without cycles; two parents and gaps stay."
-    frame, findings = nodes.frame.to_numpy(), []
+    frame = nodes.frame.to_numpy()
+    findings = []
     def without(wrong, kind):
         "Report the wrong edges, and leave them out."
         findings.extend(note_nodes(kind, edges[wrong], nodes))
@@ -288,7 +294,8 @@ def lineage_from_graph(content:dict, # what LineageGraph.json holds
     if not len(pair): raise ValueError(f'{source}: its lineage has no nodes; was it saved before tracking?')
     key, row = np.unique(pair[:, 0] << 32 | pair[:, 1], return_inverse=True)
     nodes = pd.DataFrame({'frame': key >> 32, 'nucleus_id': key & (2**32 - 1)})
-    edges, listed = row[:2*len(pairs)].reshape(-1, 2), row[2*len(pairs):]
+    edges = row[:2*len(pairs)].reshape(-1, 2)
+    listed = row[2*len(pairs):]
     times = np.bincount(listed, minlength=len(nodes))
     values, text = read_node_values(columns, source)
     at, first = np.unique(listed, return_index=True)
@@ -321,14 +328,14 @@ def graph_from_lineage(lineage:Lineage) -> dict: # content of a LineageGraph.jso
     nodes = lineage.nodes
     names = [node_name(t, i) for t, i in zip(nodes.frame, nodes.nucleus_id)]
     rest = nodes.drop(columns=['frame', 'nucleus_id', *'zyx'], errors='ignore')
-    places = [place if place == place else None for place in _centroids(nodes)]
+    places = [place if place == place else None for place in _add_centroids(nodes)]
     rows = [{'Name': name, 'Centroid': place} for name, place in zip(names, places)]
     for k in rest:
         for row, v in zip(rows, rest[k].tolist()): row[str(k)] = v if v == v else None
     edges = [{'EndNodes': [names[a], names[b]]} for a, b in lineage.edges.tolist()]
     return {'G_based_on_nn': {'Edges': edges, 'Nodes': rows}}
 
-def _centroids(nodes) -> list: # [x, y, z] of each node, NaN where it has none
+def _add_centroids(nodes) -> list: # [x, y, z] of each node, NaN where it has none
     "Give every node its centroid as the file has it."
     if not {'z', 'y', 'x'} <= set(nodes): return [float('nan')]*len(nodes)
     places = nodes[['x', 'y', 'z']].to_numpy(float).tolist()

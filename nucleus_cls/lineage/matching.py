@@ -34,7 +34,8 @@ def resolve_links(names:np.ndarray|pd.Series|list, # (n,) what the file calls it
                   pairs:np.ndarray|list, # (E,2) two such names a link, parent then child
                  ) -> tuple: # ((E',2) rows of the points, findings)
     "Convert links between names to links between rows; those to unknown names are left out."
-    index, links = pd.Index(names), np.asarray(pairs).reshape(-1, 2)
+    index = pd.Index(names)
+    links = np.asarray(pairs).reshape(-1, 2)
     again = index.duplicated()
     row = pd.Series(np.arange(len(index))[~again], index[~again])
     rows = row.reindex(links.ravel()).to_numpy(float).reshape(-1, 2)
@@ -71,7 +72,8 @@ def place_points(points:Points, # as the file has them
     good = in_time.to_numpy() & known
     out = [f'point {i}' for i in np.flatnonzero(~good)]
     findings += note_names('point without a place or frame', out)
-    new, links = np.cumsum(good) - 1, points.links.reshape(-1, 2)
+    new = np.cumsum(good) - 1
+    links = points.links.reshape(-1, 2)
     links = links[good[links].all(1)]
     table = table[good].astype({'frame': np.int64}).reset_index(drop=True)
     return table, new[links], findings
@@ -94,7 +96,7 @@ def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
     ids[inside] = seg[tuple(at[inside].T)]
     far[ids > 0] = 0
     for i in np.flatnonzero(ids == 0):
-        ids[i], far[i] = _nearest(places[i], at[i], seg, reach)
+        ids[i], far[i] = _find_nearest(places[i], at[i], seg, reach)
     how = np.select([far == 0, ids > 0], [INSIDE, BESIDE], OUTSIDE)
     later = np.zeros(len(ids)) if linked is None else ~np.asarray(linked, bool)
     order = np.lexsort((np.arange(len(ids)), far, later))
@@ -103,7 +105,7 @@ def match_points(places:np.ndarray, # (n,3) z, y, x in voxels; NaN: none
     how[(ids > 0) & ~first] = TAKEN
     return np.where(how == TAKEN, 0, ids), how
 
-def _nearest(place, at, seg, reach:int) -> tuple: # (id or 0, distance in voxels)
+def _find_nearest(place, at, seg, reach:int) -> tuple: # (id or 0, distance in voxels)
     "Look for the nearest nucleus in a small box."
     low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, seg.shape)
     if (low >= high).any(): return 0, np.inf
@@ -129,13 +131,15 @@ def tie_points(table:pd.DataFrame, # as `place_points` gives it
               ) -> tuple: # ((n,) ids; (n,) how: INSIDE…, -1: id given, -2: no masks; [(frame, id) left over])
     "Give every point an id: the file's, that of the nucleus at its position, or a new one."
     ids = np.nan_to_num(table.nucleus_id.to_numpy(float)).astype(np.int64)
-    how, left = np.where(ids > 0, -1, -2), []
+    how = np.where(ids > 0, -1, -2)
+    left = []
     todo = np.flatnonzero(table.frame.isin(table.frame[ids == 0]))
     by_frame = table.iloc[todo].groupby('frame').indices
     groups = {t: todo[rows] for t, rows in by_frame.items()}
     shown = [t for t in groups if seg_of is not None and t in set(frames)]
     for t in progress(shown, 'tying points to nuclei', 'frame'):
-        rows, seg = groups[t], seg_of(t)
+        rows = groups[t]
+        seg = seg_of(t)
         free = rows[ids[rows] == 0]
         first = None if linked is None else linked[free]
         ids[free], how[free] = match_points(table[['z', 'y', 'x']].to_numpy()[free], seg, reach, first)
@@ -161,12 +165,14 @@ def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they
     some = sorted(frames & set(table['frame']))[:4]
     places = {t: table.loc[table['frame'] == t, ['z', 'y', 'x']].to_numpy() for t in some}
     segs = {t: seg_of(t) for t in some}
-    def count(order):
-        return sum(np.count_nonzero(match_points(places[t][:, order], segs[t], 0)[0]) for t in some)
-    best = max([(2, 1, 0), *permutations(range(3))], key=count)         # x first is the usual mistake
+    def count_hits(order):
+        found = [match_points(places[t][:, order], segs[t], 0)[0] for t in some]
+        return sum(map(np.count_nonzero, found))
+    best = max([(2, 1, 0), *permutations(range(3))], key=count_hits)    # x first is the usual mistake
     words = f'{out:,} of {tried:,}'
-    if count(best) > 1.2*count((0, 1, 2)):
-        words += f'; they fit if its columns z, y, x hold {", ".join("zyx"[best.index(k)] for k in range(3))}'
+    if count_hits(best) > 1.2*count_hits((0, 1, 2)):
+        columns = ', '.join('zyx'[best.index(k)] for k in range(3))
+        words += f'; they fit if its columns z, y, x hold {columns}'
     return note_names('points outside almost everywhere', [words])
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #05e1f752
@@ -181,8 +187,8 @@ def lineage_from_points(points:Points, # what a file gave
     table, links, findings = place_points(points, voxel_size, offset)
     if not len(table): raise ValueError(f'{points.source}: has no point with a frame and a place or id')
     if not len(links) and table['frame'].nunique() > 1:
-        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; export '
-                         f'it with links')
+        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; '
+                         'export it with links')
     findings += find_frame_offset(table, seg_of, frames, points.source)
     linked = np.isin(np.arange(len(table)), links)
     ids, how, left = tie_points(table, seg_of, frames, reach, linked)
@@ -209,7 +215,8 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
     "Test whether the points fit the nuclei of the frame before or after better than those of their own."
     points = table[table.nucleus_id.isna() & table.z.notna()]
     if seg_of is None or not len(points): return []
-    counts, have = points['frame'].value_counts().sort_index(), set(frames)
+    counts = points['frame'].value_counts().sort_index()
+    have = set(frames)
     there = counts.index.to_numpy()
     step = int(np.gcd.reduce(np.diff(there))) if len(there) > 1 else 1
     outside = ~np.isin(there, list(have))
@@ -229,7 +236,8 @@ def find_frame_offset(table:pd.DataFrame, # as `place_points` gives it
             hits[d] += int(np.count_nonzero(match_points(places, seg, 0)[0]))
             missed[d] += abs(len(list_ids(seg)) - len(places))
     n = points.frame.isin(sample).sum()
-    best, counted = max(hits, key=hits.get), min(missed, key=missed.get)
+    best = max(hits, key=hits.get)
+    counted = min(missed, key=missed.get)
     if hits[best] >= hits[0] + 3 and n - hits[best] <= .5*(n - hits[0]):
         text = f'{hits[0]} of {n} lie in a nucleus, {hits[best]} with lineage_offset={best}'
     elif missed[counted] == 0 < missed[0]:

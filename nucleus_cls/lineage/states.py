@@ -32,7 +32,8 @@ def find_events(frame:np.ndarray, # (N,) frame of each node
 def walk_up(up:np.ndarray, # (N,) row that each row points to, -1 for none; no cycles
            ) -> tuple: # ((N,) row at the end of each chain, (N,) steps to get there)
     "Follow all pointers to their ends at once, by doubling the length of the jumps."
-    top, steps = np.where(up < 0, np.arange(len(up)), up), (up >= 0).astype(int)
+    top = np.where(up < 0, np.arange(len(up)), up)
+    steps = (up >= 0).astype(int)
     while (top[top] != top).any(): top, steps = top[top], steps + steps[top]
     return top, steps
 
@@ -43,9 +44,12 @@ def find_tracks(edges:np.ndarray, # (E,2) rows, parent then child, in the file's
     "Number the tracks, the place of each node on its track, and find its root."
     parent = np.full(n, -1)
     parent[edges[::-1, 1]] = edges[::-1, 0]     # the first listed is written last
-    goes_on = np.bincount(edges[:, 0], minlength=n)[parent] == 1
-    head, position = walk_up(np.where((parent >= 0) & goes_on, parent, -1))
-    return np.unique(head, return_inverse=True)[1] + 1, position, walk_up(parent)[0]
+    n_siblings = np.bincount(edges[:, 0], minlength=n)[parent]
+    goes_on = (parent >= 0) & (n_siblings == 1)
+    head, position = walk_up(np.where(goes_on, parent, -1))
+    root, _ = walk_up(parent)
+    tracks = np.unique(head, return_inverse=True)[1]
+    return tracks + 1, position, root
 
 # %% ../../nbs/02_lineage/06_states.ipynb #59b21313
 def find_stable(track:np.ndarray, # (N,)
@@ -56,7 +60,8 @@ def find_stable(track:np.ndarray, # (N,)
     "Mark the stable nodes: floor(1.5·w) of the w before and w after on the track exist, all of them quiet."
     order = np.lexsort((position, track))
     length = np.bincount(track)[track[order]]
-    here, place = np.arange(len(order)), position[order]
+    here = np.arange(len(order))
+    place = position[order]
     first, end = here - np.minimum(place, w), here + np.minimum(length - place, w + 1)
     loud = np.concatenate([[0], np.cumsum(~quiet[order])])
     out = np.empty(len(order), bool)
@@ -117,9 +122,10 @@ def describe_states(tab:pd.DataFrame, # from `assign_states`
     "Say how many nuclei are in each state, and what `unknown` and `lost` mean where they occur."
     counts = count_states(tab)
     near, lost = counts.iloc[-2:]
-    notes = {'death': lost and f'lost: {lost:,}, at the border or before a missing frame, so perhaps alive',
-             UNKNOWN: near and f'near_event: {near:,}, at rest, but near an event or an end of the movie'}
-    rows = [f'  {state:14}{n:9,}   {notes.get(state) or ""}' for state, n in counts.iloc[:-2].items()]
+    notes = {}
+    if near: notes[UNKNOWN] = f'near_event: {near:,}, at rest, but near an event or an end of the movie'
+    if lost: notes['death'] = f'lost: {lost:,}, at the border or before a missing frame, so perhaps alive'
+    rows = [f'  {state:14}{n:9,}   {notes.get(state, "")}' for state, n in counts.iloc[:-2].items()]
     return [row.rstrip() for row in rows]
 
 # %% ../../nbs/02_lineage/06_states.ipynb #3c845b17
@@ -128,13 +134,16 @@ MANY_DEATHS = .2   #: share of all nuclei
 def find_doubts(table:pd.DataFrame, # from `assign_states`
                ) -> list: # of `Finding`
     "Say why the states may be wrong because links are missing."
-    names = pd.Series(list(map(node_name, table['frame'], table['nucleus_id'])), table.index, dtype=object)
+    ids = zip(table['frame'], table['nucleus_id'])
+    names = pd.Series([node_name(*n) for n in ids], table.index, dtype=object)
     dead = (table['state'] == 'death') & ~table['lost']
-    many = dead.sum() >= 5 and dead.mean() > MANY_DEATHS
-    found = note_names('deaths almost everywhere', names[dead]) if many else []
+    found = []
+    if dead.sum() >= 5 and dead.mean() > MANY_DEATHS:
+        found += note_names('deaths almost everywhere', names[dead])
     if not len(table) or (table['state'] == 'new_daughter').any(): return found
     frames = table['frame']
     begun = (table['parent'] == '') & (frames > frames.min())
-    begins, ends = frames[begun].value_counts(), frames[dead].value_counts()
-    pairs = [t for t in sorted(ends.index) if begins.get(t + 1, 0) >= 2*ends[t]]
+    begins = frames[begun].value_counts()
+    ends = frames[dead].value_counts()
+    pairs = [t for t in ends.index if begins.get(t + 1, 0) >= 2*ends[t]]
     return found + note_names('two tracks that begin where one ends', names[dead & frames.isin(pairs)])

@@ -82,10 +82,12 @@ class Table:
     @property
     def meaning(self) -> str:
         "Say which column was taken for what."
-        ours = {name: words for name, words in self.titles.items() if name != 'tree'}
-        def tell(new, old): return new if squeeze_title(old)[0] == new else f'{new} from {old!r}'
-        told = ', '.join(tell(new, old) for new, old in ours.items())
-        return f'table{self.program and " of " + self.program}: {told}'
+        told = []
+        for name, title in self.titles.items():
+            if name == 'tree': continue
+            told.append(name if squeeze_title(title)[0] == name else f'{name} from {title!r}')
+        program = f' of {self.program}' if self.program else ''
+        return f'table{program}: {", ".join(told)}'
 
 def split_row(line:str, mark:str # a line of the file; what stands between its cells
              ) -> list: # of text
@@ -139,16 +141,18 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
     if lines and re.fullmatch(r'"?sep=.?"?', lines[0].strip(), re.I): lines = lines[1:]
     at, mark = find_titles(lines)
     rows = _parse(lines[at + 1:], mark, path)
-    titles = split_row(lines[at].lstrip('# '), mark) if at >= 0 else ['t', 'z', 'y', 'x', 'id',
-                                                                      'parent'][:rows.shape[1]]
+    titles = ['t', 'z', 'y', 'x', 'id', 'parent'][:rows.shape[1]]
+    if at >= 0: titles = split_row(lines[at].lstrip('# '), mark)
     filled = [k for k in rows if (k < len(titles) and titles[k]) or (rows[k] != '').any()]
     if max(filled, default=-1) >= len(titles):
-        comma = '; decimal commas between commas? save it with points, or with semicolons between'
-        raise ValueError(f'{path}: has {len(titles)} titles for {len(filled)} '
-                         f'columns{comma if mark == "," else ""}')
+        hint = '; decimal commas between commas? save it with points, or with semicolons between'
+        if mark != ',': hint = ''
+        raise ValueError(f'{path}: has {len(titles)} titles for {len(filled)} columns{hint}')
     kept = [k for k in filled if titles[k]]
-    rows, titles = rows[kept], [titles[k] for k in kept]
-    ours, keys = name_columns(titles), {squeeze_title(t)[0] for t in titles}
+    rows = rows[kept]
+    titles = [titles[k] for k in kept]
+    ours = name_columns(titles)
+    keys = {squeeze_title(t)[0] for t in titles}
     program = next((p for p, marks in PROGRAMS.items() if keys >= set(marks)), '')
     if program in ('TrackMate', 'Mastodon'): ours.pop('nucleus_id', None)      # their labels name spots
     new = {column: name for name, column in ours.items()}
@@ -157,9 +161,10 @@ def read_table(path:str|Path, # CSV file with commas, semicolons, tabs or blanks
     rows = rows[(rows != '').any(axis=1)].reset_index(drop=True)    # spreadsheets add empty ones
     units = {name: squeeze_title(titles[k])[1] for name, k in ours.items()}
     if program == 'Imaris' and 'Unit' in rows: units |= dict.fromkeys('zyx', rows['Unit'].mode()[0])
-    return _without_units(Table(rows, {n: titles[k] for n, k in ours.items()}, units, program))
+    ours = {name: titles[k] for name, k in ours.items()}
+    return _drop_units(Table(rows, ours, units, program))
 
-def _without_units(table:Table) -> Table:
+def _drop_units(table:Table) -> Table:
     "Remove the rows of units and explanations below the titles."
     asked = table.rows.get('frame')
     if asked is None: return table
@@ -233,21 +238,24 @@ FROM_ONE = 'Imaris', 'CellProfiler'
 def convert_columns(table:Table, source:str='table' # what was read; for messages
                    ) -> tuple: # (DataFrame frame, z, y, x, ids, markers; are places in µm; words)
     "Turn the text of a table into frames, places, ids and markers."
-    out, ids = {}, ('id', 'parent', 'track', 'parent_track', 'tree', 'nucleus_id')
+    out = {}
+    ids = ('id', 'parent', 'track', 'parent_track', 'tree', 'nucleus_id')
     for name, cells in table.rows.items():
-        out[name] = to_ids(cells, f'{source}: {name}') if name in ids else to_numbers(cells)
-        if name in ('frame', *'zyx'): _check_numbers(cells, out[name], f'{source}: {name}')
-        if name not in COLUMN_NAMES and out[name].isna().all(): del out[name]
-    unit = table.units.get('frame', '')
-    frames, words = frames_from_times(out['frame'], unit, source)
+        where = f'{source}: {name}'
+        values = to_ids(cells, where) if name in ids else to_numbers(cells)
+        if name in ('frame', *'zyx'): _check_numbers(cells, values, where)
+        if name in COLUMN_NAMES or values.notna().any(): out[name] = values
+    frames, words = frames_from_times(out['frame'], table.units.get('frame', ''), source)
     out['frame'] = frames - (table.program in FROM_ONE)
     lengths = {c: read_unit(table.units.get(c), source) for c in 'zyx' if c in out}
     for c, um in lengths.items(): out[c] = out[c]*(um or 1)
-    um = any(um is not None for um in lengths.values())
-    return pd.DataFrame(out), um, ', '.join(w for w in (table.meaning, words, um and 'places in µm') if w)
+    in_um = any(um is not None for um in lengths.values())
+    said = [table.meaning, words]
+    if in_um: said.append('places in µm')
+    return pd.DataFrame(out), in_um, ', '.join(filter(None, said))
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #d6400b4a
-def _no_parent(parent:pd.Series, names:pd.Series) -> pd.Series: # boolean
+def _is_orphan(parent:pd.Series, names:pd.Series) -> pd.Series: # boolean
     "Say which rows have no parent."
     held = set(names)
     return pd.Series([pd.isna(p) or p == k or (p in (-1, 0) and p not in held)
@@ -256,21 +264,23 @@ def _no_parent(parent:pd.Series, names:pd.Series) -> pd.Series: # boolean
 def _find_tracks(rows:pd.DataFrame, source:str
                 ) -> pd.DataFrame: # the same, ids and parents that are those of tracks called so
     "Treat ids that occur in many frames as those of tracks, and parents as what they can be."
+    of_tracks = {'id': 'track', 'parent': 'parent_track'}
     if 'id' not in rows and 'parent' in rows and 'parent_track' not in rows:
         if 'track' in rows: return rows.rename(columns={'parent': 'parent_track'})
         if 'nucleus_id' not in rows:
             raise ValueError(f'{source}: has parents, but no column id that they could name')
         rows = rows.assign(id=rows['nucleus_id'])
     if 'id' not in rows or 'track' in rows: return rows
-    many = rows['id'].duplicated(keep=False).mean() > .5 and not rows.duplicated(['id', 'frame']).any()
-    return rows.rename(columns={'id': 'track', 'parent': 'parent_track'}) if many else rows
+    often = rows['id'].duplicated(keep=False).mean() > .5
+    once_a_frame = not rows.duplicated(['id', 'frame']).any()
+    return rows.rename(columns=of_tracks) if often and once_a_frame else rows
 
 def link_rows(rows:pd.DataFrame, source:str='table' # of `convert_columns`; for messages
              ) -> Points:
     "Link the rows of a table; `ValueError` where nothing in it links them."
     rows = _find_tracks(rows, source)
     names = rows['id'] if 'id' in rows else pd.Series(np.arange(len(rows)), dtype=object)
-    none = _no_parent(rows['parent'], names) if 'parent' in rows else None
+    none = _is_orphan(rows['parent'], names) if 'parent' in rows else None
     if none is not None and not (none.all() and 'track' in rows):
         links, findings = resolve_links(names.to_numpy(), np.stack([rows['parent'][~none], names[~none]], 1))
         if not len(links) and not none.all():
@@ -281,33 +291,33 @@ def link_rows(rows:pd.DataFrame, source:str='table' # of `convert_columns`; for 
     if 'track' not in rows:
         held = ', '.join(map(str, rows))[:80]
         raise ValueError(f'{source}: nothing links its points; expected the columns id and parent, or '
-                         f'track, found '
-                         f'{held}. Tables of spots alone have no links: export tracks, TrackMate XML or GEFF')
+                         f'track, found {held}. Tables of spots alone have no links: export tracks, '
+                         'TrackMate XML or GEFF')
     graph = {}
     if 'parent_track' in rows:
-        listed = rows[~_no_parent(rows['parent_track'], rows['track'])].drop_duplicates('track')
+        listed = rows[~_is_orphan(rows['parent_track'], rows['track'])].drop_duplicates('track')
         graph = {k: [p] for k, p in zip(listed['track'], listed['parent_track'])}
     return points_from_column(rows, graph, source)
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #7b2e1ead
-def _columns_like(rows:pd.DataFrame, *starts) -> list: # one a start, None where there is none
+def _find_columns(rows:pd.DataFrame, *starts) -> list: # one a start, None where there is none
     "Find columns by the start of their squeezed titles."
     keys = {squeeze_title(str(c))[0]: c for c in rows}
     return [next((c for k, c in keys.items() if k.startswith(start)), None) for start in starts]
 
-def _from_ends(rows:pd.DataFrame, source:str) -> Points:
+def _link_ends(rows:pd.DataFrame, source:str) -> Points:
     "Make points of the ends of links."
-    columns = [rows[c] for c in _columns_like(rows, *PROGRAMS['trackastra'])]
+    columns = [rows[c] for c in _find_columns(rows, *PROGRAMS['trackastra'])]
     frame_a, a, frame_b, b = (to_ids(c, source).to_numpy() for c in columns)
-    pairs = pd.MultiIndex.from_arrays([np.r_[frame_a, frame_b], np.r_[a, b]])
-    row, points = pairs.factorize()
-    table = pd.DataFrame({'frame': points.get_level_values(0), 'nucleus_id': points.get_level_values(1)})
-    table = table.assign(z=np.nan, y=np.nan, x=np.nan)
-    return Points(table, np.stack([row[:len(a)], row[len(a):]], 1), source)
+    ends = pd.MultiIndex.from_arrays([np.r_[frame_a, frame_b], np.r_[a, b]])
+    row, points = ends.factorize()
+    frames, ids = (points.get_level_values(k) for k in (0, 1))
+    table = pd.DataFrame({'frame': frames, 'nucleus_id': ids, 'z': np.nan, 'y': np.nan, 'x': np.nan})
+    return Points(table, row.reshape(2, -1).T, source)
 
 def _add_parents(rows:pd.DataFrame, text:pd.DataFrame, source:str) -> pd.DataFrame:
     "Name objects and their parents of a CellProfiler table by image and object."
-    before = _columns_like(text, 'trackobjectsparentimagenumber', 'trackobjectsparentobjectnumber')
+    before = _find_columns(text, 'trackobjectsparentimagenumber', 'trackobjectsparentobjectnumber')
     if None in before:
         raise ValueError(f'{source}: has no links; add the module TrackObjects to the '
                          f'pipeline')
@@ -324,8 +334,9 @@ LINKS_ONLY = ('; links or tracks without their points? Save the XML of TrackMate
 def read_points_csv(path:str|Path, # CSV file
                    ) -> Points:
     "Read a table of points or of links, by the titles of its columns."
-    table, source = read_table(path), str(path)
-    if table.program == 'trackastra': points, words = _from_ends(table.rows, source), 'links of trackastra'
+    table = read_table(path)
+    source = str(path)
+    if table.program == 'trackastra': points, words = _link_ends(table.rows, source), 'links of trackastra'
     else:
         missing = 'frame' not in table.rows or not ({'y', 'x'} <= set(table.rows)
                                                     or 'nucleus_id' in table.rows)

@@ -31,7 +31,8 @@ def read_track_list(path:str|Path, # man_track.txt or res_track.txt
         rows.append([int(v) for v in line.split()])
     if not rows: raise ValueError(f'{path}: has no track')
     table = pd.DataFrame(rows, columns=list('LBEP'))
-    again, reverse = table.L.duplicated(), table.E < table.B
+    again = table.L.duplicated()
+    reverse = table.E < table.B
     findings = note_names('track listed twice', table.L[again])
     findings += note_names('track that ends before it begins', table.L[~again & reverse])
     return table[~again & ~reverse & (table.L > 0)].sort_values('L', ignore_index=True), findings
@@ -45,18 +46,19 @@ def points_from_tracks(tracks:pd.DataFrame, # L, B, E, P, as `read_track_list` g
                        source:str='tracks', # for messages
                       ) -> Points:
     "Turn a track list into points; differences between the masks and the list are findings."
-    findings, names = [], tracks.L.to_numpy()
+    findings = []
+    names = tracks.L.to_numpy()
     if present is None:
-        of, frame = _all_frames(tracks, source)
+        of, frame = _list_frames(tracks, source)
         ids = names[of]
-    else: of, frame, ids, findings = _frames_with_mask(tracks, present)
+    else: of, frame, ids, findings = _list_masked(tracks, present)
     parents = tracks[['L', 'P']][tracks.P > 0].to_numpy()
     links, more = link_tracks(of, frame, names, parents)
     table = pd.DataFrame({'frame': frame, 'nucleus_id': ids})
     table = table.assign(z=np.nan, y=np.nan, x=np.nan)
     return Points(table, links, source, findings=findings + more)
 
-def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of each point
+def _list_frames(tracks, source:str) -> tuple: # (row of the track, frame) of each point
     "List every frame of every track."
     first, last = tracks.B.to_numpy(), tracks.E.to_numpy()
     n = last - first + 1
@@ -64,7 +66,7 @@ def _all_frames(tracks, source:str) -> tuple: # (row of the track, frame) of eac
     of = np.repeat(np.arange(len(tracks)), n)
     return of, np.arange(len(of)) - np.repeat(np.cumsum(n) - last - 1, n)
 
-def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame, id) of each point; findings
+def _list_masked(tracks, present:dict) -> tuple: # (row of the track, frame, id) of each point; findings
     "List the frames in which a track has a mask."
     first, last, names = (tracks[c].to_numpy() for c in 'BEL')
     listed = [(t, k, i) for t, by_track in sorted(present.items()) for k, i in by_track.items()]
@@ -73,12 +75,13 @@ def _frames_with_mask(tracks, present:dict) -> tuple: # (row of the track, frame
     of = np.searchsorted(names, which).clip(max=max(len(tracks) - 1, 0))
     known = (names[of] == which) & (when >= first[of]) & (when <= last[of])
     alone = [node_name(t, k) for t, k, _ in there[~known]]
-    findings = note_names('mask without a track', alone)
-    order = np.lexsort((when[known], of[known]))
-    of, (frame, _, ids) = of[known][order], there[known][order].T
-    short = (last - first + 1) - np.bincount(of, minlength=len(tracks))
-    gaps = [f'track {k} ({n} frames)' for k, n in zip(names[short > 0], short[short > 0])]
-    return of, frame, ids, findings + note_names('track without a mask', gaps)
+    of, there = of[known], there[known]
+    order = np.lexsort((there[:, 0], of))
+    of, there = of[order], there[order]
+    lacking = (last - first + 1) - np.bincount(of, minlength=len(tracks))
+    gaps = [f'track {k} ({n} frames)' for k, n in zip(names, lacking) if n > 0]
+    findings = note_names('mask without a track', alone) + note_names('track without a mask', gaps)
+    return of, there[:, 0], there[:, 2], findings
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b628139b
 def link_tracks(of:np.ndarray, # (n,) track of each point, as a row of `names`; sorted by it, then by frame
@@ -114,14 +117,16 @@ def points_from_column(table:pd.DataFrame, # frame, track (number or text; None:
                        source:str='tracks', # for messages
                       ) -> Points:
     "Link the points of each track, and tracks by their parents; `ValueError` for an id that is no track's."
-    table = table.assign(z=table['z'] if 'z' in table else 0.,
-                         frame=pd.to_numeric(table['frame'], errors='coerce'))
+    frame = pd.to_numeric(table['frame'], errors='coerce')
+    table = table.assign(z=table['z'] if 'z' in table else 0., frame=frame)
     lost = table[['track', 'frame']].isna().any(axis=1).to_numpy()
     findings = note_names('point without a place or frame', [f'row {i}' for i in np.flatnonzero(lost)])
-    of, names = pd.factorize(table['track'][~lost])
-    table = table[~lost].assign(track=of).sort_values(['track', 'frame'], kind='stable', ignore_index=True)
+    table = table[~lost]
+    track, names = pd.factorize(table['track'])
+    table = table.assign(track=track)
+    table = table.sort_values(['track', 'frame'], kind='stable', ignore_index=True)
     _refuse_trees(table, names, source)
-    pairs = [(k, p) for k, parents in graph.items() for p in parents]
+    pairs = [(k, parent) for k, parents in graph.items() for parent in parents]
     links, more = link_tracks(table['track'].to_numpy(), table['frame'].to_numpy(), names.tolist(), pairs)
     rest = table.drop(columns=['track', 'parent_track', 'tree', 'id', 'parent'], errors='ignore')
     return Points(rest, links, source, findings=findings + more)
@@ -132,10 +137,9 @@ def _refuse_trees(table:pd.DataFrame, names, source:str):
     if again.empty: return
     k, t = again.iloc[0][['track', 'frame']].astype(int)
     raise ValueError(f'{source}: track {names[k]} has several points in frame {t} ({len(again):,} such '
-                     f'cases): an id of '
-                     'whole trees, not of tracks? Export the id of the track between two divisions with '
-                     'that of its '
-                     'parent, or a parent for each point (from TrackMate: the XML)')
+                     'cases): an id of whole trees, not of tracks? Export the id of the track between two '
+                     'divisions with that of its parent, or a parent for each point (from TrackMate: the '
+                     'XML)')
 
 # %% ../../nbs/02_lineage/03_tracks.ipynb #b6adcb2d
 def points_from_napari(data:np.ndarray, # (N,4) or (N,5): track_id, t, (z,) y, x

@@ -62,10 +62,12 @@ class ConvNet(nn.Module):
                  widths:tuple=(16, 32, 64), # features after each block
                 ):
         super().__init__()
-        self.channels, self.n_states = tuple(channels), n_states
+        self.channels = tuple(channels)
+        self.n_states = n_states
         sizes = (len(channels), *widths)
         self.blocks = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(sizes)))
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(widths[-1], n_states)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(widths[-1], n_states)
 
     def forward(self, x): # (B,7,S,S,S), (B,4,S,S,S) or (B,C,S,S,S)
         x = self.blocks(pick_channels(x, self.channels)) # (B,64,S/8,S/8,S/8)
@@ -100,12 +102,14 @@ class ConvLSTMNet(nn.Module):
                  n_hidden:int=64, # features of the memory
                 ):
         super().__init__()
-        self.channels, self.n_states = tuple(channels), n_states
+        self.channels = tuple(channels)
+        self.n_states = n_states
         self.n_images = 1 + bool(set(SECOND) & set(channels))
         sizes = (self.n_images, *widths)
         self.encoder = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise(sizes)))
         self.cell = ConvLSTMCell(widths[-1], n_hidden)
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(n_hidden, n_states)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(n_hidden, n_states)
 
     def forward(self, x): # (B,7,S,S,S), (B,4,S,S,S) or (B,T,S,S,S)
         x = pick_channels(x, self.channels)

@@ -27,19 +27,23 @@ def check_output(model:nn.Module, # any classifier with `channels` and `n_states
                 ) -> None:
     "Check logits, independence from the rest of the batch, and that only its own channels are read."
     model.eval()
-    out, n = model(x), model.n_states
-    assert out.shape == (len(x), n), f'logits of shape {tuple(out.shape)}, expected {(len(x), n)}'
+    names = list_names(model)
+    out = model(x)
+    expected = len(x), model.n_states
+    assert out.shape == expected, f'logits of shape {tuple(out.shape)}, expected {expected}'
     assert out.dtype == torch.float32 and out.isfinite().all(), 'logits are not finite float32'
-    torch.testing.assert_close(model(x[:1]), out[:1], msg='a sample alone is not answered as in a batch')
-    seen = [list_names(model).index(c) for c in model.channels]
+    same = torch.testing.assert_close
+    same(model(x[:1]), out[:1], msg='a sample alone is not answered as in a batch')
+    seen = [names.index(c) for c in model.channels]
     blind = torch.full_like(x, float('nan'))
     blind[:, seen] = x[:, seen]
-    torch.testing.assert_close(model(blind), out, msg='channels are read that the model does not declare')
-    torch.testing.assert_close(model(x[:, seen]), out, msg='the full tensor and its own channels differ')
-    blind, basic = x.clone(), [c not in CHANNELS[len(BASIC_CHANNELS):] for c in list_names(model)]
-    blind[:, [not known for known in basic]] = 0
-    few = x[:, basic]
-    torch.testing.assert_close(model(few), model(blind), msg='outlines unknown and outlines empty differ')
+    same(model(blind), out, msg='channels are read that the model does not declare')
+    same(model(x[:, seen]), out, msg='the full tensor and its own channels differ')
+    outlines = CHANNELS[len(BASIC_CHANNELS):]
+    basic = [c not in outlines for c in names]
+    empty = x.clone()
+    empty[:, [not known for known in basic]] = 0
+    same(model(x[:, basic]), model(empty), msg='outlines unknown and outlines empty differ')
 
 # %% ../../nbs/08_models/04_contract.ipynb #73cbc4e6
 def check_gradient(model:nn.Module, # any classifier
@@ -47,7 +51,8 @@ def check_gradient(model:nn.Module, # any classifier
                   ) -> None:
     "Check that a training step would move every parameter."
     model.train().zero_grad()
-    F.cross_entropy(model(x), torch.arange(len(x), device=x.device) % model.n_states).backward()
+    states = torch.arange(len(x), device=x.device) % model.n_states
+    F.cross_entropy(model(x), states).backward()
     grads = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     dead = [name for name, grad in grads.items() if grad is None or not grad.any()]
     assert not dead, f'no gradient reaches {", ".join(dead)}'
@@ -62,7 +67,8 @@ def check_saving(model:nn.Module, # any classifier
     model.eval()
     other = copy.deepcopy(model)
     for t in (*other.parameters(), *other.buffers()): t.data.zero_()
-    other.load_state_dict(load(save({k: v.contiguous() for k, v in model.state_dict().items()})))
+    weights = {k: v.contiguous() for k, v in model.state_dict().items()}
+    other.load_state_dict(load(save(weights)))
     torch.testing.assert_close(other(x), model(x), rtol=0, atol=0, msg='answers change when saved and loaded')
 
 # %% ../../nbs/08_models/04_contract.ipynb #80b1e6d9
@@ -71,7 +77,8 @@ def check_forms(model:nn.Module, # any classifier
                ) -> None:
     "Check that channels-last memory and the exported program, for any batch size, answer the same."
     model.eval()
-    out, last = model(x), torch.channels_last_3d
+    out = model(x)
+    last = torch.channels_last_3d
     turned = copy.deepcopy(model).to(memory_format=last)(x.to(memory_format=last))
     torch.testing.assert_close(turned, out, rtol=1e-4, atol=1e-5, msg='channels-last gives another answer')
     batch = torch.export.Dim('batch', min=1, max=4096)
@@ -85,8 +92,10 @@ def check_model(model:nn.Module, # any classifier with `channels` and `n_states`
                 size:int=32, # edge of the test tensors, voxels
                ) -> None:
     "Run the whole contract; `AssertionError` names the first fault."
-    x = torch.rand(4, len(list_names(model)), size, size, size, generator=torch.Generator().manual_seed(0))
-    x[:, 3:len(CHANNELS)] = (x[:, 3:len(CHANNELS)] > .5).float()
+    noise = torch.Generator().manual_seed(0)
+    x = torch.rand(4, len(list_names(model)), size, size, size, generator=noise)
+    outlines = slice(3, len(CHANNELS))
+    x[:, outlines] = (x[:, outlines] > .5).float()
     x = x.to(next(model.parameters()).device)
     for check in (check_gradient, check_output, check_saving, check_forms):
         own = copy.deepcopy(model)

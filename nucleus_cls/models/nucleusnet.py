@@ -70,10 +70,10 @@ def split_frames(x:torch.Tensor, # all channels of CHANNELS, (B,7,Z,Y,X), and pe
                 ) -> torch.Tensor: # (B,3,3,Z,Y,X): for each frame the image, all nuclei in it, and the mask
     "Sort the channels by frame; an image of a second channel comes last, (B,3,4,Z,Y,X)."
     before, now, after, mask, others, segs_before, segs_after, *second = x.unbind(1)
-    all_now = torch.maximum(mask, others)
-    frames = (before, segs_before, mask), (now, all_now, mask), (after, segs_after, mask)
-    more = [[image] for image in second] or [[]]*3
-    return torch.stack([torch.stack([*frame, *last], 1) for frame, last in zip(frames, more)], 1)
+    segs_now = torch.maximum(mask, others)
+    frames = [[before, segs_before, mask], [now, segs_now, mask], [after, segs_after, mask]]
+    for frame, image in zip(frames, second): frame.append(image)
+    return torch.stack([torch.stack(frame, 1) for frame in frames], 1)
 
 def add_changes(frames:torch.Tensor, # features of the frames, (B,3,C,z,y,x)
                ) -> torch.Tensor: # (B,5·C,z,y,x): the frames, and from each to the next what has changed
@@ -94,7 +94,8 @@ class NucleusNet(nn.Module):
                  per_frame:bool=True, # one encoder for every frame; False: one for all frames at once
                 ):
         super().__init__()
-        self.channels, self.n_states = tuple(channels), n_states
+        self.channels = tuple(channels)
+        self.n_states = n_states
         self.by_region, self.per_frame = by_region, per_frame
         self.measures = measures and by_region
         a, b, c = widths
@@ -109,7 +110,8 @@ class NucleusNet(nn.Module):
         self.blocks = nn.Sequential(*(Residual(b) for _ in range(n_residual)), last)
         n = (3*c if by_region else c) + (3*len(channels) + 3)*self.measures
         self.norm = nn.BatchNorm1d(n) if self.measures else nn.Identity()
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(n, n_states)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(n, n_states)
 
     def encode(self, x): # (B,C,S,S,S) → (B,32,S/4,S/4,S/4)
         if not self.per_frame: return self.encoder(x)

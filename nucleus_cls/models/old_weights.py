@@ -50,8 +50,8 @@ def read_old_weights(path:str|Path # .pth file
     try: found:Any = torch.load(path, map_location='cpu', weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, KeyError) as e:
         raise ValueError(f'{path}: no file of plain weights ({str(e).splitlines()[0][:80]})') from e
-    inner = next((found[k] for k in ('model_state_dict', 'state_dict') if k in found), found) \
-        if isinstance(found, dict) else {}
+    if not isinstance(found, dict): return {}
+    inner = found.get('model_state_dict', found.get('state_dict', found))
     return {str(k).removeprefix('module.'): v for k, v in inner.items() if isinstance(v, torch.Tensor)}
 
 # %% ../../nbs/08_models/07_old_weights.ipynb #fd19318e
@@ -63,7 +63,8 @@ def import_weights(path:str|Path, # .pth file of the old scripts
                    tensor_size:int|None=None, # edge of its tensors, voxels; None: as in OLD_SIZES
                   ) -> Run: # ready to predict
     "Make a run folder of the weights of an old script."
-    weights, folder = read_old_weights(path), Path(output_dir)
+    weights = read_old_weights(path)
+    folder = Path(output_dir)
     try: name = name_architecture(weights)
     except ValueError as e: raise ValueError(f'{path}: {e}') from e
     if folder.exists(): raise ValueError(f'{folder} exists: choose another folder')

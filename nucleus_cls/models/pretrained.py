@@ -89,12 +89,14 @@ def copy_weights(model:torch.nn.Module, # a new network; filled in place
                  states:tuple, # names of its outputs
                 ) -> str: # a sentence: what was taken
     "Fill a network with the weights of an earlier run; outputs of states that it does not know stay new."
-    run, name = load_run(find_run(init), 'cpu'), model.settings['name']
+    run = load_run(find_run(init), 'cpu')
+    name = model.settings['name']
     was = run.config['model_settings']['name']
     if was != name:
         raise ValueError(f'init {init}: a {was}, but the model to train is {name}: leave out the model, '
                          'or start from a run of the same')
-    theirs, head = run.model.state_dict(), find_head(model)
+    theirs = run.model.state_dict()
+    head = find_head(model)
     row_of = {state: k for k, state in enumerate(run.states)}
     ours = bool(set(SECOND) & set(model.channels))
     if run.preprocess.channel and not ours:

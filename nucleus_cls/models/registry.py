@@ -47,14 +47,17 @@ def choose_channels(name:str, # a key of MODELS
                     second:bool=False, # do the samples have a second channel?
                    ) -> tuple: # for `Preprocess.channels`: BASIC, or all of CHANNELS; then SECOND
     "Tell which channels a tensor needs to have for a network."
-    few = {*(channels or find_model(name)[1])} <= {*BASIC_CHANNELS, *SECOND}
-    return (BASIC_CHANNELS if few else CHANNELS) + (SECOND if second else ())
+    seen = set(channels or find_model(name)[1])
+    basic = seen <= {*BASIC_CHANNELS, *SECOND}
+    needed = BASIC_CHANNELS if basic else CHANNELS
+    return needed + SECOND if second else needed
 
 def add_second_frames(name:str, # a key of MODELS
                      ) -> dict: # for `build_model`
     "Let a network see the second channel of the frames it sees; it comes last."
     own = tuple(find_model(name)[1])
-    return {'channels': own + tuple(other for c, other in zip(FRAME_CHANNELS, SECOND) if c in own)}
+    more = tuple(second for c, second in zip(FRAME_CHANNELS, SECOND) if c in own)
+    return {'channels': own + more}
 
 # %% ../../nbs/08_models/03_registry.ipynb #44d242f4
 def count_parameters(model:nn.Module) -> int: # numbers that training adjusts

@@ -40,7 +40,7 @@ def apply_temperature(probs:np.ndarray, # probabilities, (N,K), rows sum to 1; a
 def calibrate(probs:np.ndarray, # probabilities before calibration, (N,K)
               calibration:dict|None, # `calibration` of a run's config.json; None: none
              ) -> np.ndarray: # (N,K)
-    "Correct probabilities by temperature and bias."
+    "Apply the temperature and the biases of a calibration to probabilities."
     known = calibration or {}
     return apply_temperature(probs, known.get('temperature', 1.), known.get('bias', 0.))
 
@@ -120,7 +120,7 @@ MARKED = 'model_settings', 'states', 'preprocessing', 'logit_adjust', 'data_hash
 
 def mark_config(config:dict # content of config.json
                ) -> str: # 16 hexadecimal digits
-    "Make a mark of the description that weights belong to."
+    "Hash the description of the network that weights belong to."
     return fingerprint({key: config.get(key) for key in MARKED})
 
 def hash_tensors(weights:dict # name → tensor, on the CPU
@@ -152,11 +152,13 @@ def hash_weights(path:str|Path # safetensors file
 def read_weights(path:str|Path, # safetensors file
                 ) -> tuple: # name → tensor; mark of the description they belong to, None: not known
     "Read weights; `ValueError` if they are damaged."
-    path, remedy = Path(path), 'copy the whole run folder again, or train anew'
+    path = Path(path)
+    remedy = 'copy the whole run folder again, or train anew'
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such weights; did the first epoch ever end?')
     try:
         with safe_open(path, 'pt') as file: told = (file.metadata() or {}).get('nucleus_cls', '{}')
-        weights, about = load_file(path), json.loads(told)
+        weights = load_file(path)
+        about = json.loads(told)
     except (SafetensorError, ValueError) as e:
         raise ValueError(f'{path}: damaged ({e}); was it only half copied? {remedy}') from e
     if about.get('checksum') not in (None, hash_tensors(weights)):
@@ -193,7 +195,8 @@ def check_run(path:str|Path, # config.json of a run
     version = config['format_version']
     if version != FORMAT: raise ValueError(f'{path}: format {version}, not {FORMAT}: update this package')
     with explain_errors(path):
-        states, shift = config['states'], np.array(config['logit_adjust'], float)
+        states = config['states']
+        shift = np.array(config['logit_adjust'], float)
         if not all(map(is_state, states)) or shift.shape != (len(states),) or not np.isfinite(shift).all():
             raise ValueError(f'its states {str(states)[:60]} and logit_adjust do not go together')
         for part in ('model_settings', 'preprocessing'):
@@ -202,10 +205,11 @@ def check_run(path:str|Path, # config.json of a run
             if any(not abs(n) < 4096 for n in sizes):
                 raise ValueError(f'{part} holds a number that is no size of a network or a crop')
         calibration = config.get('calibration') or {}
-        for name, value in (('temperature', calibration.get('temperature', 1.)),
-                            ('threshold', calibration.get('threshold', 1.))):
-            if isinstance(value, bool) or not 0 < value + (name == 'threshold') < 1e6:
-                raise ValueError(f'its calibration has the {name} {value}')
+        temperature, threshold = (calibration.get(name, 1.) for name in ('temperature', 'threshold'))
+        if isinstance(temperature, bool) or not 0 < temperature < 1e6:
+            raise ValueError(f'its calibration has the temperature {temperature}')
+        if isinstance(threshold, bool) or not -1 < threshold < 1e6:
+            raise ValueError(f'its calibration has the threshold {threshold}')
         bias = np.array(calibration.get('bias', shift*0), float)
         if bias.shape != shift.shape or not (np.abs(bias) < 100).all():
             raise ValueError(f'its calibration has the bias {str(bias)[:60]} for {len(states)} states')

@@ -33,7 +33,8 @@ class Answers(nn.Module):
                 ):
         super().__init__()
         calibration = run.config.get('calibration') or {}
-        self.model, self.views = run.model.eval(), choose_views(run.config.get('tta', 1))
+        self.model = run.model.eval()
+        self.views = choose_views(run.config.get('tta', 1))
         self.temperature = float(calibration.get('temperature', 1.))
         shift = torch.tensor(run.config['logit_adjust'], dtype=torch.float32)
         self.register_buffer('shift', shift)
@@ -99,7 +100,7 @@ def check_answers(found:np.ndarray, # probabilities or logits of the other runti
     far = float(np.abs(np.asarray(found) - wanted).max())
     if not far < 1e-3: raise ValueError(f'{what}: its answers differ by {far:.2g} from those of torch')
 
-def _answering(run) -> torch.export.ExportedProgram:
+def _make_answers(run) -> torch.export.ExportedProgram:
     "Make the program that gives probabilities."
     return make_program(copy.deepcopy(Answers(run)).cpu(), make_example(run).cpu())
 
@@ -107,7 +108,7 @@ def _write_pt2(run, tmp, x) -> np.ndarray:
     "Write a program of torch, and ask it."
     with open(tmp, 'wb') as file:
         about = {'nucleus_cls.json': json.dumps(describe_input(run))}
-        torch.export.save(_answering(run), file, extra_files=about)
+        torch.export.save(_make_answers(run), file, extra_files=about)
     with open(tmp, 'rb') as file, torch.no_grad(): return torch.export.load(file).module()(x).numpy()
 
 def _write_onnx(run, tmp, x) -> np.ndarray:
@@ -117,7 +118,7 @@ def _write_onnx(run, tmp, x) -> np.ndarray:
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        program = torch.onnx.export(_answering(run), dynamo=True, verbose=False,
+        program = torch.onnx.export(_make_answers(run), dynamo=True, verbose=False,
                                     input_names=['nuclei'], output_names=['probabilities'])
     model = program.model_proto
     onnx.helper.set_model_props(model, {k: json.dumps(v) for k, v in describe_input(run).items()})

@@ -18,7 +18,7 @@ from ..plot.charts import pick_color
 from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..prediction.labels import make_napari_layers
-from ..prediction.predictions import Predictions, read_predictions
+from ..prediction.predictions import Predictions, open_predictions
 from ..simulation.movies import simulate_movie
 
 # %% ../../nbs/16_napari/01_layers.ipynb #3cdf4ae1
@@ -27,11 +27,10 @@ SYMBOLS = {'mitotic': 'diamond', 'new_daughter': 'triangle_up', 'death': 'cross'
 
 def make_event_layer(table:pd.DataFrame, # of predictions: frame, z, y, x, state, confidence
                      scale:tuple=(1., 1., 1., 1.), # (t,z,y,x)
-                     size:float=8., # of a point, voxels
                     ) -> tuple: # (points (N,4), settings, 'points')
     "Make a layer of points: mothers, daughters and deaths."
     events = table[table['state'].isin(EVENTS)].dropna(subset=['z', 'y', 'x']).reset_index(drop=True)
-    look:dict[str, Any] = dict(name='events', scale=scale, size=size,
+    look:dict[str, Any] = dict(name='events', scale=scale, size=8.,
                                features=events[['frame', 'nucleus_id', 'state', 'confidence']])
     if len(events):
         look |= dict(face_color=[pick_color(s) for s in events['state']],
@@ -50,32 +49,33 @@ def make_layers(movie:Movie, # images and masks
 # %% ../../nbs/16_napari/01_layers.ipynb #895699ad
 def load_sample() -> list: # (data, settings, kind) of an image and labels, (T,Z,Y,X)
     "Simulate an embryo as a sample of napari's menu."
-    movie = open_movie(simulate_movie('easy', seed=4, name='simulated embryo', n_frames=12, n_start=12,
+    name = 'simulated embryo'
+    movie = open_movie(simulate_movie('easy', seed=4, name=name, n_frames=12, n_start=12,
                                       shape=(40, 112, 112), sure_divisions=3))
-    stacks = (np.stack([read(t) for t in movie.frames]) for read in (movie.image, movie.seg))
+    image, seg = (np.stack([read(t) for t in movie.frames]) for read in (movie.image, movie.seg))
     scale = (1., *(movie.voxel_size or (1., 1., 1.)))
-    image, seg = stacks
-    return [(image, dict(name='simulated embryo', scale=scale, colormap='gray'), 'image'),
+    return [(image, dict(name=name, scale=scale, colormap='gray'), 'image'),
             (seg.astype(np.int32), dict(name='nuclei', scale=scale, opacity=.4), 'labels')]
 
 # %% ../../nbs/16_napari/01_layers.ipynb #9fd37dc1
 def choose_reader(path:str|list # what was dropped onto napari, or opened there
                  ) -> Callable|None: # reader; None for what is no table of predictions
     "Offer to read a table of predictions."
-    paths = [path] if isinstance(path, (str, Path)) else list(path)
-    if len(paths) != 1 or Path(paths[0]).suffix != '.csv' or not Path(paths[0]).is_file(): return None
-    with open(paths[0], encoding='utf-8', errors='replace') as file: head = file.readline()
-    return read_layers if {'frame', 'nucleus_id', 'state'} <= set(head.strip().split(',')) else None
+    paths = [path] if isinstance(path, (str, Path)) else path
+    if len(paths) != 1: return None
+    file = Path(paths[0])
+    if file.suffix != '.csv' or not file.is_file(): return None
+    with open(file, encoding='utf-8', errors='replace') as text: titles = text.readline().strip().split(',')
+    return read_layers if {'frame', 'nucleus_id', 'state'} <= set(titles) else None
 
 def read_layers(path:str|Path # predictions.csv
                ) -> list: # (data, settings, kind) of all layers, or of the events alone
     "Read predictions, and their movie if it is still there."
     path = Path(path[0] if isinstance(path, list) else path)
-    table = read_predictions(path)
+    found = open_predictions(path)
     movie = reopen_movie(path.with_name('prediction.json'))
-    if movie is None: return [make_event_layer(table)]
-    states = tuple(c.removeprefix('p_') for c in table if c.startswith('p_'))
-    return make_layers(movie, Predictions(table, states))
+    if movie is None: return [make_event_layer(found.table)]
+    return make_layers(movie, found)
 
 def reopen_movie(path:str|Path # prediction.json
                 ) -> Movie|None: # None where it is not known, or no longer there

@@ -6,6 +6,7 @@
 __all__ = ['movie_from_layers', 'list_networks', 'classify_layers', 'make_classifier', 'Judge', 'make_reviewer', 'color_label']
 
 # %% ../../nbs/16_napari/02_widgets.ipynb #11eddc69
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..core import STATES, UNKNOWN, get_date, list_states
 from ..plot.charts import pick_color
 from ..models.pretrained import list_pretrained, open_run, read_architecture
 from ..movies.movie import Movie, movie_from_arrays
-from ..prediction.predictions import Predictions
+from ..prediction.predictions import Predictions, list_predicted
 from ..prediction.whole_movie import predict_movie
 from ..samples.corrections import CORRECTIONS, read_corrections, write_corrections
 from ..video.video import make_video
@@ -29,15 +30,17 @@ def movie_from_layers(image, # (T,Z,Y,X), or (T,Y,X) for one slice
                       scale:tuple=(), # of the layer, (t,z,y,x) or (t,y,x); empty, or all 1: not known
                      ) -> Movie:
     "Turn an image and a labels layer into a movie; `ValueError` for other layers."
-    if tuple(image.shape) != tuple(seg.shape):
-        raise ValueError(f'the image has the shape {tuple(image.shape)}, the labels {tuple(seg.shape)}: '
+    shape = tuple(image.shape)
+    if shape != tuple(seg.shape):
+        raise ValueError(f'the image has the shape {shape}, the labels {tuple(seg.shape)}: '
                          'they must have the same')
-    if len(image.shape) not in (3, 4) or not np.issubdtype(seg.dtype, np.integer):
+    if len(shape) not in (3, 4) or not np.issubdtype(seg.dtype, np.integer):
         raise ValueError('expected an image (T,Z,Y,X) and whole numbers as labels, found '
-                         f'{tuple(image.shape)} and {seg.dtype}')
-    size = tuple(float(v) for v in scale)[-3:] if len(scale) == 4 and set(scale[1:]) != {1.} else None
-    if len(image.shape) == 3: image, seg = image[:, None], seg[:, None]
-    name = ''.join(c if c.isalnum() or c in '-_. ' else '_' for c in name).strip() or 'movie'
+                         f'{shape} and {seg.dtype}')
+    known = len(scale) == 4 and set(scale[1:]) != {1.}
+    size = tuple(map(float, scale[1:])) if known else None
+    if len(shape) == 3: image, seg = image[:, None], seg[:, None]
+    name = re.sub(r'[^\w\-. ]', '_', name).strip() or 'movie'
     return movie_from_arrays(image, seg, name=name, voxel_size=size)
 
 # %% ../../nbs/16_napari/02_widgets.ipynb #804cce48
@@ -72,17 +75,20 @@ def make_classifier(): # a magicgui container
     run = FileEdit(label='run folder', mode='d', value='')
     output = FileEdit(label='write to', mode='d', value='analysis_output')
     film = CheckBox(label='film', value=True)
-    button, said = PushButton(text='Classify'), Label(value='')
+    button = PushButton(text='Classify')
+    said = Label(value='')
     box = Container(widgets=[image, labels, network, run, output, film, button, said])
 
     def finish(result):
         movie, found = result
         for data, look, kind in make_layers(movie, found)[1:]: viewer._add_layer_from_data(data, look, kind)
         labels.value.visible = False
-        button.enabled, said.value = True, f'{found}'
+        button.enabled = True
+        said.value = f'{found}'
 
     def fail(error):
-        button.enabled, said.value = True, str(error)
+        button.enabled = True
+        said.value = str(error)
 
     def start():
         button.enabled, said.value = False, 'looking at every nucleus …'
@@ -112,9 +118,10 @@ class Judge:
                  path:str|Path='corrections.csv', # table to go on with, or to begin
                 ):
         self.table = table.reset_index(drop=True)
-        self.movie, self.path = movie, Path(path)
+        self.movie = movie
+        self.path = Path(path)
         self.said = read_corrections(path)
-        p = self.table[[c for c in self.table if c.startswith('p_')]].max(axis=1)
+        p = self.table[[f'p_{s}' for s in list_predicted(self.table)]].max(axis=1)
         event = ~self.table['state'].isin(['stable', UNKNOWN, ''])
         self.queue = pd.DataFrame({'event': ~event, 'p': p}).sort_values(['event', 'p']).index.tolist()
 
@@ -132,7 +139,8 @@ class Judge:
     def say(self, row:int, state:str): # of the table; what it is
         "Save the state of a nucleus."
         frame, nucleus = self.table.loc[row, ['frame', 'nucleus_id']]
-        old, mine = self.table.loc[row, 'state'], self.said
+        old = self.table.loc[row, 'state']
+        mine = self.said
         same = (mine['movie'] == self.movie) & (mine['frame'] == frame) & (mine['nucleus_id'] == nucleus)
         line = dict(zip(CORRECTIONS, (self.movie, int(frame), int(nucleus), old, state, get_date())))
         self.said = pd.concat([mine[~same], pd.DataFrame([line])], ignore_index=True)
@@ -149,7 +157,8 @@ def make_reviewer(): # a magicgui container
                                 and x._type_string == 'labels']
     layer = ComboBox(label='states', choices=list_layers)
     path = FileEdit(label='write to', mode='w', value='corrections.csv')
-    said, skip = Label(value=''), PushButton(text='Next doubtful')
+    said = Label(value='')
+    skip = PushButton(text='Next doubtful')
     buttons = {s: PushButton(text=s) for s in STATES}
     box = Container(widgets=[layer, path, said, *buttons.values(), skip])
     held:dict[str, Any] = {}

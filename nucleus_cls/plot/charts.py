@@ -159,7 +159,8 @@ def reduce_colors(image:Image.Image, # any picture
     common = image.quantize(max(2, colors - len(fixed) - len(greys)), dither=Image.Dither.NONE).getpalette()
     palette = np.concatenate([fixed, greys, np.reshape(common, (-1, 3))]).astype(np.int32)[:256]
     apart = ((there[:, None] - palette)**2).sum(2)
-    is_grey, tinted = np.ptp(there, axis=1) == 0, np.ptp(palette, axis=1) > 0
+    is_grey = np.ptp(there, axis=1) == 0
+    tinted = np.ptp(palette, axis=1) > 0
     apart[np.ix_(is_grey, tinted)] += 3*256**2
     nearest = apart.argmin(1).astype(np.uint8)
     small = Image.frombytes('P', image.size, nearest[where].tobytes())
@@ -265,8 +266,9 @@ def stack_states(ax, # matplotlib axes
     import seaborn as sns
     rows = table[table['state'].isin(states)]
     if not len(rows): return ax.set(xlabel='frame', ylim=(0, 1))
-    sns.histplot(rows, x='frame', hue='state', hue_order=states, palette={s: pick_color(s) for s in states},
-                 multiple='stack', element='step', discrete=True, alpha=1, linewidth=0, legend=False, ax=ax)
+    colors = {s: pick_color(s) for s in states}
+    sns.histplot(rows, x='frame', hue='state', hue_order=states, palette=colors, multiple='stack',
+                 element='step', discrete=True, alpha=1, linewidth=0, legend=False, ax=ax)
     for area, state in zip(ax.collections, states[::-1]):
         area.set(hatch=STATE_HATCHES.get(state), edgecolor='white')
     for axis in (ax.xaxis, ax.yaxis): axis.get_major_locator().set_params(integer=True)
@@ -292,11 +294,11 @@ def plot_states_over_time(table:pd.DataFrame, # one row per nucleus: frame, stat
 def draw_histograms(ax:Any, # matplotlib axes
                     values:dict, # name → grey values, any shape
                     limits:tuple=None, # lowest and highest value shown; None: those that occur
-                    bins:int=60, # bars
                    ) -> None:
     "Draw the histogram of each array as a line, on a logarithmic scale."
     import seaborn as sns
     if limits is None: limits = min(v.min() for v in values.values()), max(v.max() for v in values.values())
+    bins = 60
     edges = np.linspace(*limits, bins + 1)
     rows = [pd.DataFrame({'value': (edges[:-1] + edges[1:])/2, 'name': name, 'n': np.histogram(v, edges)[0]})
             for name, v in values.items()]
@@ -312,13 +314,17 @@ STAGES = ('movie', 'lineage', 'states', 'crops', 'samples', 'training', 'evaluat
 def draw_workflow(here:str='', # the stage to fill, one of STAGES; empty: none
                  ) -> str: # SVG text
     "Draw the stages from movie to report, one of them filled."
-    if here and here not in STAGES: raise ValueError(f'stage {here!r}: expected one of {", ".join(STAGES)}')
-    boxes = []
+    if here and here not in STAGES:
+        raise ValueError(f'stage {here!r}: expected one of {", ".join(STAGES)}')
+    parts = []
     for i, stage in enumerate(STAGES):
-        x, fill, ink = 4 + i*82, *(('#D55E00', '#fff') if stage == here else ('#f3f3f3', '#333'))
-        boxes.append(f'<rect x="{x}" y="6" width="70" height="26" rx="5" fill="{fill}" stroke="#999"/>'
-                     f'<text x="{x+35}" y="23" text-anchor="middle" fill="{ink}">{stage}</text>')
-        if i: boxes.append(f'<path d="M{x-11} 19h8m-4 -3l4 3l-4 3" fill="none" stroke="#666"/>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {len(STAGES)*82} 38" width="740" role="img"'
+        x = 4 + i*82
+        fill, ink = ('#D55E00', '#fff') if stage == here else ('#f3f3f3', '#333')
+        parts.append(f'<rect x="{x}" y="6" width="70" height="26" rx="5" fill="{fill}" stroke="#999"/>')
+        parts.append(f'<text x="{x+35}" y="23" text-anchor="middle" fill="{ink}">{stage}</text>')
+        if i: parts.append(f'<path d="M{x-11} 19h8m-4 -3l4 3l-4 3" fill="none" stroke="#666"/>')
+    box = f'viewBox="0 0 {len(STAGES)*82} 38" width="740"'
+    font = 'font-family="sans-serif" font-size="11"'
     title = f'<title>Workflow: {" to ".join(STAGES)}</title>'
-    return f'{head} font-family="sans-serif" font-size="11">{title}{"".join(boxes)}</svg>'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img" {font}>'
+    return head + title + ''.join(parts) + '</svg>'

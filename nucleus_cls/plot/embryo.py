@@ -73,7 +73,8 @@ def plot_surfaces(seg:np.ndarray, # nucleus ids, (Z,Y,X), 0 is background
                   alpha:float=.35, # opacity of the nuclei that are no event, 0–1
                  ) -> Picture:
     "Draw the surface of every nucleus in the colour of its state, events solid."
-    states, voxel = look_up_states(table), voxel_size or (1, 1, 1)
+    states = look_up_states(table)
+    voxel = voxel_size or (1, 1, 1)
     fig, ax = make_axes(title, 'µm' if voxel_size else 'voxels')
     for n in find_nuclei(seg).itertuples():
         box = slice(n.z0, n.z1), slice(n.y0, n.y1), slice(n.x0, n.x1)

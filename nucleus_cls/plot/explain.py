@@ -91,12 +91,11 @@ def choose_slices(mask:np.ndarray, # (Z,Y,X), the nucleus
 def plot_cam(x:Any, # tensor of one nucleus, (C,S,S,S)
              cam:np.ndarray, # from `grad_cam`, (S,S,S)
              title:str='', # words above
-             n:int=6, # slices
             ) -> Picture:
     "Lay a map over the slices of a nucleus: frame t, below the same with the map."
     x = np.asarray(x)
     mask = x[3] > 0
-    at = choose_slices(mask, n)
+    at = choose_slices(mask)
     fig = Picture(figsize=(1.05*len(at) + .2, 2.55))
     axes = fig.subplots(2, len(at), squeeze=False)
     for top, low, z in zip(*axes, at):
@@ -112,10 +111,10 @@ def plot_cam(x:Any, # tensor of one nucleus, (C,S,S,S)
 # %% ../../nbs/04_plot/04_explain.ipynb #ff5bbc9f
 @use_theme(dark=True)
 def plot_activations(maps:dict, # from `compute_activations`
-                     n:int=6, # features a layer: those that vary most
                      title:str='', # words above
                     ) -> Picture:
     "Show the features of each layer that respond most, brightest voxel along z."
+    n = 6     # features a layer
     fig = Picture(figsize=(1.05*n + .2, .25 + 1.05*len(maps)))
     for row, (name, a) in zip(fig.subplots(len(maps), n, squeeze=False), maps.items()):
         flats = a.mean(0).max(1)                                        # (C,y,x)
@@ -129,16 +128,16 @@ def plot_activations(maps:dict, # from `compute_activations`
 # %% ../../nbs/04_plot/04_explain.ipynb #45079ecd
 def compute_features(model:nn.Module, # any of the networks
                      xb:Any, # tensors, (B,C,S,S,S)
-                     batch_size:int=64, # computed at once
                     ) -> np.ndarray: # float32 (B,F)
     "Compute what the last linear layer reads."
     head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
-    device, seen = next(model.parameters()).device, []
+    device = next(model.parameters()).device
+    seen = []
     hook = head.register_forward_pre_hook(lambda layer, into: seen.append(into[0].cpu()))
     model.eval()
     try:
         with torch.inference_mode():
-            for xs in torch.as_tensor(xb).split(batch_size): model(xs.to(device, torch.float32))
+            for xs in torch.as_tensor(xb).split(64): model(xs.to(device, torch.float32))
     finally: hook.remove()
     return torch.cat(seen).numpy()
 

@@ -50,7 +50,8 @@ def add_counts_legend(fig, # a figure
     handles = []
     for s in (*list_states(counts), UNKNOWN, None):
         if not counts.get(s): continue
-        look, words = style_outline(s), f'{s or "no state"} ({counts[s]})'
+        look = style_outline(s)
+        words = f'{s or "no state"} ({counts[s]})'
         handles.append(Line2D([], [], color=look['colors'], lw=2, ls=look['linestyles'], label=words))
     columns = max(1, min(len(handles), int(fig.get_figwidth()/1.15)))
     fig.legend(handles=handles, loc='outside lower left', ncols=columns, handlelength=1.8, columnspacing=1.2)
@@ -178,7 +179,8 @@ def color_by_state(image:np.ndarray, # raw intensity of one frame, (Z,Y,X)
                    limits:tuple=None, # grey values shown as black and white; None: `choose_contrast`
                   ) -> np.ndarray: # (rows, columns, 3), 0 to 1
     "Project a frame with the light of every nucleus in the colour of its state."
-    state, flat = look_up_states(table), flatten(image, axis)
+    state = look_up_states(table)
+    flat = flatten(image, axis)
     limits = limits or choose_contrast(flat, 30, 99.8)
     brightest = np.zeros(flat.shape, np.float32)
     rgb = np.repeat(.2*scale_light(flat, limits)[..., None], 3, axis=2)

@@ -25,7 +25,8 @@ def assign_lanes(tab:pd.DataFrame, # from `assign_states`, or rows of it
     for track, parent in zip(heads.track, heads.parent):
         mother = track_of.get(parent.split(' ')[0])
         (roots if mother is None else daughters.setdefault(mother, [])).append(track)
-    walk, stack = [], roots[::-1]
+    walk = []
+    stack = roots[::-1]
     while stack:
         walk.append(stack.pop())
         stack += daughters.get(walk[-1], [])[::-1]
@@ -99,16 +100,18 @@ def pair_states(tab:pd.DataFrame, # from `assign_states`
                 predicted:pd.DataFrame, # frame, nucleus_id, state
                ) -> pd.DataFrame: # `tab`, with the columns true and predicted ('' where not known), differs
     "Put the predicted state of every nucleus beside the true one; `ValueError` if no nucleus is in both."
-    known = predicted[['frame', 'nucleus_id', 'state']].rename(columns={'state': 'predicted'})
-    if known.duplicated(['frame', 'nucleus_id']).any():
+    key = ['frame', 'nucleus_id']
+    known = predicted[[*key, 'state']].rename(columns={'state': 'predicted'})
+    if known.duplicated(key).any():
         raise ValueError('the predictions name a nucleus twice: give the rows of a single movie')
-    both = tab.merge(known, on=['frame', 'nucleus_id'], how='left')
+    both = tab.merge(known, on=key, how='left')
     both['predicted'] = both['predicted'].where(both['predicted'].map(is_state).astype(bool), '')
-    if not (both['predicted'] != '').any():
+    if (both['predicted'] == '').all():
         raise ValueError('no nucleus of the lineage has a prediction: are both of the same movie?')
     both['true'] = both['state'].where(both['state'].isin(EVENTS), 'stable')
     if 'lost' in both: both.loc[both['lost'].astype(bool), 'true'] = ''
-    both['differs'] = (both['true'] != '') & (both['predicted'] != '') & (both['true'] != both['predicted'])
+    told = (both['true'] != '') & (both['predicted'] != '')
+    both['differs'] = told & (both['true'] != both['predicted'])
     return both
 
 # %% ../../nbs/04_plot/03_tree.ipynb #30fdfe9b
@@ -139,9 +142,10 @@ def compute_mitotic_index(table:pd.DataFrame, # frame, state
     "Compute the share of mitotic nuclei over time."
     if window < 1 or window % 2 == 0: raise ValueError(f'window={window}: expected an odd number of frames')
     frames = range(table['frame'].min(), table['frame'].max() + 1)
-    mitotic = (table['state'] == 'mitotic').groupby(table['frame']).agg(['sum', 'size'])
-    both = mitotic.reindex(frames, fill_value=0).rolling(window, center=True, min_periods=1).sum()
-    return both['sum']/both['size']
+    is_mitotic = table['state'].eq('mitotic').groupby(table['frame'])
+    counts = is_mitotic.agg(['sum', 'size']).reindex(frames, fill_value=0)
+    near = counts.rolling(window, center=True, min_periods=1).sum()
+    return near['sum']/near['size']
 
 # %% ../../nbs/04_plot/03_tree.ipynb #22e0b2f5
 @use_theme()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects, gaussian_filter
 from skimage.measure import find_contours
 from collections.abc import Callable
 from typing import Any
@@ -125,8 +125,9 @@ def plot_three_views(vol:np.ndarray, # raw intensity, (Z,Y,X)
     fig.suptitle(title, x=.01, ha='left', fontsize=9)
     ax = fig.add_subplot()
     lo, hi = choose_contrast(flatten(vol, 0, projection))
-    for axis, name, pixel, corner in ((0, 'XY', (dy, dx), (0, 0)), (1, 'XZ', (dz, dx), (0, y + gap)),
-                                      (2, 'YZ', (dy, dz), (x + gap, 0))):
+    pixels = (dy, dx), (dz, dx), (dy, dz)
+    corners = (0, 0), (0, y + gap), (x + gap, 0)
+    for axis, (name, pixel, corner) in enumerate(zip(('XY', 'XZ', 'YZ'), pixels, corners)):
         shown = seg if seg is None or projection else seg.take([seg.shape[axis]//2], axis)
         traced = None if seg is None else trace_outlines(shown, axis)
         draw_picture(ax, flatten(vol, axis, projection), pixel, corner, traced, vmin=lo, vmax=hi)
@@ -156,7 +157,8 @@ def split_crops(raw, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S
                 mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
                ) -> tuple: # raw (T,Z,Y,X), mask (bool, (Z,Y,X))
     "Find frames and mask in whatever holds the crops of a nucleus."
-    raw, mask = getattr(raw, 'raw', raw), getattr(raw, 'mask', mask)
+    mask = getattr(raw, 'mask', mask)
+    raw = getattr(raw, 'raw', raw)
     if mask is None and len(raw) == 4: raw, mask = raw[:3], raw[3]
     if np.ndim(raw) != 4 or np.shape(mask) != np.shape(raw)[1:]:
         raise ValueError(f'raw {np.shape(raw)}, mask {np.shape(mask)}: expected (T,Z,Y,X) and (Z,Y,X)')
@@ -184,7 +186,8 @@ def plot_crops(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     voxel_size = voxel_size or find_voxel_size(raw)
     pixel = tuple(voxel_size[1:]) if voxel_size else (1, 1)
     raw, mask = split_crops(raw, mask)
-    n, bars = len(raw), probs is not None
+    n = len(raw)
+    bars = probs is not None
     fig = Picture(figsize=(1.15*(n + 1) + 1.9*bars, 1.55))
     axes = fig.subplots(1, n + 1 + bars, squeeze=False, width_ratios=[1]*(n + 1) + [1.2]*bars)[0]
     lo, hi = choose_contrast(raw, 1, 99.8)
@@ -240,9 +243,11 @@ def keep_middle(raw:np.ndarray, mask:np.ndarray, # (T,Z,Y,X) and (Z,Y,X)
               ) -> tuple: # raw, mask
     "Keep the middle of crops, a cube where there is one."
     if times is None or not mask.any(): return raw, mask
-    extent = [np.ptp(np.flatnonzero(mask.any(axis=others))) + 1 for others in ((1, 2), (0, 2), (0, 1))]
-    half = np.ceil(times*np.max(np.multiply(extent, voxel_size))/2/voxel_size).astype(int)
-    part = tuple(slice(max(0, s//2 - h), s//2 + h + 1) for s, h in zip(mask.shape, half))
+    box, = find_objects(mask.astype(np.uint8))
+    extent = [side.stop - side.start for side in box]
+    wide = np.max(np.multiply(extent, voxel_size))
+    half = np.ceil(times*wide/2/voxel_size).astype(int)
+    part = tuple(slice(max(0, n//2 - h), n//2 + h + 1) for n, h in zip(mask.shape, half))
     return raw[(slice(None), *part)], mask[part]
 
 # %% ../../nbs/04_plot/02_views.ipynb #710a2046
@@ -269,17 +274,19 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
                voxel_size:tuple=None, # (z,y,x), µm; None: cubes
                below:bool=False, # put the bars below; False: beside
                times:float=None, # show the middle, so many times the nucleus's width; None: all
-               edge:float=1.1, # of a panel, inches
-              ) -> Picture:
+               ) -> Picture:
     "Show the crops of one nucleus from three sides, one row each, in time order: slices through the middle."
     raw, mask = split_crops(raw, mask)
     raw, mask = keep_middle(raw, mask, times, voxel_size or (1, 1, 1))
-    n, sides = len(raw), find_sides(raw)
+    n = len(raw)
+    sides = find_sides(raw)
     dz, dy, dx = voxel_size or (1, 1, 1)
     pixels = [((dy, dx), (dz, dx), (dy, dz))[axis] for axis in sides]
     sizes = np.array([flatten(mask, axis).shape*np.array(p) for axis, p in zip(sides, pixels)])
     gap = .04*sizes.max()
-    wide, tops = sizes[:, 1].max() + gap, np.cumsum([0, *(sizes[:, 0] + gap)])
+    wide = sizes[:, 1].max() + gap
+    tops = np.cumsum([0, *(sizes[:, 0] + gap)])
+    edge = 1.1     # of a panel, inches
     fig, ax, bars = place_sides(edge*n, edge*(tops[-1] + 4*gap)/wide, probs is not None, below)
     lo, hi = choose_contrast(raw, 1, 99.8)
     for axis, pixel, top in zip(sides, pixels, tops):

@@ -14,7 +14,7 @@ import pandas as pd
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import STATES
+from ..core import STATES, node_name
 from ..models.run import pick_states
 from .predictions import Predictions, doubt_unseen
 
@@ -44,29 +44,32 @@ def compute_factors(shares:np.ndarray, # of what is seen (columns) with each sta
 
 def list_link_factors(states, # names of the states the model predicts, K of them
                      ) -> dict: # kind after or before → (K,) factors; 'follows' → (K,K), row: predecessor
-    "List the factors for the states of a model."
+    "List how strongly each kind of link speaks for each state of a model."
     known = [k for k, s in enumerate(states) if s in STATES]
     at = [STATES.index(states[k]) for k in known]
-    occurs, follows = OCCURS[at]/max(OCCURS[at].sum(), 1e-9), np.ones((len(states), len(states)))
-    follows[np.ix_(known, known)] = compute_factors(FOLLOWS[np.ix_(at, at)], occurs) if known else 1
-    after, before = (compute_factors(shares[at], occurs) for shares in (AFTER, BEFORE))
-    number = compute_factors(np.add.reduceat(AFTER[at], [0, 3, 4], axis=1), occurs)
-    def of(what, names, table):
-        whole = np.ones((len(states), table.shape[1]))   # links say nothing of a state of one's own
-        whole[known] = table
-        return {f'{what} {name}': column for name, column in zip(names, whole.T)}
-    return {**of('after', AFTER_KINDS, after), **of('after', ('none', 'single', 'two'), number),
-            **of('before', BEFORE_KINDS, before), 'follows': follows}
+    occurs = OCCURS[at]/max(OCCURS[at].sum(), 1e-9)
+    number = np.add.reduceat(AFTER[at], [0, 3, 4], axis=1)
+    sides = [('after', AFTER_KINDS, AFTER[at]), ('after', ('none', 'single', 'two'), number),
+             ('before', BEFORE_KINDS, BEFORE[at])]
+    factors = {}
+    for side, kinds, shares in sides:
+        whole = np.ones((len(states), len(kinds)))   # links say nothing of a state of one's own
+        whole[known] = compute_factors(shares, occurs)
+        factors |= {f'{side} {kind}': column for kind, column in zip(kinds, whole.T)}
+    follows = np.ones((len(states), len(states)))
+    if known: follows[np.ix_(known, known)] = compute_factors(FOLLOWS[np.ix_(at, at)], occurs)
+    return factors | {'follows': follows}
 
 def list_frequencies(states:Sequence, # names of the states the model predicts, K of them
                      probs:np.ndarray, # its probabilities, (N,K)
                     ) -> np.ndarray: # (K,), sums to 1
-    "List how often each state occurs; of one's own, as often as the model says on average."
+    "List how often each state occurs; for states of your own, what the model says on average."
     own = np.array([s not in STATES for s in states])
-    often = np.array([0 if s not in STATES else OCCURS[STATES.index(s)] for s in states])
+    often = np.array([OCCURS[STATES.index(s)] if s in STATES else 0. for s in states])
     if own.any():
         said = np.nan_to_num(probs).mean(0)*own if len(probs) else own/len(own)
-        often = often/max(often.sum(), 1e-9)*max(1 - said.sum(), 1e-3) + np.maximum(said, own*1e-3)
+        rest = max(1 - said.sum(), 1e-3)
+        often = often/max(often.sum(), 1e-9)*rest + np.maximum(said, own*1e-3)
     return often/often.sum()
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #08852ce8
@@ -76,7 +79,8 @@ def propagate_beliefs(belief:np.ndarray, # log of the factor of each nucleus by 
                       follows:np.ndarray, # factors, (K,K), row: state of the predecessor
                      ) -> np.ndarray: # posterior probability, (N,K), rows sum to 1
     "Compute the exact posterior of every nucleus on a forest of links."
-    up, said = belief.copy(), np.zeros_like(belief)
+    up = belief.copy()
+    said = np.zeros_like(belief)
     linked = np.flatnonzero(parent >= 0)
     order = [linked[frame[linked] == t] for t in np.unique(frame[linked])]
     for rows in order[::-1]:
@@ -103,7 +107,8 @@ def find_predecessors(table:pd.DataFrame, # of predictions: frame, nucleus_id
                      ) -> tuple: # row of each nucleus' predecessor (N,), −1: none; number of successors (N,)
     "Find the rows of the nuclei that links join."
     row = {key: i for i, key in enumerate(zip(table['frame'], table['nucleus_id']))}
-    parent, n = np.full(len(table), -1), np.zeros(len(table), int)
+    parent = np.full(len(table), -1)
+    n = np.zeros(len(table), int)
     for t, i, j in links[['frame', 'source', 'target']].to_numpy(int).tolist():
         a, b = row.get((t, i)), row.get((t + 1, j))
         if a is None or b is None: continue
@@ -118,7 +123,8 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
                 factor:dict, # from `list_link_factors`
                ) -> np.ndarray: # logarithms, (N,K)
     "Weigh what came before and after each nucleus; zeros where that says nothing."
-    frame, sides = table['frame'].to_numpy(int), ['after', 'before']
+    frame = table['frame'].to_numpy(int)
+    sides = ['after', 'before']
     if kinds is None:
         seen = pd.DataFrame({'after': np.array(['none', 'single', 'two'])[np.minimum(n, 2)], 'before': ''})
     else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
@@ -137,10 +143,12 @@ def cap_probability(probs:np.ndarray, # posteriors, (N,K)
                     own:np.ndarray, # the network's probabilities, (N,K)
                     k:int, # column of the state
                    ) -> np.ndarray: # (N,K)
-    "Let a state of which the network sees nothing have no more than the network's probability."
-    most = np.where(own[:, k] >= GLIMPSE, 1., own[:, k])
+    "Keep a state that the network all but rules out at the network's own probability."
+    seen = own[:, k] >= GLIMPSE
+    most = np.where(seen, 1., own[:, k])
     p = np.fmin(probs[:, k], most)
-    out = probs*((1 - p)/np.maximum(1 - probs[:, k], 1e-9))[:, None]
+    rest = (1 - p)/np.maximum(1 - probs[:, k], 1e-9)
+    out = probs*rest[:, None]
     out[:, k] = p
     return out
 
@@ -150,8 +158,9 @@ SEEN = 1000   #: nuclei
 def correct_frequencies(own:np.ndarray, # logarithms of probabilities, (N,K)
                         usual:np.ndarray, # logarithm of how often each state occurs, (K,)
                        ) -> np.ndarray: # to be added, (K,)
-    "Say what brings the states of a movie nearer to how often they usually occur."
-    return usual - np.log((np.exp(own).sum(0) + SEEN*np.exp(usual))/(len(own) + SEEN))
+    "Find the shift that brings the mean of a movie nearer to the usual rates of the states."
+    counted = np.exp(own).sum(0) + SEEN*np.exp(usual)
+    return usual - np.log(counted/(len(own) + SEEN))
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #f4818ad4
 def decode(predictions:Predictions, # of one movie, the network's
@@ -161,26 +170,31 @@ def decode(predictions:Predictions, # of one movie, the network's
            adjust=None, # logarithms added to the network's, (K,), such as `missing_prior(run)`; None: zeros
           ) -> Predictions: # with posteriors instead of probabilities, and network_state, parent
     "Make the states of a movie agree over time; `ValueError` for predictions of several movies."
-    table, states = predictions.table.copy(), predictions.states
-    if table['movie'].nunique() > 1:
-        raise ValueError(
-            f'predictions of {table["movie"].nunique()} movies: decode one movie at a time, ids repeat')
+    table = predictions.table.copy()
+    states = predictions.states
+    n_movies = table['movie'].nunique()
+    if n_movies > 1:
+        raise ValueError(f'predictions of {n_movies} movies: decode one movie at a time, ids repeat')
     if not 0 <= strength <= 1: raise ValueError(f'strength={strength}: expected 0 to 1')
     parent, n = find_predecessors(table, links)
-    factor, usual = list_link_factors(states), np.log(list_frequencies(states, predictions.probs))
-    own, linked = np.log(np.maximum(predictions.probs, 1e-9)), (parent >= 0) | (n > 0)
+    factor = list_link_factors(states)
+    usual = np.log(list_frequencies(states, predictions.probs))
+    own = np.log(np.maximum(predictions.probs, 1e-9))
+    linked = (parent >= 0) | (n > 0)
     if adjust is not None: own[linked] += strength*np.asarray(adjust)
     own -= log_sum(own)[:, None]
     unseen = np.isnan(own).any(1)
     own[unseen] = usual
     own[linked] += strength*correct_frequencies(own[linked], usual)
-    own[linked] += strength*((1 - OWN)*(usual - own[linked]) + weigh_links(table, n, kinds, factor)[linked])
+    doubt = (1 - OWN)*(usual - own[linked])
+    own[linked] += strength*(doubt + weigh_links(table, n, kinds, factor)[linked])
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows']**strength)
     if 'death' in states: probs = cap_probability(probs, predictions.probs, states.index('death'))
     probs = doubt_unseen(probs, table['quality'].fillna('').astype(str))
     probs[unseen] = np.nan
-    names = np.array([f'{t:03d}_{i:03d}' for t, i in zip(table['frame'], table['nucleus_id'])], object)
-    table['network_state'], table['parent'] = table['state'], np.where(parent < 0, '', names[parent])
+    names = np.array([node_name(*key) for key in zip(table['frame'], table['nucleus_id'])], object)
+    table['network_state'] = table['state']
+    table['parent'] = np.where(parent < 0, '', names[parent])
     table['state'] = pick_states(probs, states)
     table['confidence'] = np.where(table['state'] == '', np.nan, probs.max(1, initial=0))
     table[[f'p_{s}' for s in states]] = probs
@@ -191,5 +205,6 @@ def compute_missing_prior(run, # a trained run
                          ) -> np.ndarray: # (K,), added to the logarithms of its probabilities
     "Compute what log probabilities still lack to reflect how rare the states truly are."
     given = run.config.get('training', {}).get('prior', 1.)
-    if 'bias' in (run.config.get('calibration') or {}): return np.zeros(len(run.states))   # found there
-    return np.asarray(run.config['logit_adjust'])*(1/given - 1) if given > 0 else np.zeros(len(run.states))
+    has_bias = 'bias' in (run.config.get('calibration') or {})     # which was found on nuclei as they occur
+    if has_bias or given <= 0: return np.zeros(len(run.states))
+    return np.asarray(run.config['logit_adjust'])*(1/given - 1)

@@ -53,14 +53,16 @@ def to_ctc(predictions:Predictions, # of one movie
     table = check_one_movie(predictions)
     track, tracks = split_tracks(lineage)
     if len(tracks) > 65_535: raise ValueError(f'{len(tracks)} tracks; the challenge allows 65535')
-    rows_of, digits = lineage.nodes.groupby('frame').indices, max(3, len(str(max(movie.image_frames))))
+    rows_of = lineage.nodes.groupby('frame').indices
+    digits = max(3, len(str(max(movie.image_frames))))
     if gone := sorted(set(rows_of) - set(movie.seg_frames)):
         raise ValueError(f'movie {movie.name} has no segmentation of frame {gone[0]}, which is predicted')
     empty = np.zeros(movie.seg(movie.seg_frames[0]).shape, np.uint16)
     with atomic_folder(path) as part:
         part.mkdir()
         for t in progress(movie.image_frames, f'{movie.name}: writing masks', 'frame'):
-            ids, mask = lineage.nodes['nucleus_id'].to_numpy(np.int64)[rows_of.get(t, [])], empty
+            ids = lineage.nodes['nucleus_id'].to_numpy(np.int64)[rows_of.get(t, [])]
+            mask = empty
             if len(ids): mask = _number_masks(movie, t, ids, track[rows_of[t]])
             name = part/f'mask{t:0{digits}d}.tif'
             tifffile.imwrite(name, mask[0] if len(mask) == 1 else mask, compression='zlib',
@@ -107,7 +109,8 @@ class Frames:
     def __getitem__(self, key):
         t, *rest = key if isinstance(key, tuple) else (key,)
         if t is Ellipsis: t, rest = slice(None), [Ellipsis, *rest]
-        frames, rest = range(len(self))[t], tuple(rest)
+        frames = range(len(self))[t]
+        rest = tuple(rest)
         if isinstance(frames, int): return self.frame(frames)[rest]
         return np.stack([self.frame(k)[rest] for k in frames])
 
@@ -119,25 +122,28 @@ def make_napari_layers(movie:Movie, # images and masks
                        links:pd.DataFrame=None, # frame, source, target; None: the column `parent`, if any
                       ) -> list: # (data, settings, kind): image, labels, tracks
     "Make napari's layers: the image, the masks coloured by state, and the tracks."
-    lineage, table = as_lineage(predictions, links), check_one_movie(predictions)
-    table = table.sort_values(['frame', 'nucleus_id'], ignore_index=True)
-    rows_of, n = table.groupby('frame').indices, max(movie.image_frames) + 1
+    lineage = as_lineage(predictions, links)
+    table = check_one_movie(predictions).sort_values(['frame', 'nucleus_id'], ignore_index=True)
+    ids = table['nucleus_id'].to_numpy(np.int64)
+    rows_of = table.groupby('frame').indices
+    n = max(movie.image_frames) + 1
     first = movie.image(movie.image_frames[0])
     def image(t): return movie.image(t) if t in movie.image_frames else np.zeros_like(first)
     def labels(t):
         rows = rows_of.get(t, np.array([], int))
         seg = movie.seg(t) if t in movie.seg_frames else np.zeros(first.shape, np.int32)
-        return relabel(seg, table['nucleus_id'].to_numpy(np.int64)[rows], (rows + 1).astype(np.int32))
+        return relabel(seg, ids[rows], (rows + 1).astype(np.int32))
     scale = (1., *map(float, movie.voxel_size or (1, 1, 1)))
-    names, number = ['state', *(f'p_{s}' for s in predictions.states)], np.arange(1, len(table) + 1)
+    number = np.arange(1, len(table) + 1)
     colors = {int(i): pick_color(s) for i, s in zip(number, table['state'])}
-    look = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
-                features=table[['frame', 'nucleus_id', *names]].assign(index=number))
-    return [(Frames(image, n, first.shape, first.dtype),
-             dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first)),
-             'image'),
-            (Frames(labels, n, first.shape, np.int32), look, 'labels'),
-            (*make_tracks(lineage, table, predictions.states, scale), 'tracks')]
+    features = table[['frame', 'nucleus_id', 'state', *(f'p_{s}' for s in predictions.states)]]
+    grey = dict(name=movie.name, scale=scale, colormap='gray', contrast_limits=choose_contrast(first))
+    colored = dict(name='states', scale=scale, colormap={None: 'transparent', **colors},
+                   features=features.assign(index=number))
+    tracks = make_tracks(lineage, table, predictions.states, scale)
+    return [(Frames(image, n, first.shape, first.dtype), grey, 'image'),
+            (Frames(labels, n, first.shape, np.int32), colored, 'labels'),
+            (*tracks, 'tracks')]
 
 def make_tracks(lineage, # from `as_lineage`
                 table:pd.DataFrame, # a row per node of the lineage, in the same order
@@ -148,11 +154,14 @@ def make_tracks(lineage, # from `as_lineage`
     track, tracks = split_tracks(lineage)
     order = np.lexsort([table['frame'], track])
     data = np.column_stack([track, table['frame'], table[['z', 'y', 'x']]])[order].astype(float)
-    place = ~np.isnan(data).any(1)
-    features = table[[f'p_{s}' for s in states]].fillna(0.).iloc[order[place]].reset_index(drop=True)
-    known = set(data[place, 0].astype(int))
-    graph = {int(k): [int(p)] for k, p in zip(tracks['L'], tracks['P']) if p and {k, p} <= known}
-    return data[place], dict(name='tracks', scale=scale, features=features, graph=graph)
+    placed = ~np.isnan(data).any(1)
+    data = data[placed]
+    probs = table[[f'p_{s}' for s in states]].fillna(0.)
+    features = probs.iloc[order[placed]].reset_index(drop=True)
+    known = set(data[:, 0].astype(int))
+    parents = zip(tracks['L'], tracks['P'])
+    graph = {int(k): [int(p)] for k, p in parents if p and {k, p} <= known}
+    return data, dict(name='tracks', scale=scale, features=features, graph=graph)
 
 # %% ../../nbs/10_prediction/09_labels.ipynb #5aceceda
 #: format → what is put behind the movie's name
@@ -168,7 +177,8 @@ def export_predictions(predictions:Predictions, # of one or more movies
     "Write predictions in several formats; `ValueError` before anything is written if one cannot be."
     if unknown := set(formats) - set(FORMATS):
         raise ValueError(f'format {sorted(unknown)[0]!r}: expected some of {", ".join(FORMATS)}')
-    parts, movies = split_by_movie(predictions), movies or {}
+    parts = split_by_movie(predictions)
+    movies = movies or {}
     jobs = [(k, name, Path(output_dir)/f'{check_name(name, "movie name")}{FORMATS[k]}')
             for name in parts for k in formats]
     for *_, path in jobs if not replace else (): check_new_path(path)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, atomic_path, parse_node_name
+from ..core import atomic_path, parse_node_name
 from ..files import import_extra
 from ..resume import hold_output
 from ..lineage.graph import Lineage
@@ -71,16 +71,18 @@ def as_lineage(predictions:Predictions, # of one movie
               ) -> Lineage: # a node a row of the table, in its order
     "Join the nuclei of a table by links; a link to a nucleus that is not in it is left out."
     table = check_one_movie(predictions).sort_values(['frame', 'nucleus_id'], ignore_index=True)
-    row = {(int(t), int(i)): k for k, (t, i) in enumerate(zip(table['frame'], table['nucleus_id']))}
+    keys = zip(table['frame'].astype(int).tolist(), table['nucleus_id'].astype(int).tolist())
+    row = {key: k for k, key in enumerate(keys)}
     if links is not None:
         given = links[['frame', 'source', 'target']].to_numpy(int).tolist()
         pairs = [((t, i), (t + 1, j)) for t, i, j in given]
     else:
         parents = table['parent'] if 'parent' in table else []
-        pairs = [(parse_node_name(p), k) for k, p in zip(row, parents) if isinstance(p, str) and p]
+        pairs = [(parse_node_name(p), key) for key, p in zip(row, parents) if isinstance(p, str) and p]
     edges = [(row[a], row[b]) for a, b in pairs if a in row and b in row]
-    return Lineage(table[['frame', 'nucleus_id', 'z', 'y', 'x']], np.array(edges, np.int64).reshape(-1, 2),
-                   source=str(table['movie'].iloc[0]) if len(table) else 'predictions')
+    edges = np.array(edges, np.int64).reshape(-1, 2)
+    source = str(table['movie'].iloc[0]) if len(table) else 'predictions'
+    return Lineage(table[['frame', 'nucleus_id', 'z', 'y', 'x']], edges, source=source)
 
 # %% ../../nbs/10_prediction/08_tables.ipynb #bec1e962
 def to_parquet(predictions:Predictions, # of one or more movies
@@ -99,11 +101,14 @@ def to_geff(predictions:Predictions, # of one movie
             voxel_size:tuple=None, # (z,y,x), µm; None: not known
            ) -> Path: # the folder
     "Write nuclei with their states and probabilities, and links, as GEFF."
-    write_arrays, path = import_extra('geff.core_io', 'geff').write_arrays, check_new_path(path)
+    write_arrays = import_extra('geff.core_io', 'geff').write_arrays
+    path = check_new_path(path)
     Axis, GeffMetadata = (getattr(import_module('geff_spec'), name) for name in ('Axis', 'GeffMetadata'))
-    table, lineage = check_one_movie(predictions), as_lineage(predictions, links)
+    table = check_one_movie(predictions)
+    lineage = as_lineage(predictions, links)
     table = table.sort_values(['frame', 'nucleus_id']).rename(columns={'frame': 't', 'nucleus_id': 'seg_id'})
-    axes, kept = [Axis(name='t', type='time', unit='frame')], ['t', 'seg_id', 'confidence']
+    axes = [Axis(name='t', type='time', unit='frame')]
+    kept = ['t', 'seg_id', 'confidence']
     for c, size in zip('zyx', voxel_size or (None,)*3):
         scale = {'scale': float(size), 'scaled_unit': 'micrometer'} if size else {}
         if table[c].isna().any(): continue
@@ -113,11 +118,13 @@ def to_geff(predictions:Predictions, # of one movie
     for c in kept + [f'p_{s}' for s in predictions.states]:
         gone = table[c].isna().to_numpy()
         props[c] = {'values': table[c].fillna(0).to_numpy(), 'missing': gone if gone.any() else None}
-    for c in {'state', 'quality', 'network_state'} & set(table):
+    for c in ('state', 'quality', 'network_state'):
+        if c not in table: continue
         text = table[c].fillna('').to_numpy(str)
         props[c] = {'values': text, 'missing': text == '' if (text == '').any() else None}
     metadata = GeffMetadata(directed=True, axes=axes, node_props_metadata={}, edge_props_metadata={})
-    ids, edges = np.arange(len(table), dtype=np.uint64), lineage.edges.astype(np.uint64)
+    ids = np.arange(len(table), dtype=np.uint64)
+    edges = lineage.edges.astype(np.uint64)
     with atomic_folder(path) as part: write_arrays(part, ids, props, edges, {}, metadata)
     return path
 
@@ -128,7 +135,8 @@ def to_trackmate(predictions:Predictions, # of one movie, all with a place
                  voxel_size:tuple=None, # (z,y,x), µm, to give places in µm; None: in voxels
                 ) -> Path: # the file
     "Write nuclei as spots and links as tracks, as TrackMate's XML."
-    pycellin, path = import_extra('pycellin', 'trackmate'), check_new_path(path)
+    pycellin = import_extra('pycellin', 'trackmate')
+    path = check_new_path(path)
     scale = np.array(voxel_size or (1, 1, 1))
     table = check_one_movie(predictions)
     if not len(table) or table[['z', 'y', 'x']].isna().any(axis=None):
@@ -170,12 +178,11 @@ def to_ultrack(predictions:Predictions, # of one movie
     "Write for each nucleus t, z, y, x, seg_id, probabilities and ultrack's annotations."
     if not .5 < sure <= 1: raise ValueError(f'sure={sure}: expected more than 0.5, at most 1')
     table = check_one_movie(predictions).sort_values(['frame', 'nucleus_id'])
-    p = {s: table[f'p_{s}'] if s in predictions.states else pd.Series(np.nan, table.index) for s in STATES}
-    divides, dies = p['mitotic'], p['death']
-    out = table[['frame', 'z', 'y', 'x', 'nucleus_id']].set_axis(['t', 'z', 'y', 'x', 'seg_id'], axis=1)
+    divides, dies = (table.get(f'p_{s}', pd.Series(np.nan, table.index)) for s in ('mitotic', 'death'))
     division = np.select([divides >= sure, divides <= 1 - sure], ['REAL', 'FAKE'], 'UNKNOWN')
-    out = out.assign(division_prob=divides, disappear_prob=dies, division_annot=division,
-                     disappear_annot=np.where(dies >= sure, 'REAL', 'UNKNOWN'))
+    end = np.where(dies >= sure, 'REAL', 'UNKNOWN')
+    out = table[['frame', 'z', 'y', 'x', 'nucleus_id']].set_axis(['t', 'z', 'y', 'x', 'seg_id'], axis=1)
+    out = out.assign(division_prob=divides, disappear_prob=dies, division_annot=division, disappear_annot=end)
     with atomic_path(check_new_path(path)) as tmp:
         out.to_csv(tmp, index=False, float_format='%.6g', lineterminator='\n')
     return Path(path)

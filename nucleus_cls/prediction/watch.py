@@ -33,7 +33,8 @@ def settle_watch(run:Run, # trained run
                  place:Path, # folder of what is done
                 ) -> dict: # run, name, widths, register, coarse
     "Measure what stays as it is for the whole movie, or read what was measured; refuse another run or movie."
-    path, key = place/'settled.json', make_run_key(run)
+    path = place/'settled.json'
+    key = make_run_key(run)
     if path.is_file():
         held = read_json(path)
         if (held['run'], held['name']) == (key, movie.name): return held
@@ -103,7 +104,8 @@ def watch_movie(run:Run, # trained run
             ended = waited >= 60*minutes
             try:
                 movie = open_it()
-                new, trouble = predict_ready(run, movie, out/WATCH, ended), None
+                new = predict_ready(run, movie, out/WATCH, ended)
+                trouble = None
                 if new: found = write_so_far(run, movie, out, decode)
             except (ValueError, OSError) as e: new, trouble = [], e
             if new: print(f'frame {new[-1]}: {found}', flush=True)

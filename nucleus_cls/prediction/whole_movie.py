@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'USUAL', 'find_movie_step', 'read_frame_for', 'rescale_parts', 'read_windows', 'check_frames',
            'follow_nuclei', 'stream_movie', 'predict_blocks', 'make_run_key', 'stamp_movie', 'save_block', 'load_block',
-           'reopen_run', 'do_block', 'describe_run_folder', 'predict_all_blocks', 'list_columns', 'decide_states',
-           'mark_coarse', 'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results',
-           'predict_and_write', 'predict_movie']
+           'reopen_run', 'do_block', 'describe_run_folder', 'predict_all_blocks', 'decide_states', 'mark_coarse',
+           'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results', 'predict_and_write',
+           'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
@@ -63,7 +63,8 @@ def read_frame_for(movie:Movie, # the movie
                    step:tuple|None=None, # voxels of the movie for each voxel read; None: as stored
                   ) -> tuple: # image, imaged (None: all, or not asked), segmentation, nuclei, second channel
     "Read a frame, as far as it is there and asked for (else None), and find out what of it was imaged."
-    image, seg = movie.image(t), movie.seg(t) if with_seg else None
+    image = movie.image(t)
+    seg = movie.seg(t) if with_seg else None
     nuclei = find_nuclei(seg) if with_seg else None
     second = movie.second(t) if prep.channel else None
     imaged = find_imaged(image) if prep.imaged_only else None
@@ -83,20 +84,22 @@ def read_windows(movie:Movie, # the movie
                  frames:list, # frames to predict, ascending
                 ): # yields (t, images, imaged, segs, nuclei, second), each by frame; None: not there
     "Read the window of every frame, and the next frame's files meanwhile."
-    reach, all_segs = max(map(abs, prep.offsets)), 'others' in prep.channels or prep.register in FOLLOW[1:]
-    there, segs = set(movie.image_frames), set(movie.seg_frames) if all_segs else set(frames)
-    windows, held = [range(t - reach, t + reach + 1) for t in frames], {}
-    files = sorted(there.intersection(u for window in windows for u in window))
+    reach = max(map(abs, prep.offsets))
+    all_segs = 'others' in prep.channels or prep.register in FOLLOW[1:]
+    segs = set(movie.seg_frames) if all_segs else set(frames)
+    windows = [range(t - reach, t + reach + 1) for t in frames]
+    files = sorted(set(movie.image_frames) & set().union(*windows))
     steps = {t: find_movie_step(movie, prep, t) for t in {*frames, *files}}
     def read(u): return steps[u], read_frame_for(movie, u, prep, u in segs, steps[u])
     reader = read_ahead(read, ((u,) for u in files))
+    held:dict = {}
     for t, window in zip(frames, windows):
         held = {u: volumes for u, volumes in held.items() if u in window}
         for u in window:
-            if u in there and u not in held: held[u] = next(reader)[1]
+            if u in files and u not in held: held[u] = next(reader)[1]
         held = {u: (steps[t], parts if own == steps[t] else rescale_parts(parts, steps[t]))
                 for u, (own, parts) in held.items()}
-        yield t, *zip(*(held[u][1] if u in held else (None,)*5 for u in window))
+        yield t, *zip(*(held.get(u, (None, (None,)*5))[1] for u in window))
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1350b06e
 def check_frames(movie:Movie, # the movie
@@ -231,21 +234,20 @@ def predict_all_blocks(run, # trained run
         parts = [(*job, blocks[n]) for n in todo]
         shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
         found = ((n, table) for n, (table,) in shared)
-    begun, n_nuclei = time.perf_counter(), 0
+    begun = time.perf_counter()
+    n_nuclei = 0
     bar = progress(None, f'{movie.name}: predicting', 'frame', len(frames), sum(len(blocks[n]) for n in done))
     with bar:
         for i, table in found:
             n = todo[i]
             if place: save_block(table, file(n))
-            done[n], n_nuclei = table, n_nuclei + len(table)
+            done[n] = table
+            n_nuclei = n_nuclei + len(table)
             bar.update(len(blocks[n]))
             bar.set_postfix_str(f'{n_nuclei/(time.perf_counter() - begun):.0f} nuclei/s')
     tables = [done[n] for n in sorted(done) if len(done[n])]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list_columns(run))
-
-def list_columns(run) -> list:
-    "Name the columns of a block's table."
-    return [*PLACE, *(f'p_{s}' for s in run.states)]
+    columns = [f'p_{s}' for s in run.states]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*PLACE, *columns])
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #27358a0c
 def decide_states(run, # trained run
@@ -262,13 +264,12 @@ def decide_states(run, # trained run
         known = movie.lineage()
         true = assign_states(known, frames=movie.frames)[['frame', 'nucleus_id', 'state']]
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
-    found = tabulate(rows, table[list_columns(run)[len(PLACE):]].to_numpy(float), run.states)
+    found = tabulate(rows, table[[f'p_{s}' for s in run.states]].to_numpy(float), run.states)
     if lineage: suspects = find_conflicts(found, link_nuclei(table, size), known)
     if decode: found, divisions = decide_movie(found, table, size, compute_missing_prior(run))
     return found, divisions, suspects
 
-def mark_coarse(table:pd.DataFrame # of `predict_all_blocks`; changed in place
-               ) -> None:
+def mark_coarse(table:pd.DataFrame): # of `predict_all_blocks`; changed in place
     "Say in `quality` that the nuclei are too small."
     table['quality'] = [join_flags(flags, 'coarse') for flags in table['quality'].fillna('')]
 
@@ -278,21 +279,19 @@ def write_table(table, path):
     if table is None: return Path(path).unlink(missing_ok=True)
     with atomic_path(path) as tmp: table.to_csv(tmp, index=False, float_format='%.7g', lineterminator='\n')
 
-def refuse_other_movie(output_dir:str|Path, name:str # folder to write to; of the movie
-                      ) -> None:
+def refuse_other_movie(output_dir:str|Path, name:str): # folder to write to; of the movie
     "Refuse a folder that holds the predictions of another movie: `ValueError` that names it."
     path = Path(output_dir)/'predictions.csv'
     if not path.is_file(): return
     held = pd.read_csv(path, usecols=['movie'], dtype=str, nrows=1, keep_default_na=False)['movie'].tolist()
     if held and held[0] != name:
-        raise ValueError(f'{path}: holds the predictions of movie {held[0]}; name another output_dir for '
-                         f'{name}')
+        raise ValueError(f'{path}: holds the predictions of movie {held[0]}; name another output_dir')
 
 def describe_prediction(run:Run, movie:Movie, decode:bool # as for `predict_movie`
                        ) -> dict: # content of prediction.json
     "Describe how a movie was predicted, so that it can be done again, and the movie opened again."
-    again = movie.again and movie.again | {'path': str(Path(movie.again['path']).absolute())
-                                           if not is_address(movie.again['path']) else movie.again['path']}
+    again = movie.again
+    if again and not is_address(again['path']): again = again | {'path': str(Path(again['path']).absolute())}
     return {'movie': again, 'name': movie.name, 'scale': movie.scale, 'decode': decode,
             'widths': measure_movie(movie) if run.preprocess.width else None,
             'run': {k: run.config.get(k) for k in ('architecture', 'states', 'weights', 'data_hash')},

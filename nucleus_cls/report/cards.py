@@ -7,7 +7,6 @@ __all__ = ['TILE', 'WIDE', 'CARD_CSS', 'CARD_SCRIPT', 'cut_tile', 'draw_tile', '
            'show_cards']
 
 # %% ../../nbs/12_report/04_cards.ipynb #2587d115
-import base64
 import io
 from typing import Any
 
@@ -24,7 +23,7 @@ from ..plot.views import choose_contrast
 from ..movies.movie import Movie
 from ..movies.scale import measure_movie
 from ..samples.corrections import CORRECTIONS, REJECTED
-from .page import make_dot, make_text
+from .page import make_dot, make_text, make_url
 
 # %% ../../nbs/12_report/04_cards.ipynb #c319e2a8
 TILE = 96    #: edge of a picture, pixels
@@ -62,7 +61,8 @@ def draw_strip(frames:dict, # frame → (image, segmentation), (Z,Y,X)
                width:float, # of a nucleus, voxels
               ) -> bytes: # a PNG file
     "Draw the plane of a nucleus in the frame before, its own and the one after."
-    half, strip = max(4, round(WIDE*width/2)), Image.new('RGB', (3*TILE + 4, TILE), '#111111')
+    half = max(4, round(WIDE*width/2))
+    strip = Image.new('RGB', (3*TILE + 4, TILE), '#111111')
     for k, t in enumerate(range(row.frame - 1, row.frame + 2)):
         if t not in frames: continue
         z = min(max(int(round(row.z)), 0), len(frames[t][0]) - 1)
@@ -79,16 +79,16 @@ def make_card(png:bytes, # of `draw_strip`
              ) -> FT:
     "Make the card of a nucleus."
     name = node_name(row.frame, row.nucleus_id)
-    picture = Img(src=f'data:image/png;base64,{base64.b64encode(png).decode()}',
-                  alt=f'{name} in three frames')
-    others = [Option(s, value=s) for s in (*(s for s in states if s != row.state), REJECTED)]
-    menu = Select(Option('not judged', value=''), Option(f'right: {row.state}', value=row.state), *others,
-                  aria_label=f'what {name} is')
-    said = [Span(name), Span(make_dot(row.state), row.state), Span(f'{row.confidence:.2f}'),
-            Span(row.quality or '')]
+    picture = Img(src=make_url(png, 'image/png'), alt=f'{name} in three frames')
+    others = [s for s in (*states, REJECTED) if s != row.state]
+    options = [Option('not judged', value=''), Option(f'right: {row.state}', value=row.state)]
+    options += [Option(s, value=s) for s in others]
+    menu = Select(*options, aria_label=f'what {name} is')
+    state = Span(make_dot(row.state), row.state)
+    said = P(Span(name), state, Span(f'{row.confidence:.2f}'), Span(row.quality or ''))
     about = {'data-movie': row.movie, 'data-frame': row.frame, 'data-nucleus': row.nucleus_id,
              'data-state': row.state, 'data-p': f'{row.confidence:.4f}'}
-    return Div(picture, P(*said), menu, cls='card', **about)
+    return Div(picture, said, menu, cls='card', **about)
 
 # %% ../../nbs/12_report/04_cards.ipynb #0c6a590f
 CARD_CSS = '''
@@ -142,26 +142,32 @@ def draw_strips(movie:Movie, # the movie
         for row in mine.itertuples(): out[row.Index] = draw_strip(held, row, colors, width)
     return out
 
+def _color_events(table:pd.DataFrame, divisions:pd.DataFrame|None) -> dict: # frame → id → colour
+    "Choose the colours of mothers, daughters and deaths."
+    colors:dict = {}
+    for r in table[table['state'].isin(['mitotic', 'death'])].itertuples():
+        colors.setdefault(r.frame, {})[r.nucleus_id] = pick_color(r.state)
+    if divisions is None: return colors
+    for d in divisions.itertuples():
+        later = colors.setdefault(d.frame + 1, {})
+        for daughter in (d.daughter_1, d.daughter_2): later.setdefault(daughter, pick_color('new_daughter'))
+    return colors
+
 def show_cards(movie:Movie, # the movie
                table:pd.DataFrame, # its predictions
                divisions:pd.DataFrame|None=None, # frame, mother, daughter_1, daughter_2; None: not known
                most:int=100, # cards at most
               ) -> list: # blocks
     "Show mothers and deaths as cards, the least sure first."
-    rows = table[table['state'].isin(['mitotic', 'death'])].dropna(subset=['z', 'y', 'x'])
-    more, rows = len(rows) - most, rows.sort_values('confidence').head(most)
+    events = table[table['state'].isin(['mitotic', 'death'])].dropna(subset=['z', 'y', 'x'])
+    rows = events.sort_values('confidence').head(most)
     if rows.empty: return [make_text('None.')]
-    colors:dict = {}
-    for r in table.itertuples():
-        if r.state in ('mitotic', 'death'): colors.setdefault(r.frame, {})[r.nucleus_id] = pick_color(r.state)
-    for d in () if divisions is None else divisions.itertuples():
-        later = colors.setdefault(d.frame + 1, {})
-        for n in (d.daughter_1, d.daughter_2): later.setdefault(n, pick_color('new_daughter'))
-    strips = draw_strips(movie, rows, colors)
+    strips = draw_strips(movie, rows, _color_events(table, divisions))
     states = list_states(table['state'])
     cards = [make_card(strips[row.Index], row, states) for row in rows.itertuples()]
     bar = Div(Button('least sure first', cls='doubt'), Button('in time', cls='time'),
               Button('save corrections.csv', cls='save'), Span('0 judged', cls='count'), cls='bar')
     script = f'const COLUMNS = {list(CORRECTIONS)};{CARD_SCRIPT}'
+    more = len(events) - most
     rest = make_text(f'… and {more:,} surer ones, in predictions.csv.') if more > 0 else None
     return [Style(Safe(CARD_CSS)), bar, Div(*cards, cls='cards'), rest, Script(Safe(script))]

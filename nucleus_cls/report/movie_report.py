@@ -7,7 +7,6 @@ __all__ = ['SURE', 'PLACES', 'MAX_MB', 'read_divisions', 'count_events', 'list_d
            'show_film', 'report_movie']
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #e5c3b982
-import base64
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +20,7 @@ from ..models.run import Run
 from ..prediction.predictions import read_predictions
 from ..plot.overlays import take_movie
 from .cards import show_cards
-from .page import make_list, make_table, make_text, make_tiles, write_report
+from .page import make_list, make_table, make_text, make_tiles, make_url, write_report
 from .report import list_settings, show_predictions
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #75898b8a
@@ -37,9 +36,10 @@ def count_events(table:pd.DataFrame, # predictions of the movie
                  divisions:pd.DataFrame|None=None, # of `read_divisions`; None: mothers are counted
                 ) -> dict: # words → number
     "Count the events of a predicted movie, and the doubtful nuclei."
-    n = int((table['state'] == 'mitotic').sum()) if divisions is None else len(divisions)
-    return {'nuclei': len(table), 'frames': table['frame'].nunique(), 'divisions': n,
-            'deaths': int((table['state'] == 'death').sum()), 'doubtful': len(list_doubtful(table))}
+    n = table['state'].value_counts()
+    divisions = n.get('mitotic', 0) if divisions is None else len(divisions)
+    return {'nuclei': len(table), 'frames': table['frame'].nunique(), 'divisions': int(divisions),
+            'deaths': int(n.get('death', 0)), 'doubtful': len(list_doubtful(table))}
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #a2883b62
 SURE = .8        #: confidence below which an event is doubtful
@@ -61,21 +61,21 @@ def show_nuclei(rows:pd.DataFrame, most:int=40 # of `list_doubtful`, or events; 
                ) -> list: # blocks
     "List nuclei in a table."
     if rows.empty: return [make_text('None.')]
-    names = [node_name(t, i) for t, i in zip(rows['frame'], rows['nucleus_id'])]
+    names = list(map(node_name, rows['frame'], rows['nucleus_id']))
     shown = rows[['state', 'confidence', 'quality']].set_axis(pd.Index(names, name='frame_nucleus'))
-    more = [make_text(f'… and {len(rows) - most:,} more, in predictions.csv.')] if len(rows) > most else []
-    return [make_table(shown.head(most)), *more]
+    blocks = [make_table(shown.head(most))]
+    if len(rows) > most: blocks.append(make_text(f'… and {len(rows) - most:,} more, in predictions.csv.'))
+    return blocks
 
 def describe_reading(movie:Movie, # the movie
                      run:Run|None, # that predicted it; None: not known
                     ) -> list: # sentences
     "Say how a movie was read."
     said = [f'{movie.name}: frames {format_frames(movie.frames)}.']
-    ruled = run is not None and run.preprocess.width
-    if ruled: said.append(f'{describe_movie_scale(movie)}.')
+    if run is not None and run.preprocess.width: said.append(f'{describe_movie_scale(movie)}.')
     said += [f'{note}.' for note in movie.notes]
-    if run is not None: said.append(f'Predicted by a {run.config.get("architecture")}, from '
-                                    f'{run.folder.name}.')
+    if run is not None:
+        said.append(f'Predicted by a {run.config.get("architecture")}, from {run.folder.name}.')
     return said
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #70c43231
@@ -84,12 +84,13 @@ MAX_MB = 12   #: a larger film lies beside the page only
 def show_film(path:str|Path # .mp4 beside the page
              ) -> list: # blocks
     "Put a film into the page, if it is small enough, and say where the file lies."
-    path, said = Path(path), make_text(f'The film lies beside this page, too: {Path(path).name}.')
+    path = Path(path)
     if not path.is_file() or path.suffix != '.mp4' or path.stat().st_size > MAX_MB*1e6:
         return [make_text(f'The film lies beside this page: {path.name}.')]
-    data = base64.b64encode(path.read_bytes()).decode()
-    return [Video(src=f'data:video/mp4;base64,{data}', controls=True, loop=True, muted=True,
-                  style='max-width:100%; border-radius:6px'), said]
+    style = 'max-width:100%; border-radius:6px'
+    source = make_url(path.read_bytes(), 'video/mp4')
+    film = Video(src=source, controls=True, loop=True, muted=True, style=style)
+    return [film, make_text(f'The film lies beside this page, too: {path.name}.')]
 
 def report_movie(path:str|Path, # HTML file to write
                  movie:Movie, # the movie
@@ -101,18 +102,21 @@ def report_movie(path:str|Path, # HTML file to write
     table = take_movie(read_predictions(predictions_csv), movie.name)
     divisions = read_divisions(predictions_csv, movie.name)
     counts = count_events(table, divisions)
-    events = table[table['state'].eq('death')].sort_values('confidence', ascending=False)
     short = [make_tiles(counts), make_list(describe_reading(movie, run))]
     if film: short += show_film(Path(path).with_name(film))
-    some = divisions is not None and len(divisions)
-    mothers = make_table(divisions.head(60).set_index('frame')) if some else make_text('None.')
+    mothers = make_text('None.')
+    if divisions is not None and len(divisions): mothers = make_table(divisions.head(60).set_index('frame'))
+    deaths = table[table['state'].eq('death')].sort_values('confidence', ascending=False)
     caveats = ['A confidence is calibrated, at best, for movies like those of the training.',
                'In the first and last frame a neighbour in time is missing: states there are less sure.']
-    write_report(path, f'States of nuclei: {movie.name}', [
-        ('In short', short), ('Events', show_cards(movie, table, divisions)),
+    sections = [
+        ('In short', short),
+        ('Events', show_cards(movie, table, divisions)),
         ('Look at these, too', show_nuclei(list_doubtful(table), 20)),
-        ('Divisions', [mothers]), ('Deaths', show_nuclei(events)),
-        ('The movie', show_predictions(table, movie)), ('What to keep in mind', [make_list(caveats)]),
-        ('How it was made', list_settings(run.config if run is not None else {}))],
-        f'Written {get_date()[:10]}.')
+        ('Divisions', [mothers]),
+        ('Deaths', show_nuclei(deaths)),
+        ('The movie', show_predictions(table, movie)),
+        ('What to keep in mind', [make_list(caveats)]),
+        ('How it was made', list_settings(run.config if run is not None else {}))]
+    write_report(path, f'States of nuclei: {movie.name}', sections, f'Written {get_date()[:10]}.')
     return counts

@@ -87,7 +87,8 @@ def measure_tensor(x:np.ndarray, # the tensor of a nucleus, (C,S,S,S)
 def measure_volumes(crops:Crops, # crops of one nucleus
                    ) -> dict: # plain numbers, for JSON
     "Measure the volumes of a sample."
-    middle, frames = len(crops.raw)//2, {}
+    middle = len(crops.raw)//2
+    frames = {}
     for k, vol in enumerate(crops.raw):
         imaged = None if crops.imaged is None else crops.imaged[k]
         frames['t' if k == middle else f't{k - middle:+d}'] = measure_light(vol, crops.mask, imaged)
@@ -163,7 +164,8 @@ def plot_nucleus(run, # trained run
                  probs:dict, # state → probability; None: no prediction
                 ) -> dict: # name → figure
     "Draw everything that can be drawn of one nucleus."
-    words, vol = name_sample(crops.row)[1], crops.raw[len(crops.raw)//2]
+    vol = crops.raw[len(crops.raw)//2]
+    words = name_sample(crops.row)[1]
     voxel = find_voxel_size(crops)
     best = max(probs, key=probs.get) if probs else 'no prediction'
     out = {'slices': plot_three_views(vol, crops.mask, f'{words}: slices', voxel, False, 4.2),
@@ -172,11 +174,12 @@ def plot_nucleus(run, # trained run
            'overlay': plot_three_views(vol, crops.mask, f'{words}: brightest voxels', voxel, width=4.2),
            'prediction': plot_crops(crops, title=f'{words}: {best}', probs=probs)}
     if x is None: return out
+    out['preprocessing'] = plot_preprocessing(crops, x, f'{words}: before and after preprocessing')
     maps = compute_activations(run.model, x)
+    out['activations'] = plot_activations(maps, title=f'{words}: activations')
     cam = grad_cam(run.model, x, run.states.index(best))
-    return out | {'preprocessing': plot_preprocessing(crops, x, f'{words}: before and after preprocessing'),
-                  'activations': plot_activations(maps, title=f'{words}: activations'),
-                  'grad_cam': plot_cam(x, cam, f'{words}: what speaks for {best}')}
+    out['grad_cam'] = plot_cam(x, cam, f'{words}: what speaks for {best}')
+    return out
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #480cd806
 #: what each picture of a nucleus shows
@@ -194,16 +197,16 @@ def write_nucleus_page(folder:Path, # with the pictures
                        pictures:list, # names of the pictures there are
                       ) -> Path: # index.html
     "Write one page about a nucleus, with its pictures."
-    shown = [name for name in CAPTIONS if name in pictures]
-    probs = pd.DataFrame({'probability': said['probabilities'] or {}})
-    lights = [('before', numbers['frames']), ('after', numbers.get('after', {}))]
-    rows = {f'{t}, {stage}': values for stage, frames in lights for t, values in frames.items()}
     lead = f'{said["state"]}, {said["confidence"]:.2f}' if said['state'] else 'no prediction'
     if said['true_state']: lead += f'; true state: {said["true_state"]}'
     if said['quality']: lead += f'; quality: {said["quality"]}'
-    first, *others = [embed_png((folder/f'{name}.png').read_bytes(), CAPTIONS[name]) for name in shown]
+    probs = pd.DataFrame({'probability': said['probabilities'] or {}})
+    light = {f'{t}, before': values for t, values in numbers['frames'].items()}
+    light |= {f'{t}, after': values for t, values in numbers.get('after', {}).items()}
+    files = {name: folder/f'{name}.png' for name in CAPTIONS if name in pictures}
+    first, *others = [embed_png(file.read_bytes(), CAPTIONS[name]) for name, file in files.items()]
     sections = [('What the network says', [make_table(probs), first]), ('The nucleus', others),
-                ('Grey values', [make_table(pd.DataFrame(rows).T)])]
+                ('Grey values', [make_table(pd.DataFrame(light).T)])]
     return write_report(folder/'index.html', title, sections, lead)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #69f4bfd8
@@ -214,19 +217,24 @@ def report_nucleus(run, # trained run
                   ) -> dict: # content of prediction.json
     "Write everything about one nucleus."
     folder = Path(folder)
-    step = find_voxel_step(run.preprocess, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
+    row = crops.row
+    step = find_voxel_step(run.preprocess, row.get('voxel_size_um'), row.get('nucleus_width'))
     x, flag = try_tensor(crops.raw, crops.mask, crops.imaged, run.preprocess, list_segs(crops), step,
                          second=crops.second)
-    probs = None if x is None else dict(zip(run.states, run.probs(x[None])[0].tolist()))
-    best = max(probs, key=probs.get) if probs else ''
+    numbers = measure_volumes(crops)
+    probs, best = None, ''
+    if x is not None:
+        probs = dict(zip(run.states, run.probs(x[None])[0].tolist()))
+        best = max(probs, key=probs.get)
+        numbers['after'] = measure_tensor(x)
     said = {'state': best, 'confidence': probs and probs[best], 'probabilities': probs,
-            'true_state': crops.row.get('state') or '', 'quality': join_flags(flag, crops.row.get('quality')),
-            **{k: crops.row.get(k) for k in ('movie', 'frame', 'nucleus_id')}}
-    numbers = measure_volumes(crops) | ({} if x is None else {'after': measure_tensor(x)})
+            'true_state': row.get('state') or '', 'quality': join_flags(flag, row.get('quality'))}
+    said |= {k: row.get(k) for k in ('movie', 'frame', 'nucleus_id')}
     write_json(folder/'statistics.json', numbers)
-    figures = ({'place': place} if place else {}) | plot_nucleus(run, crops, x, probs)
+    figures = {'place': place} if place else {}
+    figures |= plot_nucleus(run, crops, x, probs)
     for name, fig in figures.items(): save_figure(fig, folder/f'{name}.png', colors=128)
-    write_nucleus_page(folder, name_sample(crops.row)[1], said, numbers, list(figures))
+    write_nucleus_page(folder, name_sample(row)[1], said, numbers, list(figures))
     write_json(folder/'prediction.json', said)
     return said
 
@@ -239,10 +247,10 @@ def cut_movie(movie, # Movie
     "Cut the crops of nuclei out of one frame of a movie; a missing neighbour in time is filled in."
     def read(one): return [one(t) if t in movie.image_frames else None for t in (frame - 1, frame, frame + 1)]
     second = read(movie.second) if prep and prep.channel else None
-    where = {'movie': movie.name, 'frame': frame}
     widths = measure_movie(movie, frame) if prep and prep.width else None
-    return cut_timepoint(read(movie.image), movie.seg(frame), prep, ids, where, movie.voxel_size, widths,
-                         second)
+    where = {'movie': movie.name, 'frame': frame}
+    seg = movie.seg(frame)
+    return cut_timepoint(read(movie.image), seg, prep, ids, where, movie.voxel_size, widths, second)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #a9f7386e
 def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; None: not there
@@ -284,8 +292,9 @@ def find_crops(run, # trained run
         if frame is None: raise ValueError(f'movie {source.name}: name the frame to look at with frame=')
         return cut_movie(source, frame, run.preprocess, nuclei_ids)
     if isinstance(source, (str, Path)): source = [source]
-    paths = isinstance(source, (list, tuple)) and all(isinstance(p, (str, Path)) for p in source)
-    return [read_sample(p) for path in source for p in find_samples(path)] if paths else source
+    is_paths = isinstance(source, (list, tuple)) and all(isinstance(p, (str, Path)) for p in source)
+    if not is_paths: return source
+    return [read_sample(folder) for path in source for folder in find_samples(path)]
 
 def report_nuclei(run:Run, # trained run
                   source:Any, # Samples, sample folders (paths), Crops, or a Movie with `frame`
@@ -294,14 +303,16 @@ def report_nuclei(run:Run, # trained run
                   nuclei_ids:Sequence=None, # of a movie: nuclei wanted; None: all
                  ) -> list: # the folders, one a nucleus
     "Write a folder for each nucleus: its slices and numbers, its tensor, and what the network responded to."
-    stream, folders = find_crops(run, source, frame, nuclei_ids), []
+    stream = find_crops(run, source, frame, nuclei_ids)
+    folders = []
     place = find_places(source, frame) if isinstance(source, Movie) else lambda row: None
     sized = source if hasattr(source, 'iter_crops') else stream
     total = len(sized) if hasattr(sized, '__len__') else None
     with hold_output(output_dir):
         for crops in progress(stream, 'analysing', 'nucleus', total):
             name = name_sample(crops.row)[0]
-            folder, k = Path(output_dir)/name, 2
+            folder = Path(output_dir)/name
+            k = 2
             while folder in folders: folder, k = Path(output_dir)/f'{name}_{k}', k + 1
             report_nucleus(run, crops, folder, place(crops.row))
             folders.append(folder)

@@ -30,7 +30,7 @@ from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
 from ..movies.scale import describe_movie_scale, describe_scale, find_step
 from ..report.page import embed_figure, make_text, make_tiles, write_report
-from .scan import Scan, plot_course, scan_movie, try_read, usual_width
+from .scan import Scan, plot_course, scan_movie, try_read, find_usual_width
 from .findings import (FRAME_KINDS, describe_finding, find_frame_faults, find_light_faults,
                                          find_movement_faults, find_nucleus_faults, find_scale_faults,
                                          try_measure)
@@ -119,7 +119,8 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
         out['light'] = f'{dark}, nuclei {format_range(lit["contrast"], digits)} above it'
     if not len(n): return out
     out['scale'] = describe_movie_scale(movie) if try_measure(movie) else describe_scale(None)
-    counts, widths = format_range(f['n_nuclei'].dropna()), [f'{w:.0f}' for w in usual_width(n)]
+    counts = format_range(f['n_nuclei'].dropna())
+    widths = [f'{w:.0f}' for w in find_usual_width(n)]
     out['nuclei'] = f'{len(n):,}, {counts} a frame, {n["touches"].mean():.0%} touch another'
     out['a nucleus'] = f'{n["volume"].median():,.0f} voxels, {cross(widths)} (z, y, x)'
     size, whole = recommend_size(n, try_measure(movie))
@@ -142,22 +143,21 @@ def summarise_states(lineage:Lineage, # of the movie
     out = {'lineage': f'{nodes}; divisions: {divisions}', 'samples': samples}
     if lineage.meaning: out['lineage read as'] = lineage.meaning
     if lost: out['deaths'] = f'{lost:,} may only have left the view: at the border, or before a missing frame'
-    reasons = table['reason'][table['reason'] != ''].value_counts()
-    words = [f'{n:,} ({reason.replace("no t", "no image at t")})' for reason, n in reasons.items()]
+    reasons = table['reason'].str.replace('no t', 'no image at t', regex=False)
+    words = [f'{n:,} ({reason})' for reason, n in reasons[reasons != ''].value_counts().items()]
     if words: out['no sample'] = ', '.join(words)
     return out
 
 # %% ../../nbs/14_review/04_check.ipynb #f566a940
-def pick_examples(findings:list, # of `Finding`
-                  most:int=6, # pictures
-                 ) -> list: # (kind, frame, nucleus_id), one a kind
+def pick_examples(findings:list # of `Finding`
+                 ) -> list: # (kind, frame, nucleus_id), one a kind, six at most
     "Pick the first nucleus that each finding names, each nucleus once."
     picked = {}
     for f in findings:
         if find_level(f.kind) == 'know' or f.kind == 'node without nucleus': continue
         m = re.search(r'\b(\d{3,})_(\d{3,})\b', f.examples[0])
         if m: picked.setdefault((int(m[1]), int(m[2])), f.kind)
-    return [(kind, *key) for key, kind in picked.items()][:most]
+    return [(kind, *key) for key, kind in picked.items()][:6]
 
 def cut_plane(movie:Movie, scan:Scan, t:int, i:int, # movie, pass over it, frame and nucleus id
              ) -> tuple: # image and segmentation, (Y,X) each; None: cannot be shown
@@ -209,37 +209,45 @@ def pick_frame(scan:Scan) -> int: # None: no frame can be shown
 # %% ../../nbs/14_review/04_check.ipynb #2f527314
 def make_pictures(movie:Movie, report:CheckReport) -> list: # blocks
     "Make the pictures of the page, as far as there is something to see."
-    blocks, t = [], pick_frame(report.scan)
+    blocks = []
+    t = pick_frame(report.scan)
     if t is not None:
         image, seg = try_read(movie, t)
-        crowd = report.scan.frames.set_index('frame').loc[t, 'n_nuclei'] > 1000    # too many to outline
-        seg = seg if np.shape(seg) == image.shape and not crowd else None
+        n_nuclei = report.scan.frames.set_index('frame').loc[t, 'n_nuclei']
+        if np.shape(seg) != image.shape or n_nuclei > 1000: seg = None    # too many to outline
+        if seg is not None:
+            box = find_nuclei_box(seg, 16)
+            image, seg = image[box], seg[box]
+        fig = plot_three_views(image, seg, '', movie.voxel_size, width=4.5)
         words = f'Frame {t}, brightest voxel along each axis, outlined where segmented.'
-        box = ... if seg is None else find_nuclei_box(seg, 16)
-        shown = image[box], None if seg is None else seg[box]
-        blocks.append(embed_figure(plot_three_views(*shown, '', movie.voxel_size, width=4.5), words))
+        blocks.append(embed_figure(fig, words))
         blocks.append(embed_figure(plot_course(report.scan), 'Light, nuclei, place of the embryo over time.'))
-    if (fig := plot_examples(movie, report.scan, pick_examples(report.findings))) is not None:
-        blocks.append(embed_figure(fig, 'First examples (orange), in the plane through their middle.'))
+    examples = plot_examples(movie, report.scan, pick_examples(report.findings))
+    if examples is not None:
+        blocks.append(embed_figure(examples, 'First examples (orange), in the plane through their middle.'))
     return blocks
 
 def write_check(movie:Movie, report:CheckReport, output_dir) -> list: # of paths
     "Write a report as text, JSON and page."
-    base, tiles = Path(output_dir)/report.name, {}
-    for level, title in LEVELS.items(): tiles[title.lower()] = len(report.at_level(level))
-    table = report.table
-    if table is not None: tiles['samples'] = int((table['reason'] == '').sum())
+    base = Path(output_dir)/report.name
     text, data, page = (base.with_name(f'{base.name}.{end}') for end in ('txt', 'json', 'html'))
     write_text(text, f'{report}\n')
     write_json(data, report.to_dict())
-    states = None if table is None else embed_figure(
-        plot_state_counts(count_states(table[table['reason'] == ''])[:-2]),
-        'Samples that extraction would give.')
-    short = [make_tiles(tiles), Ul(*[Li(B(k), f': {v}') for k, v in report.numbers.items()]), states]
-    write_report(page, f'Check of {report.name}', [
-        ('In short', short), *((title, [list_findings(report.at_level(k))]) for k, title in LEVELS.items()),
-        ('Nothing unusual', [] if report.findings else [make_text('No finding of any kind.')]),
-        ('Pictures', make_pictures(movie, report))], f'Written {get_date()[:10]}. The movie was not changed.')
+    tiles = {title.lower(): len(report.at_level(level)) for level, title in LEVELS.items()}
+    numbers = Ul(*[Li(B(k), f': {v}') for k, v in report.numbers.items()])
+    states = None
+    if report.table is not None:
+        kept = report.table[report.table['reason'] == '']
+        tiles['samples'] = len(kept)
+        counts = plot_state_counts(count_states(kept)[:-2])
+        states = embed_figure(counts, 'Samples that extraction would give.')
+    sections = [('In short', [make_tiles(tiles), numbers, states])]
+    sections += [(title, [list_findings(report.at_level(level))]) for level, title in LEVELS.items()]
+    nothing = [] if report.findings else [make_text('No finding of any kind.')]
+    sections.append(('Nothing unusual', nothing))
+    sections.append(('Pictures', make_pictures(movie, report)))
+    write_report(page, f'Check of {report.name}', sections,
+                 f'Written {get_date()[:10]}. The movie was not changed.')
     return [text, data, page]
 
 # %% ../../nbs/14_review/04_check.ipynb #a8de3599
@@ -262,7 +270,8 @@ def inspect_movie(movie:Movie, # the movie
     check_integer(timeframe, 'timeframe', 1)
     check_integer(state_window, 'state_window')
     lineage, states, found = try_lineage(movie, state_window)
-    look, table = None if lineage is None else LineageLook(states), None
+    look = None if lineage is None else LineageLook(states)
+    table = None
     scan = scan_movie(movie, look)
     numbers = summarise_movie(movie, scan)
     for look_for in (find_light_faults, find_movement_faults, find_nucleus_faults): found += look_for(scan)

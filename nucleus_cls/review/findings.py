@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FRAME_KINDS', 'BROKEN_WORDS', 'OTHER_WORDS', 'TOO_LONG', 'note_cases', 'name_frames', 'note_frames',
-           'describe_finding', 'find_odd_values', 'find_frame_faults', 'measure_trend', 'usual_nearby',
+           'describe_finding', 'find_odd_values', 'find_frame_faults', 'measure_trend', 'find_usual_nearby',
            'find_light_faults', 'find_fading', 'find_movement_faults', 'try_measure', 'find_scale_faults',
-           'usual_volume', 'name_nuclei', 'find_masks', 'find_count_faults', 'find_nucleus_faults']
+           'find_usual_volume', 'name_nuclei', 'find_masks', 'find_count_faults', 'find_nucleus_faults']
 
 # %% ../../nbs/14_review/02_findings.ipynb #699c799b
 import re
@@ -17,7 +17,7 @@ from scipy.stats import theilslopes
 
 from ..core import node_name
 from ..lineage.graph import Finding
-from .scan import Scan, usual_width
+from .scan import Scan, find_usual_width
 from ..movies.movie import Movie
 from ..movies.scale import LEAST_Z, is_coarse, measure_movie
 from ..movies.neighbours import find_time_faults
@@ -60,14 +60,12 @@ def note_cases(kind:str, # a key of `kinds`
                examples, # words for each case; the first few are kept, the others counted
                count:int=None, # how many cases; None: as many as examples
                kinds:dict=FRAME_KINDS, # kind → (level, what to do)
-               most:int=5, # examples to keep
               ) -> list: # one `Finding`, or nothing where there is no case
     "Put the cases of one kind into a finding."
     examples = list(examples)
     count = len(examples) if count is None else int(count)
     if not count: return []
-    more = len(examples) - most
-    if more > 0: examples = [*examples[:most], f'and {more:,} more']
+    if len(examples) > 5: examples = [*examples[:5], f'and {len(examples) - 5:,} more']
     return [Finding(kind, count, examples, kinds[kind][1])]
 
 def name_frames(frames, # frames, in any order
@@ -99,7 +97,9 @@ def find_odd_values(scan:Scan, # of the movie
                     column:str, # 'shape' or 'type', of image and segmentation
                    ) -> list: # of text: frame, what, value
     "Name the frames whose image or segmentation differs from the usual one of the movie."
-    f, out, usual = scan.frames, [], {}
+    f = scan.frames
+    out = []
+    usual = {}
     for what in ('image', 'seg'):
         values = f[f'{what}_{column}']
         values = values[values.notna() & (values != '')]
@@ -143,10 +143,11 @@ def measure_trend(frame:np.ndarray, # (n,) frames
     slope, _, low, high = theilslopes(values[ok], frame[ok])
     return slope*np.ptp(frame[ok]) if low*high > 0 else 0.
 
-def usual_nearby(values, # (n,), all known
+def find_usual_nearby(values, # (n,), all known
                 ) -> np.ndarray: # (n,) median of the four nearest others
     "Take the usual value near each frame; with fewer than four others, its own."
-    n, values = len(values), np.asarray(values, float)
+    n = len(values)
+    values = np.asarray(values, float)
     if n < 5: return values
     first = np.clip(np.arange(n) - 2, 0, n - 5)
     near = first[:, None] + np.arange(5)
@@ -159,15 +160,16 @@ def find_light_faults(scan:Scan) -> list: # of `Finding`
     f = scan.frames
     lit = f[f['checksum'].notna() & ~f['empty']]
     full, hot = lit[lit['saturated'] > .001], lit[lit['hot'] > 0]
-    seen = lit[lit['n_nuclei'] > 0]
     out = note_frames('empty image', f['frame'][f['empty']])
     out += note_frames('repeated image', lit['frame'][lit['checksum'].diff() == 0])
     out += note_cases('saturated nuclei', [f'frame {r.frame}: {r.saturated:.1%}' for r in full.itertuples()])
     cases = [f'frame {r.frame}: {r.hot:.0f}' for r in hot.itertuples()]
     out += note_cases('hot pixel', cases, hot['hot'].sum())
-    faint = seen['contrast'] < .5*seen['noise']
+    seen = lit[lit['n_nuclei'] > 0]
+    contrast = seen['contrast']
+    faint = contrast < .5*seen['noise']
     out += note_frames('nuclei hardly brighter than the background', seen['frame'][faint])
-    change = seen['contrast'].to_numpy()/np.maximum(usual_nearby(seen['contrast']), 1e-6)
+    change = contrast.to_numpy()/np.maximum(find_usual_nearby(contrast), 1e-6)
     odd = (change < .6) | (change > 1/.6)
     flicker = [f'frame {t}: {c:.0%} of its neighbours' for t, c in zip(seen['frame'][odd], change[odd])]
     return out + note_cases('flickering frame', flicker) + find_fading(seen)
@@ -175,24 +177,29 @@ def find_light_faults(scan:Scan) -> list: # of `Finding`
 def find_fading(seen:pd.DataFrame, # rows of the frames with light and nuclei
                ) -> list: # of `Finding`
     "Say whether nuclei fade or the background changes over the movie."
-    frame, contrast = seen['frame'].to_numpy(), seen['contrast'].clip(lower=1e-6).to_numpy()
+    frame = seen['frame'].to_numpy()
+    contrast = seen['contrast'].clip(lower=1e-6).to_numpy()
+    found = []
     loss = 1 - np.exp(measure_trend(frame, np.log(contrast)))
-    faded = [f'nuclei lose {loss:.0%} of their light over the movie'] if loss > .2 else []
-    rise = measure_trend(frame, seen['background'].to_numpy())
+    if loss > .2: found += note_cases('bleaching', [f'nuclei lose {loss:.0%} of their light over the movie'])
+    background = seen['background']
+    rise = measure_trend(frame, background.to_numpy())
     usual = np.median(contrast) if len(seen) else 1
-    first, last = (seen['background'].iloc[k].median() for k in (slice(3), slice(-3, None)))
-    changed = [f'{first:.3g} to {last:.3g}'] if abs(rise) > .25*usual else []
-    return note_cases('bleaching', faded) + note_cases('changing background', changed)
+    if abs(rise) > .25*usual:
+        first, last = background.iloc[:3].median(), background.iloc[-3:].median()
+        found += note_cases('changing background', [f'{first:.3g} to {last:.3g}'])
+    return found
 
 # %% ../../nbs/14_review/02_findings.ipynb #b80fe3d8
 def find_movement_faults(scan:Scan) -> list: # of `Finding`
     "Say where the embryo jumps as a whole, and whether it drifts."
-    step, width = scan.frames[['dz', 'dy', 'dx']].to_numpy(), usual_width(scan.nuclei)
+    def tell(shift): return ', '.join(f'{v:+.0f}' for v in shift) + ' voxels (z, y, x)'
+    step = scan.frames[['dz', 'dy', 'dx']].to_numpy()
+    width = find_usual_width(scan.nuclei)
     jump = (np.abs(step) > np.maximum(.5*width, 1)).any(1)
-    def in_words(shift): return ', '.join(f'{v:+.0f}' for v in shift) + ' voxels (z, y, x)'
-    jumps = [f'frame {t}: {in_words(v)}' for t, v in zip(scan.frames['frame'][jump], step[jump])]
+    jumps = [f'frame {t}: {tell(shift)}' for t, shift in zip(scan.frames['frame'][jump], step[jump])]
     drift = np.where(jump[:, None], 0, np.nan_to_num(step)).sum(0)
-    drifts = [f'{in_words(drift)} in all'] if (np.abs(drift) > width).any() else []
+    drifts = [f'{tell(drift)} in all'] if (np.abs(drift) > width).any() else []
     return note_cases('frame that jumps', jumps) + note_cases('slow drift', drifts)
 
 # %% ../../nbs/14_review/02_findings.ipynb #815ba11e
@@ -220,7 +227,7 @@ def find_scale_faults(movie:Movie) -> list: # of `Finding`
     return note_cases('voxel size that nuclei contradict', odd) + note_cases('nuclei of few voxels', coarse)
 
 # %% ../../nbs/14_review/02_findings.ipynb #ee88b08f
-def usual_volume(nuclei:pd.DataFrame) -> pd.Series: # voxels, index as `nuclei`
+def find_usual_volume(nuclei:pd.DataFrame) -> pd.Series: # voxels, index as `nuclei`
     "Take the median volume of the frame of each nucleus."
     frames = nuclei.groupby('frame')['volume']
     return frames.transform('median').where(frames.transform('size') >= 5, nuclei['volume'].median())
@@ -229,14 +236,14 @@ def name_nuclei(rows:pd.DataFrame, # rows of the table of nuclei
                 words=None, # row → words behind the name
                ) -> list: # of text
     "Name nuclei, the worst first if they come so."
-    names = [node_name(r.frame, r.nucleus_id) for r in rows.itertuples()]
-    if words is None: return names
-    return [f'{name} ({words(r)})' for name, r in zip(names, rows.itertuples())]
+    if words is None: return list(map(node_name, rows['frame'], rows['nucleus_id']))
+    return [f'{node_name(r.frame, r.nucleus_id)} ({words(r)})' for r in rows.itertuples()]
 
 # %% ../../nbs/14_review/02_findings.ipynb #90b925e9
 def find_masks(scan:Scan) -> list: # frames
     "Find the frames whose nuclei all carry one id."
-    n, counts = scan.nuclei, scan.frames.set_index('frame')['n_nuclei']
+    n = scan.nuclei
+    counts = scan.frames.set_index('frame')['n_nuclei']
     scattered = n['volume'] - n['stray'] < .9*n['volume']
     return [t for t in sorted(set(n['frame'][scattered])) if counts[t] == 1]
 
@@ -246,7 +253,8 @@ def find_count_faults(scan:Scan, masks:list, # of the movie; its frames with a m
     counts = scan.frames.dropna(subset='n_nuclei')
     none = counts['n_nuclei'] == 0
     rest = counts[~none & ~counts['frame'].isin(masks)]
-    number, usual = rest['n_nuclei'].to_numpy(), usual_nearby(rest['n_nuclei'])
+    number = rest['n_nuclei'].to_numpy()
+    usual = find_usual_nearby(rest['n_nuclei'])
     low = (number < .6*usual) & (usual - number >= 3)
     rows = zip(rest['frame'][low], number[low], usual[low])
     fewer = [f'frame {t}: {k:.0f}, usually {u:.0f}' for t, k, u in rows]
@@ -257,7 +265,7 @@ def find_nucleus_faults(scan:Scan) -> list: # of `Finding`
     "Say what is odd about single nuclei, or their number."
     masks = find_masks(scan)
     n = scan.nuclei[~scan.nuclei['frame'].isin(masks)]
-    size = n['volume']/usual_volume(n)
+    size = n['volume']/find_usual_volume(n)
     tiny = n[(size < .1) & ~n['border']].sort_values('volume')
     huge = n[size > 4].sort_values('volume', ascending=False)
     parts = n[n['pieces'] > 1].sort_values('stray', ascending=False)

@@ -68,7 +68,8 @@ class LineageLook:
     def __init__(self, states:pd.DataFrame):
         self.points = dict(list(states.dropna(subset=list('zyx')).groupby('frame')))
         self.ends = states[states['state'] == 'death'].groupby('frame')['nucleus_id'].apply(list).to_dict()
-        self.at, self.wedge = {}, set()
+        self.at = {}
+        self.wedge = set()
 
     def __call__(self, t:int, image, seg):
         for r in self.points[t].itertuples() if t in self.points else ():
@@ -98,22 +99,25 @@ def find_id_faults(scan:Scan, # of the movie
                    name:str, # of the movie
                   ) -> list: # of `Finding`
     "Compare the ids of the lineage with those of the segmentation, frame by frame."
-    out, keys = [], ['frame', 'nucleus_id']
-    if len(scan.nuclei):
+    def note(kind, examples, count): return note_cases(kind, examples, count, LINEAGE_KINDS)
+    key = ['frame', 'nucleus_id']
+    nuclei = scan.nuclei[key]
+    out = []
+    if len(nuclei):
         try: check_lineage(scan.nuclei, states, name)
-        except ValueError as e: out += note_cases('lineage of another movie', [str(e)], kinds=LINEAGE_KINDS)
+        except ValueError as e: out += note('lineage of another movie', [str(e)], 1)
     tracked = set(states['frame'])
     segmented = set(scan.frames['frame'][scan.frames['n_nuclei'].notna()])
-    both = scan.nuclei[keys].merge(states[keys], 'outer', keys, indicator='side')
+    both = nuclei.merge(states[key], 'outer', key, indicator='side')
     here = both['frame'].isin(segmented)
     lone = both[(both['side'] == 'right_only') & here]
     new = both[(both['side'] == 'left_only') & both['frame'].isin(tracked)]
     unseen, untracked = both['frame'][~here], segmented - tracked
-    out += find_id_offset(scan.nuclei[keys], states)
-    out += note_cases('node in a frame without segmentation', name_frames(unseen), len(unseen), LINEAGE_KINDS)
-    out += note_cases('node without nucleus', list_by_frame(lone), len(lone), LINEAGE_KINDS)
-    out += note_cases('nucleus without node', list_by_frame(new), len(new), LINEAGE_KINDS)
-    return out + note_cases('frame without lineage', name_frames(untracked), len(untracked), LINEAGE_KINDS)
+    out += find_id_offset(nuclei, states)
+    out += note('node in a frame without segmentation', name_frames(unseen), len(unseen))
+    out += note('node without nucleus', list_by_frame(lone), len(lone))
+    out += note('nucleus without node', list_by_frame(new), len(new))
+    return out + note('frame without lineage', name_frames(untracked), len(untracked))
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #d0837d7d
 def find_reading(nuclei:pd.DataFrame, # of the scan
@@ -133,10 +137,11 @@ def find_reading(nuclei:pd.DataFrame, # of the scan
                 off = np.abs(both[axes].to_numpy()[:, order]/size - place).clip(max=1e9)
                 fits = float((np.linalg.norm(off, axis=1) < radius).mean())
                 if fits <= best: continue
-                best, words = fits, _reading(order, size, shift)
+                best = fits
+                words = _name_reading(order, size, shift)
     return words
 
-def _reading(order:tuple, size:tuple, shift:int) -> str: # such as 'as xyz, in µm, +1 frame'
+def _name_reading(order:tuple, size:tuple, shift:int) -> str: # such as 'as xyz, in µm, +1 frame'
     "Say in words how points are read."
     parts = []
     if order != (0, 1, 2): parts.append(f'as {"".join("zyx"[k] for k in order)}')
@@ -154,12 +159,15 @@ def find_point_faults(scan:Scan, # of the movie
     there = set(zip(scan.nuclei['frame'], scan.nuclei['nucleus_id']))
     asked = [key for key in look.at if key in there]
     out = [key for key in asked if look.at[key] != key[1]]
-    if 2*len(out) > len(asked) and (words := find_reading(scan.nuclei, states, voxel_size)):
+    words = find_reading(scan.nuclei, states, voxel_size) if 2*len(out) > len(asked) else ''
+    if words:
         example = f'points fit if read {words}'
         return note_cases('lineage in other coordinates', [example], len(out), LINEAGE_KINDS)
     places = {-1: 'outside the volume', 0: 'in the background'}
-    examples = [f'{node_name(*key)} is {places.get(i, f"in nucleus {i}")}'
-                for key, i in ((key, look.at[key]) for key in out)]
+    examples = []
+    for key in out:
+        i = look.at[key]
+        examples.append(f'{node_name(*key)} is {places.get(i, f"in nucleus {i}")}')
     return note_cases('point outside its nucleus', examples, kinds=LINEAGE_KINDS)
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #8f3b0ec8
@@ -172,7 +180,8 @@ def measure_steps(scan:Scan, # of the movie
     t = states[['frame', 'nucleus_id', 'track', 'state']].merge(n, on=['frame', 'nucleus_id'])
     t = t.sort_values(['track', 'frame'], ignore_index=True)
     tracks = t.groupby('track')
-    position, length = tracks.cumcount(), tracks['frame'].transform('size')
+    position = tracks.cumcount()
+    length = tracks['frame'].transform('size')
     born = (position < 3) & (tracks['state'].transform('first') == 'new_daughter')
     a, b = (np.flatnonzero(t['track'].eq(t['track'].shift(k))) for k in (-1, 1))
     gap = np.diff(t['frame'].to_numpy())[a]
@@ -180,14 +189,14 @@ def measure_steps(scan:Scan, # of the movie
     cut = t['border'].to_numpy()
     volume = t['volume']
     diameter = np.cbrt(6/np.pi*volume.median()*np.prod(voxel_size or 1))
-    own = _own_movement(t, a, b, voxel_size or (1, 1, 1))
+    own = _take_off_common(t, a, b, voxel_size or (1, 1, 1))
     return pd.DataFrame({'step': [f'{name[i]}→{name[j]}' for i, j in zip(a, b)], 'gap': gap,
                          'ratio': volume.to_numpy()[b]/volume.to_numpy()[a],
                          'distance': np.linalg.norm(own, axis=1)/diameter/gap,
                          'born': born.to_numpy()[a], 'ending': (length - position <= 4).to_numpy()[a],
                          'cut': cut[a] | cut[b]})
 
-def _own_movement(t:pd.DataFrame, # nuclei with frame and place
+def _take_off_common(t:pd.DataFrame, # nuclei with frame and place
                   a, b, # rows from and to, (n,)
                   voxel_size:tuple, # (z,y,x)
                  ) -> np.ndarray: # (n,3)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..training.targets import choose_states, choose_targets
+from ..training.targets import settle_targets
 from ..training.splits import make_folds, name_trees
 from ..prediction.predictions import predict_probs
 
@@ -40,13 +40,15 @@ def find_wrong_states(table:pd.DataFrame, # one row per sample: movie, frame, nu
             f'{len(table)} samples, {len(target)} states, probabilities {probs.shape}: expected one row '
             f'each, and a column for each of {", ".join(states)}')
     used = np.flatnonzero(np.isin(target.astype(str), states) & ~np.isnan(probs).any(1))
-    given, p = np.array([states.index(s) for s in target[used]], int), probs[used]
+    given = np.array([states.index(s) for s in target[used]], int)
+    p = probs[used]
     sure = find_confident_states(given, p) if len(used) else given
-    own, other = p[np.arange(len(p)), given], p.copy()
+    own = p[np.arange(len(p)), given]
+    other = p.copy()
     other[np.arange(len(p)), given] = -1
-    found = pd.DataFrame({'state': target[used], 'suggested': [states[j] if j >= 0 else '' for j in sure],
-                          'margin': own - other.max(1, initial=-1)}, table.index[used])
-    found = table.loc[found.index, ['movie', 'frame', 'nucleus_id']].join(found)
+    found = table[['movie', 'frame', 'nucleus_id']].iloc[used].assign(
+        state=target[used], suggested=[states[j] if j >= 0 else '' for j in sure],
+        margin=own - other.max(1, initial=-1))
     return found[(sure >= 0) & (sure != given)].sort_values('margin', kind='stable')
 
 # %% ../../nbs/14_review/06_mislabels.ipynb #7bfcfc26
@@ -58,14 +60,17 @@ def predict_out_of_fold(samples, # Samples
                        ) -> tuple: # targets (N,), probabilities (N,K) in the order of the table, the K states
     "Predict each sample by a network that was not trained on its movie, or on its lineage tree."
     if train is None: from nucleus_cls.training.loop import fit as train
-    table, target = samples.table, choose_targets(samples.table, config.targets, config.lost)
-    states = choose_states(target, config.states)
-    target[~np.isin(target.astype(str), states)] = ''
-    trees, probs = name_trees(table), np.full((len(table), len(states)), np.nan)
+    table = samples.table
+    target, states = settle_targets(table, config)
+    movies, trees = table['movie'].to_numpy(object), name_trees(table)
+    probs = np.full((len(table), len(states)), np.nan)
     for n, held in enumerate(make_folds(table, target, k)):
         folder = Path(output_dir)/f'fold_{n}'
         run = train(samples, folder, replace(config, val=held), resume=(folder/'last.pt').exists())
-        mine = np.flatnonzero(np.isin(table['movie'].to_numpy(object), held) | np.isin(trees, held))
-        p = pd.DataFrame(predict_probs(run, samples.select(table.index[mine]))[0], columns=list(run.states))
-        probs[mine] = p.reindex(columns=list(states)).fillna(0.).where(p.notna().all(axis=1), np.nan)
+        mine = np.flatnonzero(np.isin(movies, held) | np.isin(trees, held))
+        found, *_ = predict_probs(run, samples.select(table.index[mine]))
+        p = pd.DataFrame(found, columns=list(run.states))
+        unknown = p.isna().any(axis=1)
+        p = p.reindex(columns=list(states)).fillna(0.)
+        probs[mine] = p.mask(unknown, np.nan)
     return target, probs, states

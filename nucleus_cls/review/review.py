@@ -24,8 +24,8 @@ from ..plot.views import plot_sides
 from ..samples.samples import Samples, open_samples
 from ..samples.corrections import CORRECTIONS, REJECTED, read_corrections, write_corrections
 from ..training.targets import choose_targets
-from ..prediction.predictions import Predictions
-from .browse import Panel, Still, open_predictions
+from ..prediction.predictions import Predictions, open_predictions
+from .browse import Panel, Still
 from .mislabels import find_wrong_states
 
 # %% ../../nbs/14_review/07_review.ipynb #53e71b3c
@@ -40,13 +40,13 @@ def order_samples(table:pd.DataFrame, # one row per sample: movie, frame, nucleu
     if order not in ('doubtful', 'random'): raise ValueError(f'order={order!r}: expected doubtful or random')
     drawn = np.random.default_rng(seed).permutation(len(table))
     if order == 'random' or predictions is None: return table.index[drawn].tolist()
-    probs, names = look_up_probs(table, predictions), list(predictions.states)
-    given = [names.index(s) if s in names else -1 for s in table['state']]
-    p = np.where(np.isnan(probs), 0., probs)
-    own = np.where(np.array(given) < 0, p.max(1, initial=0), p[np.arange(len(p)), given])
+    p = np.nan_to_num(look_up_probs(table, predictions))
+    given = pd.Index(predictions.states).get_indexer(table['state'])
+    own = np.where(given < 0, p.max(1, initial=0), p[np.arange(len(p)), given])
     first = list_likely_wrong(table, predictions).index.tolist()
-    rest = table.index[drawn[np.argsort(own[drawn], kind='stable')]]
-    return first + rest.difference(first, sort=False).tolist()
+    by_doubt = drawn[np.argsort(own[drawn], kind='stable')]
+    rest = table.index[by_doubt].difference(first, sort=False)
+    return first + rest.tolist()
 
 def list_likely_wrong(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_id, state
                       predictions:Predictions, # of them
@@ -59,9 +59,10 @@ def list_likely_wrong(table:pd.DataFrame, # one row per sample: movie, frame, nu
 def look_up_probs(table:pd.DataFrame, predictions) -> np.ndarray: # (N,K), NaN where there is none
     "Find the predictions of samples by movie, frame and id."
     keys = ['movie', 'frame', 'nucleus_id']
-    index = pd.MultiIndex.from_frame(predictions.table[keys].astype({'movie': str}))
-    at = index.get_indexer(pd.MultiIndex.from_frame(table[keys].astype({'movie': str})))
-    return np.where(at[:, None] < 0, np.nan, predictions.probs[at] if len(predictions) else np.nan)
+    def index(rows): return pd.MultiIndex.from_frame(rows[keys].astype({'movie': str}))
+    at = index(predictions.table).get_indexer(index(table))
+    found = predictions.probs[at] if len(predictions) else np.nan
+    return np.where(at[:, None] < 0, np.nan, found)
 
 # %% ../../nbs/14_review/07_review.ipynb #f61d52bf
 class Review:
@@ -75,10 +76,12 @@ class Review:
         self.path = Path(path)
         predictions = None if predictions is None else open_predictions(predictions)
         self.predictions = predictions
-        self.table, self.said = samples.table, read_corrections(path)
+        self.table = samples.table
+        self.said = read_corrections(path)
         if self.table[['frame', 'nucleus_id']].isna().any(axis=None):
             raise ValueError('samples without frame or nucleus_id cannot be told apart in corrections')
-        self.queue, self.skipped = order_samples(self.table, predictions, order, seed), set()
+        self.queue = order_samples(self.table, predictions, order, seed)
+        self.skipped = set()
         self.probs = None if predictions is None else look_up_probs(self.table, predictions)
         self.wrong = () if predictions is None else set(list_likely_wrong(self.table, predictions).index)
         keys = zip(self.table['movie'].astype(str), self.table['frame'], self.table['nucleus_id'])
@@ -137,7 +140,8 @@ def draw_next(review:Review) -> Picture: # None where nothing is left
     movie, t, n = review.names[left[0]]
     title = f'{movie} {node_name(t, n)}: {review.table["state"][left[0]] or "no state"}'
     crops = review.samples.crops(left[0])
-    probs, voxel_size = find_choice(review, left[0]) or None, crops.row.get('voxel_size_um')
+    probs = find_choice(review, left[0]) or None
+    voxel_size = crops.row.get('voxel_size_um')
     return plot_sides(crops, None, title, probs, voxel_size, times=3)
 
 # %% ../../nbs/14_review/07_review.ipynb #f4cbe55a
@@ -146,7 +150,8 @@ def style_answer(word:str # a state, keep, rejected, skip or undo
     "Give the button of a state its colour, with words that can be read on it."
     if word in ('keep', REJECTED, 'skip', 'undo'): return {}
     color = pick_color(word)
-    light = np.dot((.2126, .7152, .0722), np.power(to_rgb(color), 2.2))     # relative luminance, WCAG 2
+    linear = np.power(to_rgb(color), 2.2)
+    light = np.dot((.2126, .7152, .0722), linear)     # relative luminance, WCAG 2
     return {'button_color': color, 'text_color': '#111111' if light > .18 else '#ffffff'}
 
 class Inspector(Panel):
@@ -188,7 +193,8 @@ class Inspector(Panel):
 # %% ../../nbs/14_review/07_review.ipynb #a45eca4a
 def count_judgements(review:Review) -> str: # HTML
     "Say how many samples are left, and what was said."
-    n, said = len(review.left), review.said
+    n = len(review.left)
+    said = review.said
     name = html.escape(review.path.name)
     kept = int((said['old_state'] == said['new_state']).sum())
     if not n: return f'Nothing left to look at; {len(said)} judgements in {name}'
@@ -197,7 +203,8 @@ def count_judgements(review:Review) -> str: # HTML
 def describe_next(review:Review) -> str: # HTML; empty where nothing is left
     "Say which state the next sample was given, and what the network says (★)."
     if not (left := review.left): return ''
-    given, probs = review.table['state'][left[0]] or 'no state', find_choice(review, left[0])
+    given = review.table['state'][left[0]] or 'no state'
+    probs = find_choice(review, left[0])
     words = [f'given: <b>{html.escape(given)}</b>{" (counts as stable)" if given == UNKNOWN else ""}']
     if probs:
         choice = max(probs, key=probs.get)

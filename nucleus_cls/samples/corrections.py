@@ -83,8 +83,8 @@ def states_from_table(path:str|Path, # states table: movie, frame, nucleus, stat
     mine = said[(said['movie'] == movie) & ~said['new_state'].isin(['', REJECTED])]
     mine = mine.drop_duplicates(['frame', 'nucleus_id'], keep='last')
     if mine.empty:
-        raise ValueError(f'{path}: has no state of movie {movie}, but of '
-                         f'{", ".join(sorted(set(said["movie"]))[:5]) or "none"}')
+        others = sorted(set(said['movie']))[:5]
+        raise ValueError(f'{path}: has no state of movie {movie}, but of {", ".join(others) or "none"}')
     mine = mine.sort_values(['frame', 'nucleus_id'], ignore_index=True)
     blank = dict(near_event=False, lost=False, track=range(len(mine)), root='', parent='', daughters='',
                  z=np.nan, y=np.nan, x=np.nan)
@@ -98,13 +98,15 @@ def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nu
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
     said = read_corrections(path).drop_duplicates(list(CORRECTIONS[:3]), keep='last')
     said = said[said['new_state'] != '']                                        # nothing was said of these
-    new = dict(zip(zip(said['movie'], said['frame'], said['nucleus_id']), said['new_state']))
-    keys = [(str(m), t, i) for m, t, i in zip(table['movie'], table['frame'], table['nucleus_id'])]
+    states = said['new_state'].replace(REJECTED, '')
+    new = dict(zip(zip(said['movie'], said['frame'], said['nucleus_id']), states))
+    keys = list(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
     found = np.array([key in new for key in keys], bool)
     state = table['state'].to_numpy(object, copy=True)
-    state[found] = ['' if new[key] == REJECTED else new[key] for key in keys if key in new]
+    state[found] = [new[key] for key in keys if key in new]
     table = table.assign(state=state)
-    if 'lost' in table: table['lost'] = table['lost'].eq(True) & ~(found & (state == 'death'))
+    judged_dead = found & (state == 'death')
+    if 'lost' in table: table['lost'] = table['lost'].eq(True) & ~judged_dead
     return table
 
 def correct_samples(samples:Samples, # as `open_samples` gives them

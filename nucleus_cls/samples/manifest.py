@@ -31,10 +31,12 @@ def check_lineage(nuclei:pd.DataFrame, # nuclei found in some frames: frame, nuc
     "Raise a `ValueError` if the lineage does not fit the nuclei of the movie."
     doubt = 'is it the lineage of another movie?'
     if not len(nuclei): raise ValueError(f'movie {name}: its segmentations hold no nucleus, only background')
-    here, nuclei = states[states.frame.isin(nuclei.frame)], nuclei[nuclei.frame.isin(states.frame)]
+    here = states[states['frame'].isin(nuclei['frame'])]
+    nuclei = nuclei[nuclei['frame'].isin(states['frame'])]
     if not len(here):
+        frames = states['frame']
         raise ValueError(f'movie {name}: its lineage has no nucleus in the frames of the movie, only in '
-                         f'{states.frame.min()}–{states.frame.max()}; {doubt}')
+                         f'{frames.min()}–{frames.max()}; {doubt}')
     both = nuclei.merge(here, on=['frame', 'nucleus_id'], suffixes=('', '_lineage'))
     if len(both) < .5*len(here) or len(both) < .2*len(nuclei):
         raise ValueError(f'movie {name}: of {len(here)} nuclei in the lineage only {len(both)} are in the '
@@ -43,7 +45,8 @@ def check_lineage(nuclei:pd.DataFrame, # nuclei found in some frames: frame, nuc
     placed = both.dropna(subset=columns)
     if len(placed) < 12: return
     moves = placed[columns] - placed.groupby('frame')[columns].transform('mean')
-    match = moves.corr().abs().iloc[:3, 3:].max(axis=1).mean()    # 1: every axis follows one of the lineage's
+    alike = moves.corr().abs().iloc[:3, 3:]
+    match = alike.max(axis=1).mean()    # 1: every axis follows one of the lineage's
     if match < .7:
         raise ValueError(f'movie {name}: the positions in the lineage have little to do with those in the '
                          f'segmentation (correlation {match:.2f}); {doubt}')
@@ -54,12 +57,13 @@ def find_id_offset(nuclei:pd.DataFrame, # nuclei found: frame, nucleus_id
                   ) -> list: # of `Finding`
     "Test whether the ids of a lineage fit those of the frame before or after better than their own."
     found = set(zip(nuclei['frame'].tolist(), nuclei['nucleus_id'].tolist()))
-    frames, missed = set(nuclei['frame']), {}
+    nodes = list(zip(states['frame'].tolist(), states['nucleus_id'].tolist()))
+    frames = set(nuclei['frame'])
+    missed = {}
     for d in (0, -1, 1):
-        moved = {(t + d, i) for t, i in zip(states['frame'].tolist(), states['nucleus_id'].tolist()) if t
-                 + d in frames}
-        both = {t for t, _ in moved}
-        missed[d] = len(moved ^ {key for key in found if key[0] in both})
+        moved = {(t + d, i) for t, i in nodes if t + d in frames}
+        looked = {t for t, _ in moved}
+        missed[d] = len(moved ^ {key for key in found if key[0] in looked})
     best = min(missed, key=lambda d: missed[d])
     if not best or missed[0] < 2 or missed[best] > .2*missed[0]: return []
     words = f'{missed[0]:,} nuclei do not fit, {missed[best]:,} with lineage_offset={best}'
@@ -71,8 +75,9 @@ STATE_COLUMNS = ('frame', 'nucleus_id', 'state', 'near_event', 'lost', 'track', 
 
 def find_lacking_frame(t:int, have:set, k:int) -> str:
     "Say which frame of the window of `t` has no image; empty if none."
-    gap = next((d for d in range(-k, k + 1) if t + d not in have), None)
-    return '' if gap is None else f'no t{gap:+d}' if gap else 'no image of the frame'
+    for d in range(-k, k + 1):
+        if t + d not in have: return f'no t{d:+d}' if d else 'no image of the frame'
+    return ''
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #2e84033f
 def join_states(nuclei:pd.DataFrame, # nuclei of the segmentation, all frames
@@ -82,16 +87,19 @@ def join_states(nuclei:pd.DataFrame, # nuclei of the segmentation, all frames
                ) -> pd.DataFrame: # one row per nucleus of either list, by frame and id
     "Join what segmentation and lineage say of each nucleus; `reason` is empty where a sample can be cut."
     known = states.rename(columns={c: f'marker_{c}' for c in states.columns if c not in STATE_COLUMNS})
-    table = nuclei.merge(known.drop(columns=list('zyx')), 'outer', ['frame', 'nucleus_id'], indicator='side')
-    blanks = {'state': UNKNOWN, 'root': '', 'parent': '', 'daughters': '', 'near_event': False, 'lost': False,
-              'border': False}
-    for c, blank in blanks.items(): table[c] = table[c].where(table[c].notna(), blank).astype(type(blank))
-    table['n_nuclei'] = table.frame.map(nuclei.frame.value_counts()).fillna(0).astype(int)
-    lacks = {t: find_lacking_frame(t, set(movie.image_frames), k) for t in table.frame.unique()}
-    reasons = {'no lineage node': table.side == 'left_only',
-               'no segmentation of the frame': ~table.frame.isin(movie.seg_frames),
-               'not in the segmentation': table.side == 'right_only'}
-    table['reason'] = np.select(list(reasons.values()), list(reasons), table.frame.map(lacks))
+    known = known.drop(columns=list('zyx'))
+    table = nuclei.merge(known, 'outer', ['frame', 'nucleus_id'], indicator='side')
+    blanks = dict(state=UNKNOWN, root='', parent='', daughters='', near_event=False, lost=False, border=False)
+    for c, blank in blanks.items():
+        table[c] = table[c].where(table[c].notna(), blank).astype(type(blank))
+    in_frame = nuclei['frame'].value_counts()
+    table['n_nuclei'] = table['frame'].map(in_frame).fillna(0).astype(int)
+    images = set(movie.image_frames)
+    lacks = {t: find_lacking_frame(t, images, k) for t in table['frame'].unique()}
+    reasons = {'no lineage node': table['side'] == 'left_only',
+               'no segmentation of the frame': ~table['frame'].isin(movie.seg_frames),
+               'not in the segmentation': table['side'] == 'right_only'}
+    table['reason'] = np.select(list(reasons.values()), list(reasons), table['frame'].map(lacks))
     return table.drop(columns='side').sort_values(['frame', 'nucleus_id'], ignore_index=True)
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #6727c98d
@@ -100,7 +108,8 @@ def touches_wedge(seg:np.ndarray, # nucleus ids around a nucleus, (z,y,x)
                   nucleus_id:int, # the nucleus
                  ) -> bool:
     "Say whether a voxel that was never imaged lies next to a nucleus, edges and corners counted."
-    return bool((binary_dilation(seg == nucleus_id, np.ones((3, 3, 3))) & outside).any())
+    around = binary_dilation(seg == nucleus_id, np.ones((3, 3, 3)))
+    return bool((around & outside).any())
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #1b8a4648
 def add_fates(table:pd.DataFrame, # the joined table
@@ -108,15 +117,19 @@ def add_fates(table:pd.DataFrame, # the joined table
              ) -> pd.DataFrame: # the same with fate, fate_frame, volume_variance
     "Add how each track ends (division, death, lost; empty: the movie does) and how the volume varies."
     last = states.sort_values('frame').drop_duplicates('track', keep='last').set_index('track')
-    lost = last.lost | last.index.isin(table.track[table.lost])
-    ends = last.state.map({'mitotic': 'division', 'death': 'death'}).fillna('').mask(lost, 'lost')
-    table['fate'] = table.track.map(ends).fillna('')
-    table['fate_frame'] = table.track.map(last.frame.where(ends != '')).astype('Int64')
-    names = list(map(node_name, table.frame, table.nucleus_id))
-    volume, frame = pd.Series(table.volume.array, names), pd.Series(table.frame.array, names)
-    def in_frame(c, t): return table[c].map(volume).where(table[c].map(frame) == t)
-    beside = in_frame('parent', table.frame - 1), in_frame('daughters', table.frame + 1)
-    series = pd.concat([table.volume, *beside], axis=1)
+    lost = last['lost'] | last.index.isin(table['track'][table['lost']])
+    ends = last['state'].map({'mitotic': 'division', 'death': 'death'}).fillna('').mask(lost, 'lost')
+    table['fate'] = table['track'].map(ends).fillna('')
+    ended = last['frame'].where(ends != '')
+    table['fate_frame'] = table['track'].map(ended).astype('Int64')
+    names = list(map(node_name, table['frame'], table['nucleus_id']))
+    volume = pd.Series(table['volume'].array, names)
+    frame = pd.Series(table['frame'].array, names)
+    def find_volume(relative, t): # of a nucleus that is named in a column, if it lies in frame t
+        return table[relative].map(volume).where(table[relative].map(frame) == t)
+    before = find_volume('parent', table['frame'] - 1)
+    after = find_volume('daughters', table['frame'] + 1)
+    series = pd.concat([table['volume'], before, after], axis=1)
     table['volume_variance'] = series.var(axis=1, ddof=0).where(series.count(axis=1) > 1)
     return table
 
@@ -128,8 +141,9 @@ def draw_samples(table:pd.DataFrame, # the joined table; changed in place
     "Keep at most `max_samples` nuclei of each state, at random."
     if max_samples != int(max_samples) or max_samples < 1:
         raise ValueError(f'max_samples={max_samples}: expected a number ≥1')
-    candidates = table[table.reason == '']
-    lot = pd.Series(np.random.default_rng(seed).permutation(len(candidates)), candidates.index)
-    rank = lot.groupby(candidates.state).rank()
+    candidates = table[table['reason'] == '']
+    drawn = np.random.default_rng(seed).permutation(len(candidates))
+    lots = pd.Series(drawn, candidates.index)
+    rank = lots.groupby(candidates['state']).rank()
     table.loc[rank.index[rank > max_samples], 'reason'] = 'not drawn'
     return table

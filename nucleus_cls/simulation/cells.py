@@ -67,31 +67,40 @@ def draw_cell(s:EmbryoSettings, rng,
               of:np.void=None, # the mother's record
              ) -> np.void: # record of type CELL
     "Draw one cell's life and looks; brightness and dimness run in families."
-    c, cycle = np.zeros((), CELL), s.cycle_h*60/s.frame_min
-    c['mother'], c['birth'] = mother, birth
+    c = np.zeros((), CELL)
+    cycle = s.cycle_h*60/s.frame_min
+    hour = 60/s.frame_min
+    c['mother'] = mother
+    c['birth'] = birth
     c['generation'] = 0 if of is None else of['generation'] + 1
     c['end'] = birth + cycle*np.clip(rng.normal(1, s.cycle_cv), .6, 1.4)
     c['merged'], c['early'] = rng.random(2) < (s.daughters_as_one, s.caught_early)
     if c['merged']: c['end'] = np.ceil(c['end']) - rng.uniform(.02, .2)
-    c['fate'], start = 'divides', max(birth + .1*cycle, 0)
+    c['fate'] = 'divides'
+    start = max(birth + .1*cycle, 0)
     for fate, rate in (('dies', s.death), ('leaves', s.leaving)):
         when = start + rng.exponential(cycle/max(rate, 1e-9))
-        if when < c['end'] - 60/s.frame_min: c['end'], c['fate'], c['turn'] = when, fate, when
+        if when < c['end'] - hour: c['end'], c['fate'], c['turn'] = when, fate, when
     if c['fate'] == 'leaves': c['end'] = np.inf # until it is out
     c['dim'] = rng.random() < s.dim if of is None else of['dim']
-    c['glow'] = rng.lognormal(0, s.glow_cv)*(1 if of is None else of['glow']**.6)
+    family = 1 if of is None else of['glow']**.6
+    c['glow'] = rng.lognormal(0, s.glow_cv)*family
     c['size'] = 1 + s.diameter_cv*np.clip(rng.normal(), -2.5, 2.5)
     c['elong'] = s.elong*rng.lognormal(0, s.elong_cv)
-    c['pace'], c['density'] = rng.lognormal(0, .3), rng.lognormal(0, .15)
-    c['spell'] = rng.uniform(birth + .3*cycle, birth + .75*cycle) if rng.random() < s.condensed else np.nan
-    c['spell_len'], c['spell_shrink'] = rng.uniform(8, 25)/s.frame_min, rng.uniform(0, .3)
+    c['pace'] = rng.lognormal(0, .3)
+    c['density'] = rng.lognormal(0, .15)
+    c['spell'] = np.nan
+    if rng.random() < s.condensed: c['spell'] = rng.uniform(birth + .3*cycle, birth + .75*cycle)
+    c['spell_len'] = rng.uniform(8, 25)/s.frame_min
+    c['spell_shrink'] = rng.uniform(0, .3)
     return c
 
 # %% ../../nbs/01_simulation/01_cells.ipynb #b1027b98
 def grow_cells(s:EmbryoSettings, rng,
               ) -> np.ndarray: # of type CELL, mothers before daughters
     "Draw all cells of a movie, from the ones in its first frame to the last daughters."
-    cycle, wave = s.cycle_h*60/s.frame_min, rng.random()
+    cycle = s.cycle_h*60/s.frame_min
+    wave = rng.random()
     ages = (wave + (1 - s.synchrony)*rng.random(s.n_start)) % 1
     cells = [draw_cell(s, rng, -a*cycle*.95) for a in ages]
     for c in cells: # whoever should have divided before the movie does so soon after it began
@@ -99,7 +108,8 @@ def grow_cells(s:EmbryoSettings, rng,
     for k, fate in enumerate(['divides']*s.sure_divisions + ['dies']*s.sure_deaths):
         n = s.sure_divisions + s.sure_deaths
         c = cells[k % len(cells)]
-        c['fate'], c['end'] = fate, .25*s.n_frames + .5*s.n_frames*(k + .5)/n + .01
+        c['fate'] = fate
+        c['end'] = .25*s.n_frames + .5*s.n_frames*(k + .5)/n + .01
         c['early'] = c['merged'] = c['dim'] = False
     for i, c in enumerate(cells):
         if c['fate'] == 'divides' and np.ceil(c['end']) < s.n_frames:

@@ -76,8 +76,9 @@ def cut_box_around(centre, # voxels, (3,)
     low = np.maximum(np.ceil(np.subtract(centre, half)), 0).astype(int)
     high = np.minimum(np.floor(np.add(centre, half)) + 1, shape).astype(int)
     if (high <= low).any(): return None
-    zyx = [np.arange(a, b, dtype=np.float32) - np.float32(c) for a, b, c in zip(low, high, centre)]
-    return tuple(map(slice, low.tolist(), high.tolist())), zyx[0][:, None, None], zyx[1][:, None], zyx[2]
+    box = tuple(map(slice, low.tolist(), high.tolist()))
+    z, y, x = (np.arange(a, b, dtype=np.float32) - np.float32(c) for a, b, c in zip(low, high, centre))
+    return box, z[:, None, None], y[:, None], x
 
 # %% ../../nbs/01_simulation/04_imaging.ipynb #74637899
 def measure_ellipsoid(z, y, x, # distances from its centre, broadcastable, voxels
@@ -104,7 +105,8 @@ def draw_light(light:np.ndarray, # volume to add to, (Z,Y,X) float32
                offset=(0, 0, 0), # its place in the texture, voxels
               ):
     "Add the light of one nucleus to the volume."
-    s, (axes, semi) = s or ImagingSettings(), find_axes(row)
+    s = s or ImagingSettings()
+    (axes, semi) = find_axes(row)
     lumpy, tall = np.float32(row['lumps']*s.lumpy), np.float32(s.stretch_z)
     reach = np.sqrt(((axes*semi[:, None])**2).sum(0))*[tall, 1, 1]*(1 + 2.2*lumpy) + 1
     found = cut_box_around(row['pos'], reach, light.shape)
@@ -125,7 +127,8 @@ def break_up(row, # one record of type NUCLEUS
     if row['pieces'] < .05: return [row]
     n = int(rng.integers(4, 7))
     share = rng.dirichlet(np.full(n, 4.))
-    way, pieces = rng.normal(size=(n, 3)), np.repeat(row, n)
+    way = rng.normal(size=(n, 3))
+    pieces = np.repeat(row, n)
     way = way/np.linalg.norm(way, axis=1, keepdims=True) - way.mean(0)*.5
     pieces['pos'] += row['radius']*way*(.35 + .95*row['pieces'])
     pieces['radius'] = row['radius']*np.cbrt(share)*1.05

@@ -26,43 +26,67 @@ def interpolate_look(keys:dict, # clock reading → look
                      clock, # readings, (N,)
                     ) -> np.ndarray: # (N, len(LOOKS))
     "Read looks off the key frames."
-    return np.stack([np.interp(clock, list(keys), column) for column in zip(*keys.values())], 1)
+    readings = list(keys)
+    columns = zip(*keys.values())
+    return np.stack([np.interp(clock, readings, column) for column in columns], 1)
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #8356d44a
+def _measure_passed(minutes, length):
+    "Say what share of a phase of some length is over after some minutes."
+    return np.clip(minutes/length, 0, 1)
+
 def read_clocks(nuclei:np.ndarray, cells:np.ndarray, s:EmbryoSettings,
                ) -> tuple: # mitosis, newborn and death clock, (N,) each; 3, 2 and 3 where nothing happens
     "Read the three clocks of every nucleus in every frame."
     c = cells[nuclei['cell']]
-    left, age = (c['end'] - nuclei['frame'])*s.frame_min, (nuclei['frame'] - c['birth'])*s.frame_min
-    part = lambda minutes, length: np.clip(minutes/length, 0, 1)
-    plate, pro = s.metaphase_min*c['pace'], s.prometaphase_min
-    m = left + np.where(c['early'], plate + .6*pro, 0) # caught early: never seen beyond prometaphase
-    mitosis = part(m, plate) + part(m - plate, pro) + part(m - plate - pro, s.prophase_min)
-    newborn = part(age, s.anaphase_min) + part(age - s.anaphase_min, s.decondense_min)
-    death = 3*part(left, s.death_min*c['pace'])
-    return (np.where(c['fate'] == 'divides', mitosis, 3), np.where(c['mother'] >= 0, newborn, 2),
-            np.where(c['fate'] == 'dies', death, 3))
+    age = (nuclei['frame'] - c['birth'])*s.frame_min
+    left = (c['end'] - nuclei['frame'])*s.frame_min
+    plate = s.metaphase_min*c['pace']
+    pro = s.prometaphase_min
+    before = left + np.where(c['early'], plate + .6*pro, 0) # caught early: never seen beyond prometaphase
+    mitosis = _measure_passed(before, plate) + _measure_passed(before - plate, pro)
+    mitosis += _measure_passed(before - plate - pro, s.prophase_min)
+    newborn = _measure_passed(age, s.anaphase_min) + _measure_passed(age - s.anaphase_min, s.decondense_min)
+    death = 3*_measure_passed(left, s.death_min*c['pace'])
+    mitosis = np.where(c['fate'] == 'divides', mitosis, 3)
+    newborn = np.where(c['mother'] >= 0, newborn, 2)
+    death = np.where(c['fate'] == 'dies', death, 3)
+    return mitosis, newborn, death
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #2b6a97bd
 def name_phases(mitosis, newborn, death, spell) -> np.ndarray: # (N,), words
     "Name the phase that the clocks show; the first rule that holds counts."
-    rules = {'fragmenting': death < 1, 'dying': death < 3, 'anaphase': newborn < 1,
-             'telophase': newborn < 1.7, 'metaphase': mitosis <= 1, 'prometaphase': mitosis < 2,
-             'prophase': mitosis < 2.9, 'condensed': spell > .4}
-    return np.select(list(rules.values()), [np.array(k, 'U12') for k in rules], np.array('interphase', 'U12'))
+    rules = {
+        'fragmenting': death < 1,
+        'dying': death < 3,
+        'anaphase': newborn < 1,
+        'telophase': newborn < 1.7,
+        'metaphase': mitosis <= 1,
+        'prometaphase': mitosis < 2,
+        'prophase': mitosis < 2.9,
+        'condensed': spell > .4}
+    return np.select(list(rules.values()), list(rules), 'interphase')
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #95e10cb1
+def _read_look(keys:dict, clock) -> dict: # look → (N,)
+    "Read all looks off the key frames, by name."
+    return dict(zip(LOOKS, interpolate_look(keys, clock).T))
+
 def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
                  cells:np.ndarray, s:EmbryoSettings) -> np.ndarray: # the same with looks and phase filled in
-    "Give every nucleus its size, shape, brightness and phase."
-    c, (mitosis, newborn, death) = cells[nuclei['cell']], read_clocks(nuclei, cells, s)
-    keys = (MITOSIS, mitosis), (NEWBORN, newborn), (DEATH, death)
-    m, b, d = (dict(zip(LOOKS, interpolate_look(k, clock).T)) for k, clock in keys)
-    for look, name in ((m, 'mitosis'), (b, 'newborn')):
-        look['radius'] **= getattr(s, f'{name}_shrink')
-        look['bright'] **= getattr(s, f'{name}_glow')
+    "Fill in size, shape, brightness and phase of every nucleus."
+    c = cells[nuclei['cell']]
+    mitosis, newborn, death = read_clocks(nuclei, cells, s)
+    m = _read_look(MITOSIS, mitosis)
+    b = _read_look(NEWBORN, newborn)
+    d = _read_look(DEATH, death)
+    m['radius'] **= s.mitosis_shrink
+    m['bright'] **= s.mitosis_glow
+    b['radius'] **= s.newborn_shrink
+    b['bright'] **= s.newborn_glow
     calm = (mitosis == 3) & (newborn == 2) & (death == 3)
-    spell = np.where(calm, np.nan_to_num(np.exp(-((nuclei['frame'] - c['spell'])/c['spell_len'])**2)), 0)
+    spell = np.exp(-((nuclei['frame'] - c['spell'])/c['spell_len'])**2)
+    spell = np.where(calm, np.nan_to_num(spell), 0)
     age = np.clip((nuclei['frame'] - c['birth'])*s.frame_min/(s.cycle_h*60), 0, 1)
     full = s.diameter/2*c['size']*s.shrink**c['generation']*np.cbrt(.47 + .53*age)
     nuclei['radius'] = full*m['radius']*b['radius']*d['radius']*(1 - spell*c['spell_shrink'])
@@ -70,12 +94,14 @@ def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known
     nuclei['elong'] = c['elong']**np.minimum(nuclei['flat'], 1)
     packed = (m['bright']*b['bright']*d['bright'])**c['density']*(1 + .5*spell)
     nuclei['bright'] = c['glow']*np.where(c['dim'], .35, 1)*packed
-    for k in ('threads', 'lumps', 'pieces'): nuclei[k] = np.maximum.reduce([m[k], b[k], d[k]])
+    for look in ('threads', 'lumps', 'pieces'):
+        nuclei[look] = np.maximum.reduce([m[look], b[look], d[look]])
     nuclei['threads'] = np.maximum(nuclei['threads'], .9*spell)
     nuclei['hole'] = s.rosette*np.interp(mitosis, (.3, 1, 1.4, 2, 2.7), (0, .6, 1, 1, 0))
     nuclei['phase'] = name_phases(mitosis, newborn, death, spell)
-    mother = np.where(c['mother'] >= 0, c['mother'], 0)
-    nuclei['merged'] = (c['mother'] >= 0) & cells['merged'][mother] & (nuclei['frame'] < c['birth'] + 1)
+    has_mother = c['mother'] >= 0
+    mother = np.where(has_mother, c['mother'], 0)
+    nuclei['merged'] = has_mother & cells['merged'][mother] & (nuclei['frame'] < c['birth'] + 1)
     return nuclei
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #65116d46

@@ -18,7 +18,7 @@ def unstretch_shape(s:EmbryoSettings) -> np.ndarray: # (3,), voxels
 # %% ../../nbs/01_simulation/02_motion.ipynb #f927da27
 def size_embryo(s:EmbryoSettings, n:int, # nuclei to make room for
                ) -> tuple: # (semi-axes (3,), voxels; distance at which cells begin to push, voxels)
-    "Size the ellipsoid that nuclear centres stay in, flattened where the volume is flat."
+    "Find the ellipsoid that nuclear centres stay in, flattened where the volume is flat."
     shape = unstretch_shape(s)
     share = 1 - s.hollow**3                                     # of the ellipsoid, without the lumen
     volume = n*(.45*s.diameter)**3/s.crowding/share             # in units of 4π/3
@@ -80,7 +80,8 @@ def move_nuclei(pos:np.ndarray, # centres in the frame before, (N,3); of newborn
                 rng) -> tuple: # (centres (N,3), axes (N,3), which ones are on their way out (N,))
     "Move the nuclei of a movie by one frame."
     shape = unstretch_shape(s)
-    centre, size = (shape - 1)/2, s.diameter*c['size']*s.shrink**c['generation']
+    centre = (shape - 1)/2
+    size = s.diameter*c['size']*s.shrink**c['generation']
     age, left = (t - c['birth'])*s.frame_min, (c['end'] - t)*s.frame_min
     out = (c['fate'] == 'leaves') & (t > c['turn'])
     pos = push_apart(pos + rng.normal(0, s.motion, pos.shape), room[0], centre, room[1], out, 3, s.hollow)
@@ -98,11 +99,13 @@ def place_nuclei(cells:np.ndarray, # type CELL; the `end` of those that leave is
                  s:EmbryoSettings, rng) -> np.ndarray: # of type NUCLEUS without looks, by frame then cell
     "Move all cells through the movie; return where each is in each frame."
     def alive(t): return np.flatnonzero((cells['birth'] <= t) & (t < cells['end']))
-    n, mother = len(cells), cells['mother']
+    n = len(cells)
+    mother = cells['mother']
     shape = unstretch_shape(s)
     room = size_embryo(s, max(1, len(alive(s.n_frames//2))))
     pos = (shape - 1)/2 + draw_axes(rng, n)*room[0]*rng.random((n, 1))**(1/3)
-    axis, spin = draw_axes(rng, n), rng.uniform(0, 2*np.pi, n)
+    axis = draw_axes(rng, n)
+    spin = rng.uniform(0, 2*np.pi, n)
     rows = []
     here = alive(0)
     nobody = np.zeros(len(here), bool)

@@ -54,7 +54,7 @@ def make_settings(preset:str='realistic', # a name in SIM_PRESETS
 def leave_remains(nuclei:np.ndarray, # type NUCLEUS, all frames
                   cells:np.ndarray, # type CELL
                   t:int, s:SimSettings) -> np.ndarray: # type NUCLEUS: what is left of the dead in frame t
-    "Return the fading pieces of nuclei that died less than 40 minutes ago."
+    "List the fading pieces of nuclei that died less than 40 minutes ago."
     ago = (t - cells['end'])*s.frame_min
     dead = np.flatnonzero((cells['fate'] == 'dies') & (ago > 0) & (ago < 40))
     out = np.concatenate([np.zeros(0, NUCLEUS), *(nuclei[nuclei['cell'] == i][-1:] for i in dead)])
@@ -136,7 +136,7 @@ class SimulatedMovie:
         rng = self._rng(seed, 0)
         self.name, self.seed, self.preset = name, seed, preset
         self._s, self.settings = s, asdict(s)
-        self.voxel_size, self.shape = (s.voxel_um,)*3, tuple(s.shape)
+        self.shape, self.voxel_size = tuple(s.shape), (s.voxel_um,)*3
         self.nuclei, self.cells = grow_embryo(s, rng)
         self.frames = draw_frames(s, rng)
         self._shift = np.cumsum(rng.normal(0, s.drift, (s.n_frames, 3)), 0)
@@ -157,7 +157,8 @@ class SimulatedMovie:
         return self._made[t]
 
     def _make(self, t):
-        s, rows = self._s, self.nuclei[self.nuclei['frame'] == t]
+        s = self._s
+        rows = self.nuclei[self.nuclei['frame'] == t]
         imaged = find_field(s, self._shift[t], self._turn[t])
         remains = leave_remains(self.nuclei, self.cells, t, s)
         image, seg, rows, ids = make_frame(rows, remains, self.cells['mother'],
@@ -170,7 +171,8 @@ class SimulatedMovie:
     def seg(self, t:int) -> np.ndarray: return self._frame(t)[1]
 
     def second(self, t:int) -> np.ndarray: # of a second channel, which most have no use for
-        image, rows = self.image(t), self.nuclei[self.nuclei['frame'] == t]
+        image = self.image(t)
+        rows = self.nuclei[self.nuclei['frame'] == t]
         vol = draw_second(rows, self.cells, t, self._s, self._rng(self.seed, 3, t))
         return np.where(image > 0, np.clip(np.rint(vol), 1, np.iinfo(image.dtype).max), 0).astype(image.dtype)
 
@@ -197,7 +199,8 @@ def simulate_movie(preset:str='tiny', # a name in SIM_PRESETS
                   ) -> SimulatedMovie:
     "Simulate one movie; frames are drawn when they are asked for."
     if n_frames is not None: overrides['n_frames'] = n_frames
-    s, seeds = make_settings(preset, **overrides), tuple(np.atleast_1d(seed).tolist())
+    s = make_settings(preset, **overrides)
+    seeds = tuple(np.atleast_1d(seed).tolist())
     if not all(isinstance(k, int) and k >= 0 for k in seeds):
         raise ValueError(f'seed={seed!r}: expected a whole number, 0 or more')
     name = name or f'sim_{preset}_s' + '_'.join(map(str, seeds))
@@ -208,12 +211,14 @@ def tabulate_truth(sim:SimulatedMovie): # pandas DataFrame, one row a (frame, nu
     "Tell what the simulator knows of every nucleus that the segmentations show."
     import pandas as pd
     rows, ids, table = (np.concatenate(part) for part in zip(*sim.shown()))
-    c = sim.cells[rows['cell']]
+    cell = sim.cells[rows['cell']]
     out = {'frame': rows['frame'], 'nucleus_id': ids, 'cell': rows['cell'], 'phase': rows['phase']}
-    out |= {k: c[k] for k in ('mother', 'generation', 'fate', 'dim')}
-    out |= {'caught_early': c['early'] & (c['fate'] == 'divides')}
-    out |= {k: rows[k] for k in ('merged', 'radius', 'flat', 'bright')} | dict(zip('zyx', rows['pos'].T))
-    return pd.DataFrame(out | {'voxels': table[:, 0].astype(int)})
+    for name in ('mother', 'generation', 'fate', 'dim'): out[name] = cell[name]
+    out['caught_early'] = cell['early'] & (cell['fate'] == 'divides')
+    for name in ('merged', 'radius', 'flat', 'bright'): out[name] = rows[name]
+    out |= dict(zip('zyx', rows['pos'].T))
+    out['voxels'] = table[:, 0].astype(int)
+    return pd.DataFrame(out)
 
 # %% ../../nbs/01_simulation/06_movies.ipynb #42aaa888
 def write_movie(sim:SimulatedMovie, # the movie

@@ -30,7 +30,8 @@ def measure_nuclei(image, # (Z,Y,X), counts
         if box is None or (mask := seg[box] == i).sum() < 50: continue
         core = binary_erosion(mask, iterations=2)
         core = smooth[box][core if core.sum() > 30 else mask]
-        contrast, spread = image[box][mask].mean() - background, np.cov((np.argwhere(mask)*[z_to_xy, 1, 1]).T)
+        contrast = image[box][mask].mean() - background
+        spread = np.cov((np.argwhere(mask)*[z_to_xy, 1, 1]).T)
         nz, ny, nx = mask.shape
         rows[i] = {'diameter': np.cbrt(6/np.pi*mask.sum()*z_to_xy), 'length in z': nz*z_to_xy/np.sqrt(ny*nx),
                    'background': background, 'background sd': (high - low)/2, 'contrast': contrast,

@@ -137,4 +137,5 @@ def read_settings(path:str|Path, # TOML or JSON file
     elif path.suffix == '.json': data = read_json(path)
     else: raise ValueError(f'{path}: expected a settings file that ends in .toml or .json')
     if not isinstance(data, dict): raise ValueError(f'{path}: expected names and values, found a list')
-    return dict(data['training']) if isinstance(data.get('training'), dict) else data
+    section = data.get('training')
+    return dict(section) if isinstance(section, dict) else data

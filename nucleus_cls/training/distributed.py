@@ -107,7 +107,8 @@ class SharedNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x): # (B,C,…)
         if not self.training: return super().forward(x)
-        axes, shape = [0, *range(2, x.ndim)], (1, -1, *[1]*(x.ndim - 2))
+        axes = [0, *range(2, x.ndim)]
+        shape = (1, -1, *[1]*(x.ndim - 2))
         dtype, x = x.dtype, x.to(self.running_mean.dtype)   # half the digits will not do for sums
         n = SumOverAll.apply(x.new_tensor([x.numel()/x.shape[1]]))
         mean = SumOverAll.apply(x.sum(axes))/n

@@ -35,9 +35,9 @@ def make_optimizer(model:torch.nn.Module, # the network
     "Make the optimizer, and the schedule of its rate."
     kind = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam}[config.optimizer]
     opt = kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    if config.schedule == 'plateau':
-        return opt, torch.optim.lr_scheduler.ReduceLROnPlateau(opt, factor=.2, patience=10)
-    return opt, torch.optim.lr_scheduler.OneCycleLR(opt, config.lr, total_steps=n_steps*config.num_epochs)
+    schedules = torch.optim.lr_scheduler
+    if config.schedule == 'plateau': return opt, schedules.ReduceLROnPlateau(opt, factor=.2, patience=10)
+    return opt, schedules.OneCycleLR(opt, config.lr, total_steps=n_steps*config.num_epochs)
 
 # %% ../../nbs/09_training/10_epoch.ipynb #bf8fc190
 def update_mean(mean:torch.nn.Module, # the running mean: a network of the same kind, changed in place
@@ -82,11 +82,13 @@ def train_epoch(model, opt, schedule, # what `share` made of the network, its op
                 team:Team=None, # the processes that share the work; None: alone
                ) -> dict: # train_loss, train_accuracy
     "Go once through the draws of an epoch."
-    device, seed = next(model.parameters()).device, make_epoch_seed(config.seed, epoch)
+    device = next(model.parameters()).device
+    seed = make_epoch_seed(config.seed, epoch)
     team = team or Team(device)
     loss_of = make_loss(config, m.shares, m.states, device)
     torch.manual_seed(seed)   # dropout
-    generator, total = torch.Generator(device).manual_seed(seed), torch.zeros(2, device=device)
+    generator = torch.Generator(device).manual_seed(seed)
+    total = torch.zeros(2, device=device)
     draws = draw_epoch(m.y, config.epoch_samples, config.balance, config.seed, epoch, m.weights)
     batches = np.split(draws, cut_batches(len(draws), config.batch_size))
     model.train()

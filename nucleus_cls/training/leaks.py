@@ -28,11 +28,12 @@ def find_leaks(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_i
     t['parent'] = parents.str[0].to_numpy()   # of two parents, the one whose track goes on
     a, b = t.iloc[train], t.iloc[val]
     near = pd.concat([a.assign(frame=a['frame'] + d) for d in (-2, -1, 1, 2)])   # windows that overlap
-    return pd.concat([find_shared('same nucleus', a, b, ['frame', 'nucleus_id']),
-                      find_shared('neighbouring frames', near, b, ['frame', 'track']),
-                      find_shared('sisters', a, b, ['frame', 'parent']),
-                      find_shared('same lineage tree', a, b, ['root']),
-                      find_shared('same movie', a, b, [])], ignore_index=True)
+    found = [find_shared('same nucleus', a, b, ['frame', 'nucleus_id']),
+             find_shared('neighbouring frames', near, b, ['frame', 'track']),
+             find_shared('sisters', a, b, ['frame', 'parent']),
+             find_shared('same lineage tree', a, b, ['root']),
+             find_shared('same movie', a, b, [])]
+    return pd.concat(found, ignore_index=True)
 
 # %% ../../nbs/09_training/03_leaks.ipynb #e35f9fff
 def find_shared(leak:str, # what to call it, one of LEAKS
@@ -74,7 +75,8 @@ def check_leaks(table:pd.DataFrame, # one row per sample
 def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype
               ) -> np.ndarray: # (N,) 16 hexadecimal digits each
     "Fingerprint the crops of each sample, all frames; '' where t is black: no copy of other black ones."
-    t, hashes = raw.shape[1]//2, []
+    t = raw.shape[1]//2
+    hashes = []
     for crops in raw:   # one by one: together they may be larger than the memory
         whole = np.ascontiguousarray(crops)
         black = whole[t].min() == whole[t].max()
@@ -86,11 +88,13 @@ def find_copies(table:pd.DataFrame, # one row per sample: movie, frame, nucleus_
                 split, # of `split_samples`: train, val, kind
                ) -> list: # sentences for the user
     "Name samples that lie on both sides under two names; `ValueError` unless the split is random."
-    t = table[['movie', 'frame', 'nucleus_id']].reset_index(drop=True).assign(hash=hashes)
+    t = table[['movie', 'frame', 'nucleus_id']].reset_index(drop=True)
     nodes = t[['frame', 'nucleus_id']].fillna(-1).to_numpy(int)
-    t['name'] = [f'{movie} {node_name(*n)}' for movie, n in zip(t['movie'], nodes)]
-    sides = [t.iloc[rows].loc[t['hash'] != ''].drop_duplicates('hash') for rows in (split.train, split.val)]
-    both = sides[0].merge(sides[1], on='hash', suffixes=('_train', '_val'))
+    names = [f'{movie} {node_name(*node)}' for movie, node in zip(t['movie'], nodes)]
+    t = t.assign(hash=hashes, name=names)
+    sides = (t.iloc[rows] for rows in (split.train, split.val))
+    train, val = (side[side['hash'] != ''].drop_duplicates('hash') for side in sides)
+    both = train.merge(val, on='hash', suffixes=('_train', '_val'))
     if not len(both): return []
     first = '; '.join(f'{r.name_train} and {r.name_val}' for r in both.head(3).itertuples())
     text = f'{len(both)} samples are on both sides of the split as the same file: {first}'

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOISE', 'ANEW', 'validate', 'is_out_of_patience', 'is_better', 'EpochEnd', 'ask_to_stop', 'save_epoch', 'read_last',
-           'load_last', 'use_all_cores', 'show_steps', 'make_network', 'make_parts', 'judge_start', 'learn_epoch',
-           'fit']
+           'load_last', 'use_all_cores', 'describe_best', 'show_steps', 'make_network', 'make_parts', 'judge_start',
+           'learn_epoch', 'fit']
 
 # %% ../../nbs/09_training/11_loop.ipynb #64a0766a
 import copy
@@ -45,7 +45,8 @@ def validate(run:Run, # the network as it is now
              team:Team=None, # the processes that share the work; None: alone
             ) -> dict: # val_loss, val_accuracy, val_macro_f1
     "Score the network on held-out samples."
-    prep, team = run.preprocess, team or Team(run.device)
+    prep = run.preprocess
+    team = team or Team(run.device)
     probs = np.zeros((len(at), len(run.states)), np.float32)
     mine = np.arange(len(at))[team.part(len(at))]
     for some in np.split(mine, range(64, len(mine), 64)):
@@ -102,10 +103,11 @@ def save_epoch(folder:Path, # run folder
               ) -> None:
     "Write the results of an epoch, each file whole or not at all."
     if best is not None: save_weights(best, folder/'best_model.safetensors', info)
-    with core.atomic_path(folder/'history.csv') as tmp:
-        pd.DataFrame(state['history']).to_csv(tmp, index=False, float_format='%.6g')
+    history = pd.DataFrame(state['history'])
+    with core.atomic_path(folder/'history.csv') as tmp: history.to_csv(tmp, index=False, float_format='%.6g')
+    whole = state | {name: part.state_dict() for name, part in parts.items()}
     packed = io.BytesIO()               # a full disk is an error of writing bytes, not one of torch
-    torch.save(state | {name: part.state_dict() for name, part in parts.items()}, packed)
+    torch.save(whole, packed)
     with core.atomic_path(folder/'last.pt') as tmp: tmp.write_bytes(packed.getbuffer())
 
 # %% ../../nbs/09_training/11_loop.ipynb #8d9adfa4
@@ -151,6 +153,13 @@ def use_all_cores() -> None:
     mine = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     torch.set_num_threads(mine or 1)
 
+def describe_best(best:dict, # epoch and val_macro_f1 of the weights that are kept
+                 ) -> str:
+    "Say which epoch a training keeps, and its score."
+    kept = f'best epoch: {best["epoch"]}'
+    if not best['epoch']: kept = 'no epoch was better than the start, which stays'
+    return f'{kept}, macro-F1 {best["val_macro_f1"]:.3f} on what was held out'
+
 @contextmanager
 def show_steps(show:bool, # show it at all
                total:int, # steps in the whole training
@@ -171,7 +180,8 @@ def make_network(info:dict, # content of config.json
                 ) -> tuple: # network, sentences for the user where it starts from an earlier run
     "Make a network, and fill it with the weights it is to start from."
     torch.manual_seed(config.seed)   # first weights
-    model, notes = build_model(**info['model_settings']), []
+    model = build_model(**info['model_settings'])
+    notes = []
     start = find_start(config.init, config.model)
     if start and not resumed: notes = [copy_weights(model, start, tuple(info['states']))]
     return model.to(device, memory_format=torch.channels_last_3d), notes
@@ -247,13 +257,15 @@ def fit(samples:Samples, # as `open_samples` gives them
     n_steps = len(cut_batches(config.epoch_samples or len(m.y), config.batch_size)) + 1
     model, notes = make_network(info, config, team.device, bool(last))
     run = Run(model, core.to_plain(info), m.prep, m.states, folder, team.device)
-    config, info = judge_start(run, m, state, config, team, bool(notes)), run.config
+    config = judge_start(run, m, state, config, team, bool(notes))
+    info = run.config
     with explain_errors(folder/'last.pt', ANEW) if last else nullcontext():
         parts = make_parts(model, config, n_steps, last)
     say = print if progress else (lambda text: None)
     for line in (*notes, *m.split.notes, *m.list_counts()): say(line)
     if team.rank == 0: core.write_json(folder/'config.json', info | dict(best=state['best']))
-    judged, net = parts.get('mean', model), share_model(model, team)
+    judged = parts.get('mean', model)
+    net = share_model(model, team)
     run.model = judged
     with show_steps(progress, n_steps*config.num_epochs, n_steps*len(history)) as bar:
         for epoch in range(len(history), config.num_epochs):
@@ -269,8 +281,6 @@ def fit(samples:Samples, # as `open_samples` gives them
     if team.rank == 0:
         info['weights'] = hash_weights(folder/'best_model.safetensors')
         core.write_json(folder/'config.json', info)
-    told = 'best epoch: {epoch}'
-    if not state['best']['epoch']: told = 'no epoch was better than the start, which stays'
-    say((told + ', macro-F1 {val_macro_f1:.3f} on what was held out').format(**state['best']))
+    say(describe_best(state['best']))
     team.leave()   # when all is written
     return load_run(folder, str(team.device))

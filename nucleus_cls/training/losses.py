@@ -25,7 +25,9 @@ def compute_losses(logits:torch.Tensor, # (B,K)
                   ) -> torch.Tensor: # (B,)
     "Compute the loss of every sample."
     loss = F.cross_entropy(logits, yb, reduction='none', label_smoothing=smoothing)
-    if gamma: loss = loss*(1 - logits.softmax(1).gather(1, yb[:, None])[:, 0]).clamp_min(1e-6)**gamma
+    if gamma:
+        p_true = logits.softmax(1).gather(1, yb[:, None])[:, 0]
+        loss = loss*(1 - p_true).clamp_min(1e-6)**gamma
     return loss if weights is None else loss*weights[yb]
 
 # %% ../../nbs/09_training/06_losses.ipynb #a4c26974
@@ -33,7 +35,10 @@ def compute_state_weights(shares:np.ndarray, # share of each state in the draws,
                          ) -> np.ndarray: # (K,), the mean over the draws is 1
     "Compute the weight of each state that compensates for its rarity."
     shares = np.asarray(shares, float)
-    return np.where(shares > 0, 1/(np.count_nonzero(shares)*np.where(shares > 0, shares, 1)), 0.)
+    drawn = shares > 0
+    weights = np.zeros(len(shares))
+    weights[drawn] = 1/(drawn.sum()*shares[drawn])
+    return weights
 
 # %% ../../nbs/09_training/06_losses.ipynb #2acbb024
 def make_loss(config:TrainConfig, # loss, class_weights, focal_gamma, label_smoothing
@@ -43,8 +48,9 @@ def make_loss(config:TrainConfig, # loss, class_weights, focal_gamma, label_smoo
              ) -> Callable: # logits (B,K), yb (B,) → losses (B,)
     "Make the loss that the settings name."
     factors = read_numbers(config.class_weights, states, 'class_weights')
-    w = compute_state_weights(shares) if config.loss == 'weighted' else np.ones(len(states))
-    w = w*[factors.get(s, 1.) for s in states]
-    weights = torch.tensor(w, dtype=torch.float32, device=device) if (w != 1).any() else None
+    weights = np.array([factors.get(s, 1.) for s in states], float)
+    if config.loss == 'weighted': weights *= compute_state_weights(shares)
+    given = (weights != 1).any()
+    tensor = torch.tensor(weights, dtype=torch.float32, device=device) if given else None
     gamma = config.focal_gamma if config.loss == 'focal' else 0.
-    return partial(compute_losses, weights=weights, gamma=gamma, smoothing=config.label_smoothing)
+    return partial(compute_losses, weights=tensor, gamma=gamma, smoothing=config.label_smoothing)

@@ -21,7 +21,7 @@ from ..transforms.cache import Cache, load_cache
 from ..models.registry import add_second_frames, build_model, choose_channels, count_parameters
 from ..models.run import FORMAT, compute_prior_shift
 from .config import TrainConfig
-from .targets import choose_states, choose_targets, compute_shares, find_near_events
+from .targets import choose_states, compute_shares, find_near_events, settle_targets
 from .leaks import find_copies, hash_crops
 from .splits import Split, split_samples
 
@@ -127,8 +127,7 @@ def prepare_training(samples:Samples, # all there are
                     ) -> TrainingData:
     "Choose states and split, and read the crops."
     table = samples.table
-    target = choose_targets(table, config.targets, config.lost)
-    target[~np.isin(target.astype(str), choose_states(target, config.states))] = ''
+    target, _ = settle_targets(table, config)
     split = split_samples(table, target, config)
     states = choose_states(target[split.train], config.states)
     read_numbers(config.class_weights, states, 'class_weights')   # wrong ones are refused before the work

@@ -40,7 +40,8 @@ def draw_groups(groups:np.ndarray, # (N,) group of each sample: a movie or a tre
                          'add a movie, or use split random, whose scores are too good because near copies '
                          'are on both sides')
     n_held = min(max(1, round(fraction*len(counts))), len(counts) - 1)
-    rng, best = np.random.default_rng(seed), None
+    rng = np.random.default_rng(seed)
+    best = None
     n = counts.to_numpy()   # samples of each state in each group, (G,S)
     for _ in range(200):
         out = rng.permutation(len(n))[:n_held]
@@ -87,7 +88,8 @@ def draw_random(target:np.ndarray, # (N,) targets, '' where not used
                 seed:int=0, # seed of the draw
                ) -> np.ndarray: # (N,) boolean, held out
     "Hold out the same share of every state, sample by sample (leaks: for comparisons only)."
-    rng, out = np.random.default_rng(seed), np.zeros(len(target), bool)
+    rng = np.random.default_rng(seed)
+    out = np.zeros(len(target), bool)
     for state in list_states(target):
         rows = rng.permutation(np.flatnonzero(target == state))
         out[rows[:max(round(fraction*len(rows)), min(1, len(rows) - 1))]] = True
@@ -99,15 +101,19 @@ def split_samples(table:pd.DataFrame, # one row per sample
                   config:TrainConfig=TrainConfig(), # split, val, val_fraction, split_seed
                  ) -> Split:
     "Split the samples into those to train on and those held out to score; a leak is a `ValueError`."
-    used, movie = target != '', table['movie'].to_numpy(object)
-    kind, notes = config.split, []
+    used = target != ''
+    movie = table['movie'].to_numpy(object)
+    kind = config.split
+    notes = []
     names = sorted(set(movie[used]))
     if kind == 'movie' and len(names) == 1:
-        kind, notes = 'lineage', [f'only one movie, {names[0]}: whole lineage trees are held out of it']
+        kind = 'lineage'
+        notes = [f'only one movie, {names[0]}: whole lineage trees are held out of it']
     if kind == 'random':
         if config.val:
             raise ValueError(f'val = {", ".join(config.val)}, but split is random: drop one of the two')
-        held_out, val = (), draw_random(target, config.val_fraction, config.split_seed)
+        held_out = ()
+        val = draw_random(target, config.val_fraction, config.split_seed)
     else:
         groups = movie if kind == 'movie' else name_trees(table)
         check_val(config.val, kind, sorted(set(groups[used].astype(str))))
@@ -129,7 +135,8 @@ def cap_split(split:Split, # changed in place
     "Keep at most this many samples of each state, on both sides together."
     states = [s for s in list_states(target) if s in target]
     given = read_numbers(config.limits, states, 'limits', low=2)
-    most = {s: int(given.get(s, config.max_per_state or len(target))) for s in states}
+    default = config.max_per_state or len(target)
+    most = {s: int(given.get(s, default)) for s in states}
     val = {s: max(1, round(n*config.val_fraction)) for s, n in most.items()}
     train = {s: n - val[s] for s, n in most.items()}
     split.train = cap_rows(split.train, target, train, config.split_seed)
@@ -172,10 +179,11 @@ def deal_out(counts:pd.DataFrame, # one row a group, one column per state, and a
              k:int, # number of folds
              seed:int=0, # settles ties
             ) -> list: # k tuples of names of groups, sorted
-    "Give each group to the fold where the shares of the states stay most alike."
+    "Put each group into the fold where the shares of the states stay most alike."
     share = (counts/counts.sum()).to_numpy()   # of each state, and of all, (G,S+1)
     order = np.random.default_rng(seed).permutation(len(share))
-    load, held = np.zeros((k, share.shape[1])), [[] for _ in range(k)]
+    load = np.zeros((k, share.shape[1]))
+    held = [[] for _ in range(k)]
     for n, g in enumerate(sorted(order, key=lambda g: -share[g].max())):
         grown = (share[g]*(2*load + share[g])).sum(1)      # growth of the sum of squares, (k,)
         empty = np.array([not h for h in held])

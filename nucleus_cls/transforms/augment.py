@@ -70,18 +70,22 @@ def draw_space_changes(n:int, # samples
                       ) -> dict: # name → tensor, a sample per row
     "Draw where every sample goes."
     loose = rand(n, .5) + .5 < s.turned
-    place, drift = rand((n, 1, 3), s.shift).repeat(1, 3, 1), rand((n, 2, 3), s.drift)
-    place[:, [0, 2]] += drift
+    place = rand((n, 1, 3), s.shift).repeat(1, 3, 1)
+    place[:, [0, 2]] += rand((n, 2, 3), s.drift)
     held = place.round()
-    place = torch.where(loose[:, None, None], torch.cat([held[..., :1], place[..., 1:]], -1), held)
+    free = torch.cat([held[..., :1], place[..., 1:]], -1)
     order = torch.arange(3, device=loose.device).expand(n, 3)
-    if s.cube: order = torch.where(loose.new_ones(n)[:, None] if isotropic is None else isotropic[:, None],
-                                   rand((n, 3), 1.).argsort(1), order)
-    return dict(place=place, angle=rand(n, math.radians(s.rotation))*loose,
-                zoom=(rand(n, math.log1p(s.zoom))*loose).exp(),
-                bend=rand((n, 2, 4, 4), s.elastic)*loose[:, None, None, None],
-                warp=torch.full((n,), any((s.shift, s.drift, s.turned*(s.rotation + s.zoom + s.elastic)))),
-                order=order, mirror=(rand((n, 3), 1.) < 0) & s.flips)
+    if s.cube:
+        may_swap = loose.new_ones(n) if isotropic is None else isotropic
+        order = torch.where(may_swap[:, None], rand((n, 3), 1.).argsort(1), order)
+    return dict(
+        place=torch.where(loose[:, None, None], free, held),
+        angle=rand(n, math.radians(s.rotation))*loose,
+        zoom=(rand(n, math.log1p(s.zoom))*loose).exp(),
+        bend=rand((n, 2, 4, 4), s.elastic)*loose[:, None, None, None],
+        warp=torch.full((n,), any((s.shift, s.drift, s.turned*(s.rotation + s.zoom + s.elastic)))),
+        order=order,
+        mirror=(rand((n, 3), 1.) < 0) & s.flips)
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #d93c8859
 def draw_light_changes(n:int, # samples
@@ -91,13 +95,19 @@ def draw_light_changes(n:int, # samples
     "Draw what happens to the light of every sample."
     def chance(): return rand(n, .5) + .5
     which = (chance()*3).long().clamp_max(2)
-    dim = torch.where(chance() < s.dim, 2/3*chance() + 1/3, 1.)
+    light = torch.where(chance() < s.dim, 2/3*chance() + 1/3, 1.)
+    is_dim = torch.arange(3, device=which.device) == which[:, None]
     missing = torch.where(chance() < s.drop_frame, 2*(chance() < .5), 1)
-    return dict(contrast=1 + rand(n, s.contrast), brightness=rand(n, s.brightness),
-                gamma=rand(n, math.log1p(s.gamma)).exp(), loss=rand(n, s.attenuation),
-                dim=torch.where(torch.arange(3, device=dim.device) == which[:, None], dim[:, None], 1.),
-                missing=missing, blur=(rand(n, s.blur)).clamp_min(0), noise=rand((n, 3), .5) + .5,
-                blind=chance() < s.drop_segs)
+    return dict(
+        contrast=1 + rand(n, s.contrast),
+        brightness=rand(n, s.brightness),
+        gamma=rand(n, math.log1p(s.gamma)).exp(),
+        loss=rand(n, s.attenuation),
+        dim=torch.where(is_dim, light[:, None], 1.),
+        missing=missing,
+        blur=rand(n, s.blur).clamp_min(0),
+        noise=rand((n, 3), .5) + .5,
+        blind=chance() < s.drop_segs)
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #267e9485
 def draw_changes(n:int, # samples in the batch
@@ -111,9 +121,12 @@ def draw_changes(n:int, # samples in the batch
     s = settings or AugmentSettings()
     def rand(shape, half): return draw_uniform(shape, -half, half, generator, device)
     if isotropic is not None: isotropic = torch.as_tensor(np.asarray(isotropic), device=device)
-    changes = draw_space_changes(n, s, rand, isotropic) | draw_light_changes(n, s, rand)
+    changes = draw_space_changes(n, s, rand, isotropic)
+    light = draw_light_changes(n, s, rand)
+    changes |= light
     if not second: return changes
-    own = draw_light_changes(n, s, rand) | dict(missing=changes['missing'])      # a frame is missing whole
+    own = draw_light_changes(n, s, rand)
+    own['missing'] = light['missing']      # a frame is missing whole
     return changes | {f'second {name}': rows for name, rows in own.items()}
 
 # %% ../../nbs/07_transforms/05_augment.ipynb #dcf058a2
@@ -141,7 +154,8 @@ def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames fi
     if (np.array(xb.shape[2:]) < size).any() or not 4 <= masks <= len(CHANNEL_FRAMES):
         raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
                          f'C 4 to {len(CHANNEL_FRAMES)}, L at least {size}')
-    c, xb = changes, move_samples(xb, changes, size, second)
+    c = changes
+    xb = move_samples(xb, changes, size, second)
     change_frames(xb[:, :3], c, noise, bank)
     if second:
         own = {name.removeprefix('second '): rows for name, rows in c.items() if name.startswith('second ')}
@@ -160,7 +174,8 @@ def augment(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L
             second:bool=False, # are the last three the frames of a second channel?
            ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
     "Move every sample through space and change the light of its frames, each sample in its own way."
-    s, device = settings or AugmentSettings(), xb.device
+    s = settings or AugmentSettings()
+    device = xb.device
     edges = np.broadcast_to(size, 3).tolist()
     if len(set(edges)) > 1: isotropic = np.zeros(whole or len(xb), bool)
     changes = draw_changes(whole or len(xb), s, generator, device, isotropic, second)

@@ -45,6 +45,12 @@ def empty_array(shape:tuple, # of the array
     with tempfile.TemporaryFile(dir=folder) as f: return np.memmap(f, dtype, 'w+', shape=shape)
 
 # %% ../../nbs/07_transforms/06_cache.ipynb #bd225aac
+def _find_dtype(crops:list, prep:Preprocess) -> np.dtype: # crops of each movie
+    "Find the type that holds the voxels of all movies."
+    read = [c.raw for c in crops]
+    if prep.channel: read += [c.second for c in crops]
+    return np.result_type(*[pick_frames(vols, prep).dtype for vols in read])
+
 def load_cache(samples:Any, # Samples, as `open_samples` gives them
                rows:Any=None, # row numbers to load, 0…; None: all
                prep:Preprocess=None, # how crops are scaled; None: the defaults
@@ -53,27 +59,28 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
                folder:str|Path=None, # of a cache on disk, which removes itself; None: the temporary folder
               ) -> Cache:
     "Read the crops of many samples once, in the order of the store; those that cannot be scaled are skipped."
-    prep, table = prep or Preprocess(), samples.table.reset_index(drop=True)
+    prep = prep or Preprocess()
+    table = samples.table.reset_index(drop=True)
     rows = np.arange(len(table)) if rows is None else np.sort(np.asarray(rows, int))
     ids = samples.table.index[rows]   # a selection of samples keeps the index of the whole
     firsts = ids[~table['movie'].iloc[rows].duplicated()]
-    seen = [samples.crops(i) for i in firsts]
-    read = [c.raw for c in seen] + [c.second for c in seen if prep.channel]
-    dtype, n = np.result_type(*[pick_frames(vols, prep).dtype for vols in read]), 2 if prep.channel else 1
+    dtype = _find_dtype([samples.crops(i) for i in firsts], prep)
     edges = np.broadcast_to(size, 3).tolist()
-    raw = empty_array((len(rows), n*len(prep.offsets), *edges), dtype, limit_gib, folder)
+    n_channels = 2 if prep.channel else 1
+    raw = empty_array((len(rows), n_channels*len(prep.offsets), *edges), dtype, limit_gib, folder)
     mask = empty_array((len(rows), *edges), np.uint8, limit_gib, folder)
-    lo, hi = np.zeros((2, len(rows), *((n,) if n > 1 else ())), np.float32)
+    ranges = (len(rows), n_channels) if prep.channel else (len(rows),)
+    lo, hi = np.zeros((2, *ranges), np.float32)
     order, skipped = [], []
     row_of = dict(zip(ids, rows))
     for i, crops in samples.iter_crops(ids, 'reading crops'):
-        k, row = len(order), row_of[i]
+        k = len(order)
         segs = list_segs(crops) if 'others' in prep.channels else None
         step = find_voxel_step(prep, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
         more = segs, step, crops.row.get('start'), getattr(crops, 'second', None)
         try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, *more)
-        except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row])}: {e}')
-        else: order.append(row)
+        except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row_of[i]])}: {e}')
+        else: order.append(row_of[i])
     n = len(order)
     if not n: raise ValueError(f'none of the {len(rows)} samples can be used; the first: {skipped[0]}')
     return Cache(np.array(order, int), raw[:n], mask[:n], lo[:n], hi[:n], skipped, tuple(prep.channels))

@@ -45,7 +45,8 @@ def blur(frames:torch.Tensor, # raw channels, (B,T,Z,Y,X); changed in place
     "Blur every sample by its own Gaussian; beyond the edge the last voxel goes on."
     rows = (sd > 0).nonzero()[:, 0]
     if not len(rows): return frames
-    x, n = frames[rows], max(1, int((sd.max()**2/.5).ceil()))
+    x = frames[rows]
+    n = max(1, int((sd.max()**2/.5).ceil()))
     k = (sd[rows]**2/(2*n)).view(-1, 1, 1, 1, 1)
     for axis in (2, 3, 4)*n:
         flow, size = x.diff(dim=axis).mul_(k), x.shape[axis]   # from each voxel to the one before it

@@ -27,6 +27,15 @@ from ..movies.scale import ALIKE, WIDTH, find_step
 CHANNELS = ('t-1', 't', 't+1', 'mask', 'others', 'seg t-1', 'seg t+1')
 SECOND = ('second t-1', 'second t', 'second t+1')   #: the frames of a second channel, behind them
 
+def _check_least(name:str, value, least:float):
+    "Refuse numbers that are too small, or not whole where voxels are counted."
+    whole = name in ('crop_size', 'tensor_size')
+    kind = int if whole else (int, float)
+    values = value if whole and np.size(value) == 3 else [value]
+    if all(isinstance(v, kind) and v >= least for v in values): return
+    words = 'whole number' if whole else 'number'
+    raise ValueError(f'Preprocess: {name}={value!r}: expected a {words} ≥{least}')
+
 @dataclass(frozen=True)
 class Preprocess(Settings):
     "How crops become a tensor; the defaults are the rule, `imaged_only=False` is what the old scripts did."
@@ -52,23 +61,19 @@ class Preprocess(Settings):
         if self.size_um is not None and um is None:
             raise ValueError(f'Preprocess: size_um={self.size_um}: give voxel_um, too')
         if self.zoom_to_fit and self.size_um is not None:
-            raise ValueError(f'Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
+            raise ValueError('Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
                              f'({self.size_um:g}) come with voxels of voxel_um: choose one')
         if self.register not in REGISTER:
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
-            value, whole = getattr(self, name), name not in ('padding', 'size_um', 'width')
-            if value is None and name != 'tensor_size': continue
-            values = value if name in ('crop_size', 'tensor_size') and np.size(value) == 3 else [value]
-            if any(not isinstance(v, int if whole else (int, float)) or v < least for v in values):
-                raise ValueError(f'Preprocess: {name}={value!r}: expected a {"whole " if whole else ""}'
-                                 f'number ≥{least}')
+            value = getattr(self, name)
+            if value is not None or name == 'tensor_size': _check_least(name, value, least)
         if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
             raise ValueError(f'Preprocess: offsets={self.offsets}: expected ascending numbers, as (-1, 0, 1)')
         more = SECOND if self.channel else ()
-        if tuple(self.channels) not in (CHANNELS[:4] + more, CHANNELS + more):
-            raise ValueError(f'Preprocess: channels={self.channels}: expected {CHANNELS[:4] + more} or '
-                             f'{CHANNELS + more}')
+        few, all_ = CHANNELS[:4] + more, CHANNELS + more
+        if tuple(self.channels) not in (few, all_):
+            raise ValueError(f'Preprocess: channels={self.channels}: expected {few} or {all_}')
 
     def to_dict(self) -> dict:
         "Turn the settings into plain values; `channel` and `zoom_to_fit` are left out where not used."
@@ -81,8 +86,9 @@ def find_voxel_step(prep:Preprocess, # settings of the run
                     voxel:Sequence|None=None, # voxel size of the movie, (z,y,x), µm; None: not known
                     widths:Sequence|None=None, # of its nuclei, (z,y,x), voxels; None: read as stored
                    ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: as they are
-    "Settle how a movie's voxels become the tensor's; `ValueError` where they cannot."
-    voxel, cut = check_voxel_size(voxel), prep.size_um is not None
+    "Find how many voxels of a movie make one of the tensor; `ValueError` if they are too unlike."
+    voxel = check_voxel_size(voxel)
+    cut = prep.size_um is not None
     if voxel is None and cut:
         raise ValueError(f'the network was trained on boxes of {prep.size_um:g} µm, and the voxel size of '
                          'this movie is not known: give it with --voxel_size Z,Y,X')
@@ -99,9 +105,8 @@ def find_voxel_step(prep:Preprocess, # settings of the run
     return step if off > ALIKE else None
 
 def show_voxel(voxel) -> str:
-    "Write a voxel size for people."
+    "Write a voxel size in words."
     return '×'.join(f'{v:.3g}' for v in voxel) + ' µm (z,y,x)'
-
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #fe5ae974
 def find_crop_edges(prep:Preprocess, # settings of the run
@@ -112,14 +117,13 @@ def find_crop_edges(prep:Preprocess, # settings of the run
     edges = prep.crop_size if prep.size_um is None else prep.size_um/prep.voxel_um[0]
     return tuple(math.ceil(n*s - 1e-6) for n, s in zip(np.broadcast_to(edges, 3).tolist(), step or (1, 1, 1)))
 
-
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #4cb18898
 def check_space(prep:Preprocess, # settings of the run
                 voxel:Sequence|None, # voxel size, (z,y,x), µm; None: not known
                 what:str='the input', # whose it is, for the message
                 rescaled:bool=False, # was it stored at the scale of its nuclei?
                ) -> None:
-    "Refuse a voxel size the network cannot be shown, and warn where none is known."
+    "Refuse voxels that do not fit a run, and warn where their size is not known."
     if rescaled and prep.width is None and (voxel is None or prep.voxel_um is None):
         raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as '
                          'they are stored: extract it with --scale none, or train again')
@@ -130,12 +134,11 @@ def check_space(prep:Preprocess, # settings of the run
         f'{what} does not say its voxel size: taken for {show_voxel(prep.voxel_um)}, as in the training; '
         'if it is another, give it with --voxel_size Z,Y,X', stacklevel=3)
 
-
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #0a1bb0b8
 def apply_scale(prep:Preprocess, # settings of the run
                 scale:str|float|None, # as `check_scale` gives it; None: not said
                ) -> Preprocess:
-    "Let a run read movies at the scale of their nuclei, if that is asked for."
+    "Let a run read at the scale of nuclei if it is asked to and does not do so already."
     told = scale not in (None, 'none') and prep.width is None and prep.size_um is None
     return replace(prep, width=WIDTH) if told else prep
 

@@ -19,12 +19,15 @@ def cut_slices(xb:torch.Tensor, # (B,C,L,…)
               ) -> torch.Tensor: # (B,C,size,…), a copy
     "Keep `size` slices around the centre, every channel moved by its own number of slices."
     B, C, L = xb.shape[:3]
-    steps = ((torch.arange(size, device=xb.device) - size//2)/zoom[:, None]).round().long() # (B,size)
+    offsets = torch.arange(size, device=xb.device) - size//2
+    steps = (offsets/zoom[:, None]).round().long() # (B,size)
     at = L//2 + steps[:, None] - shift.long()[..., None] # (B,C,size)
     at = torch.where(at < 0, -at - 1, at)
     at = torch.where(at >= L, 2*L - 1 - at, at).clamp(0, L - 1)
-    rows = at.view(B*C, size) + L*torch.arange(B*C, device=xb.device)[:, None]
-    return xb.reshape(B*C*L, -1).index_select(0, rows.flatten()).reshape(B, C, size, *xb.shape[3:])
+    first = L*torch.arange(B*C, device=xb.device)     # slice of each channel in a row of all
+    rows = at.view(B*C, size) + first[:, None]
+    slices = xb.reshape(B*C*L, -1).index_select(0, rows.flatten())
+    return slices.reshape(B, C, size, *xb.shape[3:])
 
 # %% ../../nbs/07_transforms/03_spatial.ipynb #adbc5401
 def warp_plane(xb:torch.Tensor, # (B,C,Z,L,L)
@@ -68,8 +71,10 @@ def move_samples(xb:torch.Tensor, # (B,C,L,L,L), three frames first
                  second:bool=False, # are the last three the frames of a second channel?
                 ) -> torch.Tensor: # (B,C,size,size,size), a new batch
     "Shift, turn, zoom, bend, cut and mirror every sample in its own way, all channels alike."
-    (C, _, Y, X), c = xb.shape[1:], changes
-    masks, edges = C - 3*second, [size]*3 if isinstance(size, int) else list(size)
+    (C, _, Y, X) = xb.shape[1:]
+    c = changes
+    masks = C - 3*second
+    edges = [size]*3 if isinstance(size, int) else list(size)
     place = c['place'][:, CHANNEL_FRAMES[:masks] + (0, 1, 2)*second] # (B,C,3)
     xb = cut_slices(xb, place[..., 0], c['zoom'], edges[0])
     if c['warp'].any():

@@ -109,7 +109,8 @@ def zoom_crop(raw:np.ndarray, mask:np.ndarray, # of a crop, (T,Z,Y,X) and (Z,Y,X
               dark:np.ndarray, # value of what was not imaged, (T,)
              ) -> tuple: # raw, mask, imaged and segmentations, cubes of the edge of the tensor
     "Resize a whole crop, each axis by its own factor."
-    size, shape = np.broadcast_to(prep.tensor_size, 3).tolist(), find_crop_edges(prep) or mask.shape
+    size = np.broadcast_to(prep.tensor_size, 3).tolist()
+    shape = find_crop_edges(prep) or mask.shape
     step = tuple(n/k for n, k in zip(shape, size))
     at = tuple((k//2 + .5)*s - .5 for k, s in zip(size, step))
     def near(vol):
@@ -218,18 +219,21 @@ def pick_frames(raw:Any, # raw intensity, (T,Z,Y,X) or T volumes (Z,Y,X) in time
                 prep:Preprocess=None, # settings; None: the defaults
                ) -> np.ndarray: # (C,Z,Y,X): uint8 and uint16 stay, all else becomes float32
     "Take the frames at `prep.offsets` around the middle one."
-    prep, raw = prep or Preprocess(), [np.asarray(frame) for frame in raw]
+    prep = prep or Preprocess()
+    raw = [np.asarray(frame) for frame in raw]
     shapes = [frame.shape for frame in raw]
     if not raw or len(set(shapes)) > 1 or raw[0].ndim != 3:
         raise ValueError(f'raw crops have shapes {shapes}: expected the same (Z,Y,X) for every frame')
     middle = len(raw)//2
-    if len(raw)%2 == 0 or middle < max(map(abs, prep.offsets)):
+    reach = max(map(abs, prep.offsets))
+    if len(raw)%2 == 0 or middle < reach:
         raise ValueError(f'{len(raw)} frames given: the model reads {prep.offsets} around the middle one, '
-                         f'so an odd number of at least {2*max(map(abs, prep.offsets)) + 1} is needed')
+                         f'so an odd number of at least {2*reach + 1} is needed')
     dtype = np.result_type(*raw).newbyteorder('=')
     if dtype not in (np.uint8, np.uint16): dtype = np.float32
+    frames = [raw[middle + o] for o in prep.offsets]
     with np.errstate(over='ignore'):
-        return np.stack([raw[middle + o].astype(dtype, order='C', copy=False) for o in prep.offsets])
+        return np.stack([frame.astype(dtype, order='C', copy=False) for frame in frames])
 
 def join_second(raw:np.ndarray, # of `pick_frames`, (T,Z,Y,X)
                 second:Any, # the second channel, as `pick_frames` takes it
@@ -246,6 +250,16 @@ def join_second(raw:np.ndarray, # of `pick_frames`, (T,Z,Y,X)
     return np.concatenate([raw, second]), imaged
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #7cc3cdbf
+def _rescale(raw, mask, imaged, segs, prep:Preprocess, step:tuple|None, start:Sequence|None) -> tuple:
+    "Cut a crop down to the box that the network looks at, and bring its voxels to those it knows."
+    before = mask.shape
+    edge = 1024 if prep.zoom_to_fit else prep.tensor_size
+    raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, find_crop_edges(prep, step), edge)
+    if step is None: return raw, mask, imaged, segs
+    if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
+    most = (1024,)*3 if prep.padding else find_crop_edges(prep)
+    return resample_crop(raw, mask, imaged, segs, step, start, most)
+
 def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
              mask:np.ndarray, # the nucleus, bool, 0/1 or nucleus ids, (Z,Y,X); None: left empty
              imaged:np.ndarray=None, # bool, (T,Z,Y,X) or (Z,Y,X); None: all were imaged
@@ -266,14 +280,8 @@ def to_cache(raw:Any, # raw intensity, (T,Z,Y,X), counts
     if imaged is not None and imaged.ndim == 4: imaged = pick_frames(imaged.view(np.uint8), prep).view(bool)
     if prep.channel: raw, imaged = join_second(raw, second, imaged, prep)
     offsets = prep.offsets*(len(raw)//len(prep.offsets))
-    before = mask.shape
     if step is not None or prep.width is not None:
-        box = find_crop_edges(prep, step), 1024 if prep.zoom_to_fit else prep.tensor_size
-        raw, mask, imaged, segs = cut_box(raw, mask, imaged, segs, step, *box)
-    if step is not None:
-        if start is not None: start = [a + n//2 - m//2 for a, n, m in zip(start, before, mask.shape)]
-        most = (1024,)*3 if prep.padding else find_crop_edges(prep)
-        raw, mask, imaged, segs = resample_crop(raw, mask, imaged, segs, step, start, most)
+        raw, mask, imaged, segs = _rescale(raw, mask, imaged, segs, prep, step, start)
     plane = find_only_plane(imaged) if prep.width else None
     if plane is not None: raw, mask, imaged, segs = make_lenses(raw, mask, imaged, segs, plane, offsets)
     lo, hi = find_ranges(raw, imaged) if prep.channel else find_range(raw, imaged)

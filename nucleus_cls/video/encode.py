@@ -49,16 +49,17 @@ def compose_ffmpeg_command(path, # file to write, .mp4 or .gif
                           ) -> list: # words of the command
     "Compose the command line of ffmpeg."
     from imageio_ffmpeg import get_ffmpeg_exe
-    pipe = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{size[0]}x{size[1]}', '-r', str(fps), '-i', '-']
+    width, height = size
+    pipe = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{width}x{height}', '-r', str(fps), '-i', '-']
     begin = [get_ffmpeg_exe(), '-y', '-loglevel', 'error', *pipe]
     if Path(path).suffix == '.gif':
-        return begin + ['-i', str(palette), '-lavfi', 'paletteuse=dither=none:diff_mode=rectangle',
-                        '-loop', '0', '-fflags', '+bitexact', str(path)]
-    marks = [w for what in ('colorspace', 'color_primaries', 'color_trc') for w in (f'-{what}', 'bt709')]
-    return begin + ['-an', '-vf', 'scale=out_color_matrix=bt709:out_range=tv,format=yuv420p', *marks,
-                    '-c:v', 'libx264', '-preset', speed, '-crf', str(crf), '-movflags', '+faststart',
-                    '-x264-params', 'chroma_qp_offset=-12:no-fast-pskip=1',
-                    '-fflags', '+bitexact', '-flags:v', '+bitexact', str(path)]
+        look = ['-i', str(palette), '-lavfi', 'paletteuse=dither=none:diff_mode=rectangle', '-loop', '0']
+        return [*begin, *look, '-fflags', '+bitexact', str(path)]
+    look = ['-an', '-vf', 'scale=out_color_matrix=bt709:out_range=tv,format=yuv420p']
+    for what in ('colorspace', 'color_primaries', 'color_trc'): look += [f'-{what}', 'bt709']
+    code = ['-c:v', 'libx264', '-preset', speed, '-crf', str(crf), '-movflags', '+faststart',
+            '-x264-params', 'chroma_qp_offset=-12:no-fast-pskip=1']
+    return [*begin, *look, *code, '-fflags', '+bitexact', '-flags:v', '+bitexact', str(path)]
 
 # %% ../../nbs/13_video/01_encode.ipynb #4def2418
 @contextmanager

@@ -17,7 +17,7 @@ from ..plot.views import choose_bar_length, flatten
 from .raster import (cast_shadows, choose_inks, choose_margin, load_font, make_backdrop,
                                       paint_outline, soften_shadow, write_id)
 from .look import Look
-from .panels import choose_counts, draw_counts, draw_legend, measure_legend, style_state
+from .legend import choose_counts, draw_counts, draw_legend, measure_legend, style_state
 from .layout import Placement, arrange_frame
 from .growing import GrowingCurve, GrowingTree, list_curves
 
@@ -41,7 +41,8 @@ def draw_view(ground:Image.Image, # grey picture of the view, from `make_backdro
               n_states:int=4, # states the model can tell apart
              ) -> Image.Image: # RGB
     "Draw the outlines and ids of one view."
-    out, ink = ground.copy(), choose_inks(look.light)
+    out = ground.copy()
+    ink = choose_inks(look.light)
     shown = [(states.get(int(i), ('', np.nan)), int(i), soft) for i, soft in zip(ids, softs)]
     if look.only: shown = [item for item in shown if item[0][0] == look.only]
     if look.min_confidence: shown = [item for item in shown if item[1] in states]
@@ -49,9 +50,11 @@ def draw_view(ground:Image.Image, # grey picture of the view, from `make_backdro
     for (state, confidence), _, soft in shown:
         strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
         paint_outline(out, soft, view.scale, opacity=strength, **style_state(state, unit, look))
-    taken, size = np.zeros((view.height, view.width), bool), max(9, round(11*unit))
+    taken = np.zeros((view.height, view.width), bool)
+    size = max(9, round(11*unit))
     for (_, confidence), i, (grey, left, top) in shown[::-1]:
-        words, (h, w) = write_name(i, confidence, look), grey.shape
+        words = write_name(i, confidence, look)
+        (h, w) = grey.shape
         if words: write_id(out, taken, words, left + w/2, top + h/2, size, ink['ink'], ink['ground'])
     return out
 
@@ -78,8 +81,10 @@ def write_caption(drawn:Image.Image, # picture of a view
                   bar:tuple=None, # length of the scale bar, pixels, and its words; None: no bar
                  ):
     "Name a view, and draw a scale bar in it."
-    pen, ink = ImageDraw.Draw(drawn), choose_inks(look.light)
-    font, halo = load_font(max(10, round(13*unit))), dict(stroke_width=2, stroke_fill=ink['ground'])
+    pen = ImageDraw.Draw(drawn)
+    ink = choose_inks(look.light)
+    font = load_font(max(10, round(13*unit)))
+    halo = dict(stroke_width=2, stroke_fill=ink['ground'])
     pen.text((6*unit, 6*unit), ('XY', 'XZ', 'YZ')[axis], ink['ink'], font, 'lt', **halo)
     if bar is None: return
     right, y = drawn.width - 8*unit, drawn.height - 10*unit
@@ -127,7 +132,8 @@ def draw_views(out:Image.Image, # the frame
                known:dict, # name of a group → what is said of its nuclei
               ):
     "Draw all views of all groups with outlines, and once without if the raw image is shown."
-    look, views = painter.look, next(iter(painter.groups.values()))
+    look = painter.look
+    views = next(iter(painter.groups.values()))
     for k, (ids, softs) in enumerate(find_shadows(seg, views, look.projection == 'slice')):
         view, limits = views[k], painter.limits[views[k].axis]
         flat = flatten(image, view.axis, look.projection)
@@ -165,7 +171,8 @@ def write_words(out:Image.Image, # the frame
     look, unit = painter.look, painter.unit
     words = f'frame {t}'
     if minutes is not None: words += f'   {format_time(minutes)}'
-    font, ink = load_font(max(12, round(18*unit))), choose_inks(look.light)['ink']
+    font = load_font(max(12, round(18*unit)))
+    ink = choose_inks(look.light)['ink']
     ImageDraw.Draw(out).text((look.width - 14*unit, 20*unit), words, ink, font, 'rm')
     if look.legend and look.counts and painter.counts:
         columns = choose_counts(painter.counts[0], t, *painter.counts[1:])
@@ -200,7 +207,8 @@ class Painter:
     n_states:int=4 # states the model can tell apart
 
     def __post_init__(self):
-        look, unit = self.look, max(self.look.height/720, .7)
+        look = self.look
+        unit = max(self.look.height/720, .7)
         names = ('raw',)*look.raw + ('true',)*self.compare + ('predicted',)
         curves = choose_curves(self)
         numbers = 2*bool(self.counts and look.counts)
@@ -209,7 +217,8 @@ class Painter:
         pixels, placed, self.panels = arrange_frame(
             self.shape, self.voxel_size or (1, 1, 1), look.views, (look.width, look.height), len(names),
             legend, tree, tuple(curves), unit)
-        self.unit, self.groups = unit, dict(zip(names, placed))
+        self.unit = unit
+        self.groups = dict(zip(names, placed))
         self.growing:dict = {name: GrowingCurve(name, its, self.panels[name][2:], look, unit)
                              for name, its in curves.items() if name in self.panels}
         if tree: self.growing['tree'] = GrowingTree(*self.lineage, self.panels['tree'][2:], look, unit)

@@ -44,22 +44,28 @@ class TimeAxis:
         "Find the place of a frame."
         return self.left + (t - self.first + .6)/(self.last - self.first + 1.2)*(self.right - self.left)
 
+    def _find_range(self) -> tuple: # lowest and highest number, what a frame adds, their unit
+        "Find the numbers of the axis: hours, minutes, or frames where no time is known."
+        long = (self.last - self.first)*self.minutes
+        if not long: return self.first, self.last, 1., 'frame'
+        minutes, unit = (60., 'h') if long >= 180 else (1., 'min')
+        return 0., long/minutes, self.minutes/minutes, unit
+
     def list_ticks(self) -> list: # (place, words); the last says the unit
         "List the ticks."
-        long = (self.last - self.first)*self.minutes
-        per, unit = (60., 'h') if long >= 180 else (1., 'min')
-        low, high, step = (0., long/per, self.minutes/per) if long else (self.first, self.last, 1.)
         most = int(np.clip((self.right - self.left)/90, 2, 8))
+        low, high, step, unit = self._find_range()
         ticks = choose_ticks(low, high, most) if high > low else [low]
         if len(ticks) < 2 and high > low: ticks = choose_ticks(low, high, 2*most)
-        if not long: ticks, unit = [v for v in ticks if v == int(v)], 'frame'
+        if unit == 'frame': ticks = [v for v in ticks if v == int(v)]
         words = [f'{v:g}' for v in ticks]
         if words: words[-1] = f'{unit} {words[-1]}' if unit == 'frame' else f'{words[-1]} {unit}'
         return [(self.place(self.first + (v - low)/step), text) for v, text in zip(ticks, words)]
 
     def draw(self, pen, y:float, look:Look, unit:float):
         "Draw the axis at a height, pixels."
-        ink, font = choose_inks(look.light)['faint'], load_font(max(8, round(10*unit)))
+        ink = choose_inks(look.light)['faint']
+        font = load_font(max(8, round(10*unit)))
         pen.line((self.left, y, self.right, y), ink, max(1, round(unit)))
         for x, words in self.list_ticks():
             pen.line((x, y, x, y + 3*unit), ink, max(1, round(unit)))
@@ -97,14 +103,16 @@ class GrowingCurve:
                  look:Look, # how the film looks
                  unit:float=1., # pixels for what is one pixel on a screen of 720 lines
                 ):
-        inks, u = choose_inks(look.light), 2*unit
+        inks = choose_inks(look.light)
+        u = 2*unit
         w, h = (2*n for n in size)
         frames = curves[0][1].index
         self.axis = TimeAxis(frames[0], frames[-1], 30*u, w - 6*u, look.frame_minutes)
         top, bottom = 22*u, h - 20*u
         high = max(1, *(s.max() for _, s, _ in curves))
         empty = Image.new('RGB', (w, h), inks['ground'])
-        pen, font = ImageDraw.Draw(empty), load_font(max(8, round(10*u)))
+        pen = ImageDraw.Draw(empty)
+        font = load_font(max(8, round(10*u)))
         pen.text((0, 0), title, inks['ink'], load_font(max(10, round(12*u))), 'lt')
         def put(v): return bottom - v/high*(bottom - top)
         for v in (v for v in choose_ticks(0, high, max(2, int((bottom - top)/40/u))) if v == int(v)):
@@ -123,7 +131,8 @@ class GrowingCurve:
     def draw_until(self, t:int # the present frame
                   ) -> Image.Image: # RGB
         "Draw the curves up to a frame, and mark the present."
-        out, x = self.empty.copy(), round(self.axis.place(t)/2)
+        out = self.empty.copy()
+        x = round(self.axis.place(t)/2)
         out.paste(self.full.crop((0, 0, x + 1, out.height)), (0, 0))
         ImageDraw.Draw(out).line((x, 11, x, out.height - 10), self.faint)
         return out
@@ -139,9 +148,11 @@ def list_roots(tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, trac
 def draw_tree_base(tree, # GrowingTree
                   ) -> Image.Image: # RGB, of double size
     "Draw what is there before the first frame: names, if there is room, and the axis."
-    inks, high = choose_inks(tree.look.light), max(14, round(20*tree.unit))
+    inks = choose_inks(tree.look.light)
+    high = max(14, round(20*tree.unit))
     base = Image.new('RGB', tuple(2*n for n in tree.size), inks['ground'])
-    pen, last = ImageDraw.Draw(base), -np.inf
+    pen = ImageDraw.Draw(base)
+    last = -np.inf
     for y, name in tree.roots:
         if y - last < high: continue
         pen.text((tree.axis.left - 6*tree.unit, y), name, inks['faint'], load_font(high), 'rm')
@@ -150,19 +161,20 @@ def draw_tree_base(tree, # GrowingTree
     return base
 
 # %% ../../nbs/13_video/04_growing.ipynb #9d56280a
+@dataclass
 class GrowingTree:
     "A lineage tree that grows with the movie."
-    def __init__(self,
-                 tab:pd.DataFrame, # from `assign_states`: frame, nucleus_id, track, parent
-                 known:dict, # frame → nucleus_id → (state, confidence): the colours
-                 size:tuple, # width, height, pixels
-                 look:Look, # how the film looks
-                 unit:float=1., # pixels for what is one pixel on a screen of 720 lines
-                ):
-        self.known, self.size, self.look, self.unit = known, size, look, unit
-        first, last = tab['frame'].min(), tab['frame'].max()
-        self.axis = TimeAxis(first, last, 116*unit, 2*size[0] - 12*unit, look.frame_minutes)
-        self.high = 2*size[1] - 40*unit
+    tab:pd.DataFrame # from `assign_states`: frame, nucleus_id, track, parent
+    known:dict # frame → nucleus_id → (state, confidence): the colours
+    size:tuple # width, height, pixels
+    look:Look # how the film looks
+    unit:float=1. # pixels for what is one pixel on a screen of 720 lines
+
+    def __post_init__(self):
+        tab, frames = self.tab, self.tab['frame']
+        self.axis = TimeAxis(frames.min(), frames.max(), 116*self.unit, 2*self.size[0] - 12*self.unit,
+                             self.look.frame_minutes)
+        self.high = 2*self.size[1] - 40*self.unit
         lanes, self.done = assign_lanes(tab), np.inf   # the last frame drawn
         self.n_lanes = lanes.max() + 1
         self.links:dict = {}

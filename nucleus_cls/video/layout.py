@@ -29,7 +29,8 @@ def arrange_pictures(sizes:list, # (height, width) of each picture, µm
         if min(across, down) > best[0]: best = min(across, down), rows, h
     scale, rows, h = best
     wide = max(sum(sizes[i][1]*scale for i in row) + gap*(len(row) - 1) for row in rows)
-    places, y = {}, 0.
+    places = {}
+    y = 0.
     for row, tall in zip(rows, h):
         x = 0.
         for i in row:
@@ -86,12 +87,14 @@ def list_gaps(area:tuple, # left, top, width, height, pixels
     left, top, w, h = area
     boxes = np.array(taken, float).reshape(-1, 4)
     lower, upper = boxes[:, :2] - gap, boxes[:, :2] + boxes[:, 2:] + gap
-    edges = [(np.r_[a, upper[:, k]], np.r_[a + n, lower[:, k]])
-             for k, (a, n) in enumerate(((left, w), (top, h)))]
-    x0, x1, y0, y1 = (e.ravel() for e in np.meshgrid(*edges[0], *edges[1]))
-    good = (x0 < x1) & (y0 < y1) & (x0 >= left) & (y0 >= top) & (x1 <= left + w) & (y1 <= top + h)
+    begin_x, begin_y = np.r_[left, upper[:, 0]], np.r_[top, upper[:, 1]]
+    end_x, end_y = np.r_[left + w, lower[:, 0]], np.r_[top + h, lower[:, 1]]
+    x0, x1, y0, y1 = (edges.ravel() for edges in np.meshgrid(begin_x, end_x, begin_y, end_y))
+    good = (x0 < x1) & (y0 < y1)
+    good &= (x0 >= left) & (y0 >= top) & (x1 <= left + w) & (y1 <= top + h)
     for (a, b), (c, d) in zip(lower, upper): good &= (x1 <= a) | (x0 >= c) | (y1 <= b) | (y0 >= d)
-    return np.unique(np.stack([x0, y0, x1 - x0, y1 - y0], 1)[good].round().astype(int), axis=0)
+    gaps = np.stack([x0, y0, x1 - x0, y1 - y0], 1)[good]
+    return np.unique(gaps.round().astype(int), axis=0)
 
 def place_panels(area:tuple, # left, top, width, height, pixels
                  pictures:list, # left, top, width, height of each

@@ -72,7 +72,8 @@ def soften_shadow(shadow:np.ndarray, # uint8, with empty pixels around
     box = max(left/sx - c, 0), max(top/sy - r, 0), min(right/sx - c, w), min(bottom/sy - r, h)
     size = max(right - left, 1), max(bottom - top, 1)
     grown = Image.fromarray(shadow).resize(size, Image.Resampling.BILINEAR, box)
-    return np.asarray(grown.filter(ImageFilter.GaussianBlur(choose_blur(scale)))), left, top
+    soft = grown.filter(ImageFilter.GaussianBlur(choose_blur(scale)))
+    return np.asarray(soft), left, top
 
 def choose_blur(scale:tuple) -> float: # pixels
     "Choose how much to soften: seven tenths of a voxel, at least 1.8 pixels, which leave room for a line."

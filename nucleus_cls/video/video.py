@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['take_rows', 'find_true_states', 'choose_range_and_box', 'stream_frames', 'find_relatives', 'dim_others',
-           'select_rows', 'list_predicted', 'find_held', 'prepare_film', 'predict_beside', 'list_films', 'draw_films',
-           'make_video', 'summarise_film', 'check_ids', 'check_film_name']
+           'select_rows', 'find_held', 'prepare_film', 'predict_beside', 'list_films', 'draw_films', 'make_video',
+           'summarise_film', 'check_ids', 'check_film_name']
 
 # %% ../../nbs/13_video/08_video.ipynb #8925ce79
 import time
@@ -29,11 +29,11 @@ from ..movies.movie import Movie
 from ..movies.open import open_movie
 from ..transforms.preprocess import open_for
 from ..models.pretrained import open_run
-from ..prediction.predictions import read_predictions
+from ..prediction.predictions import list_predicted, read_predictions
 from ..prediction.whole_movie import predict_movie
 from .encode import open_encoder, open_frames
 from .look import Film, Look, check_states, choose_settings, parse_color
-from .panels import count_by_frame, look_up_predictions
+from .legend import count_by_frame, look_up_predictions
 from .frames import Painter, measure_cover
 
 # %% ../../nbs/13_video/08_video.ipynb #917a44c7
@@ -76,7 +76,8 @@ def choose_range_and_box(movie:Movie, # the movie
     lows, highs = [], []
     flats:dict = {axis: [] for axis in axes}
     for t in picked:
-        image, seg = movie.image(t), movie.seg(t)
+        image = movie.image(t)
+        seg = movie.seg(t)
         for axis in axes: flats[axis].append(flatten(image, axis, look.projection).ravel())
         if not seg.any(): continue
         box = find_nuclei_box(seg)
@@ -155,11 +156,6 @@ def select_rows(table:pd.DataFrame, # predictions of a movie
                          f'{there or "none"}')
     return table
 
-def list_predicted(table:pd.DataFrame # predictions
-                ) -> list: # states for which it holds a probability
-    "List the states that the network told apart."
-    return [c.removeprefix('p_') for c in table if c.startswith('p_')]
-
 # %% ../../nbs/13_video/08_video.ipynb #9450fd47
 def find_held(rows:pd.DataFrame, # what the film shows: frame, nucleus_id, state
               look:Look, # how the film looks
@@ -170,7 +166,8 @@ def find_held(rows:pd.DataFrame, # what the film shows: frame, nucleus_id, state
     if not seconds: return []
     if look.only and look.only not in EVENTS:
         raise ValueError(f'pause={seconds:g} holds divisions and deaths, only={look.only} shows none: choose')
-    events = rows[rows['state'].isin([look.only] if look.only else ['mitotic', 'death'])]
+    wanted = [look.only] if look.only else ['mitotic', 'death']
+    events = rows[rows['state'].isin(wanted)]
     keys = zip(events['frame'].astype(int), events['nucleus_id'].astype(int))
     found = sorted({t for t, i in keys if chosen is None or (t, i) in chosen})
     if found: return found
@@ -304,16 +301,17 @@ def summarise_film(outputs:list, # the films
                   ) -> dict: # for JSON
     "Say what a film shows and how it was made."
     n = len(frames) + len(held)*round(film.pause*film.fps)
+    n_states = table['state'].value_counts()
     return {'output': outputs[0].name, 'outputs': [p.name for p in outputs],
             'bytes': sum(p.stat().st_size for p in outputs), 'movie': movie.name, 'date': get_date(),
-            'preset': film.preset, 'settings': asdict(look) | asdict(film), 'n_frames': len(frames),
-            'frames': frames, 'held_frames': held,
+            'preset': film.preset, 'settings': asdict(look) | asdict(film),
+            'n_frames': len(frames), 'frames': frames, 'held_frames': held,
             'missing_frames': [t for t in movie.missing if frames[0] < t < frames[-1]],
             'duration_s': n/film.fps, 'seconds': round(seconds, 2),
             'frames_a_second': round(len(frames)/seconds, 1), 'grey_values': painter.limits,
             'covered': round(measure_cover(painter), 3), 'shape': painter.shape,
             'voxel_size_um': movie.voxel_size, 'n_nuclei': len(table),
-            'states': {s: int(n) for s, n in table['state'].value_counts().items() if s},
+            'states': {s: int(count) for s, count in n_states.items() if s},
             'compared': painter.compare, 'tree': painter.lineage is not None, 'versions': list_versions()}
 
 # %% ../../nbs/13_video/08_video.ipynb #63d44111
@@ -326,7 +324,8 @@ def check_ids(table:pd.DataFrame, # predictions of the movie
     frames = sorted(table['frame'].unique())
     looked = sorted({frames[0], frames[len(frames)//2], frames[-1]})
     for t in looked:
-        if np.isin(table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int), movie.seg(t)).any(): return
+        named = table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int)
+        if np.isin(named, movie.seg(t)).any(): return
     raise ValueError(f'the predictions name no nucleus that movie {movie.name} has in the frames '
                      f'{", ".join(map(str, looked))}: are they of another segmentation?')
 

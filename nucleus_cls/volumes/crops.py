@@ -19,7 +19,8 @@ def find_runs(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers
     "Cut a segmentation into runs of equal ids along x; `ValueError` if there are far too many for one."
     rows = np.ascontiguousarray(seg).reshape(-1, seg.shape[2])
     step = max(1, (1 << 20)//rows.shape[1])                  # piece by piece: what fits the cache is faster
-    starts, n = [], 0
+    starts = []
+    n = 0
     for i in range(0, len(rows), step):
         piece = rows[i:i + step]
         new = np.ones(piece.shape, bool)                     # a row begins a run
@@ -50,7 +51,8 @@ def scan_nuclei(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
     if not len(ids): return np.empty((0, len(NUCLEUS_COLUMNS)))
     begins = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     rows, x = np.divmod(start, seg.shape[2])
-    at, end = np.stack([*np.divmod(rows, seg.shape[1]), x]), x + length - 1
+    at = np.stack([*np.divmod(rows, seg.shape[1]), x])
+    end = x + length - 1
     first = np.minimum.reduceat(at, begins, axis=1)
     last = np.maximum.reduceat(at, begins, axis=1)
     last[2] = np.maximum.reduceat(end, begins)
@@ -91,7 +93,8 @@ def place_boxes(nuclei:pd.DataFrame|np.ndarray, # table of `find_nuclei`, or arr
     first, end = rows[:, 5:8].astype(int), rows[:, 8:11].astype(int)
     if padding is None: shape = np.broadcast_to(np.array(edges, int), first.shape)
     else: shape = np.ceil((end - first)*padding).astype(int)
-    return np.hstack([(first + end - 1)//2 - shape//2, shape])
+    middle = (first + end - 1)//2
+    return np.hstack([middle - shape//2, shape])
 
 # %% ../../nbs/03_volumes/01_crops.ipynb #740d4702
 def find_overlap(start:Sequence, # first voxel of the box, (z,y,x); may be negative

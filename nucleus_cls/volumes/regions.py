@@ -78,7 +78,8 @@ def find_regions(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
     "Find all connected regions of a segmentation, and which of them touch."
     most = max(10_000, min(seg.size//3, 8_000_000))
     start, length = find_runs(seg, most)
-    ids, shape = seg.reshape(-1)[start], seg.shape
+    ids = seg.reshape(-1)[start]
+    shape = seg.shape
     n = len(start)
     in_row = np.stack([np.arange(n - 1), np.arange(1, n)])[:, start[1:] % shape[2] > 0]
     joins, meets = [], [in_row]
@@ -101,7 +102,8 @@ def count_pieces(found:Regions) -> tuple: # three (n,): ids, pieces of each, vox
     "Count the pieces of every nucleus."
     at = np.flatnonzero(found.ids)
     ids, which = np.unique(found.ids[at], return_inverse=True)
-    volume, largest = found.volume[at], np.zeros(len(ids), int)
+    volume = found.volume[at]
+    largest = np.zeros(len(ids), int)
     np.maximum.at(largest, which, volume)
     n_pieces = np.bincount(which, minlength=len(ids))
     whole = np.bincount(which, volume, len(ids)).astype(int)
@@ -110,7 +112,8 @@ def count_pieces(found:Regions) -> tuple: # three (n,): ids, pieces of each, vox
 # %% ../../nbs/03_volumes/03_regions.ipynb #e1610760
 def find_holes(found:Regions) -> tuple: # regions that are holes (k,), the id around each (k,)
     "Find the regions of background that a single nucleus surrounds."
-    n, (a, b) = len(found.ids), found.contacts.T
+    n = len(found.ids)
+    (a, b) = found.contacts.T
     inner, outer = np.r_[a, b], np.r_[b, a]
     enclosed = (found.ids[inner] == 0) & ~found.at_face[inner]
     inner, around = inner[enclosed], found.ids[outer[enclosed]]

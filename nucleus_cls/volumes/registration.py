@@ -28,9 +28,9 @@ def estimate_shift(fixed:np.ndarray, # crop of frame t, (Z,Y,X)
     by = tuple(int(s) for s in phase_cross_correlation(a, b, normalization=None)[0])
     too_far = any(abs(s) > MAX_SHIFT*n for s, n in zip(by, fixed.shape))
     if not any(by) or too_far: return none
-    return by if _likeness(a, shift_crop(b, by)) > _likeness(a, b) else none
+    return by if _measure_likeness(a, shift_crop(b, by)) > _measure_likeness(a, b) else none
 
-def _likeness(a, b) -> float:
+def _measure_likeness(a, b) -> float:
     "Measure how alike two crops are, up to the contrast of the first."
     return float((a*b).sum()/max(np.sqrt((b**2).sum()), 1e-9))
 
@@ -54,7 +54,8 @@ def align(raw:np.ndarray, # crops, (T,Z,Y,X); frames of a second channel behind 
           fill:float|np.ndarray, # value of what comes in; or one of each crop, (T,)
          ) -> tuple: # raw, imaged, segmentations
     "Move every frame onto t."
-    now, raw = offsets.index(0), raw.copy()
+    now = offsets.index(0)
+    raw = raw.copy()
     fills = np.resize(fill, len(raw))
     if segs is not None: segs = list(segs)
     if imaged is not None: imaged = np.broadcast_to(imaged, raw.shape).copy()

@@ -28,7 +28,8 @@ def check_voxel_size(size:Sequence|None, # three numbers, (z,y,x), µm; None: no
     except (TypeError, ValueError, OverflowError): numbers = ()
     if len(numbers) == 3 and all(0 < v < math.inf for v in numbers): return numbers
     where = f'{source}: ' if source else ''
-    raise ValueError(f'{where}voxel_size={str(size)[:40]}: expected three positive numbers, (z,y,x) in µm')
+    given = str(size)[:40]
+    raise ValueError(f'{where}voxel_size={given}: expected three positive numbers, (z,y,x) in µm')
 
 def box_edges(size_um:float, # edge of the box, µm, >0
               voxel:Sequence|None, # (z,y,x), µm; None: not known
@@ -58,7 +59,7 @@ def weigh_axis(n:int, # voxels of the image along an axis
                at:float, # where the wanted voxel `size//2` lies, in voxels of the image
                step:float, # width of a wanted voxel, in voxels of the image, >0
               ) -> tuple: # first and end of the voxels that count, weights float32 (size, end - first)
-    "Say how much of each voxel goes into each new one; beyond the image, weights sum to less than 1."
+    "Compute how much of each old voxel goes into each new one; beyond the image, weights sum to less than 1."
     x, half = at + (np.arange(size) - size//2)[:, None]*step, max(1., step)/2
     i = np.arange(n)
     shared = np.minimum(x + half, i + .5) - np.maximum(x - half, i - .5)
@@ -79,7 +80,8 @@ def mix_axis(vol:np.ndarray, # (…,Z,Y,X), numbers
     for i in range(0, len(w), N_MIXED):
         used = np.flatnonzero(w[i:i + N_MIXED].any(0))
         low, high = (used[0], used[-1] + 1) if len(used) else (0, 1)
-        part, where = w[i:i + N_MIXED, low:high], slice(low, high)
+        part = w[i:i + N_MIXED, low:high]
+        where = slice(low, high)
         some = vol[(..., where, *[slice(None)]*(-1 - axis))].astype(np.float32)
         if axis == -1: parts.append(some @ part.T)
         elif axis == -2: parts.append(part @ some)
@@ -110,7 +112,7 @@ def resample_seen(vol:np.ndarray, # (…,Z,Y,X), numbers
                   seen:np.ndarray|None, # bool, which of them were imaged, as `vol` or (Z,Y,X); None: all
                   at:tuple, step:tuple, size:int|Sequence, # as for `resample`
                  ) -> np.ndarray: # float32 (…,size,size,size); NaN where nothing was imaged
-    "Resample; what was not imaged, or lies beyond the volume, has no weight."
+    "Resample, without counting what was not imaged or lies beyond the volume."
     if seen is None: return resample(vol, at, step, size, None)
     weight = resample(seen, at, step, size)
     with np.errstate(invalid='ignore', divide='ignore'):
@@ -137,7 +139,7 @@ def resample_nearest(vol:np.ndarray, # ids or mask, (…,Z,Y,X)
 # %% ../../nbs/03_volumes/04_voxels.ipynb #da9a7f94
 def mark_middle(mask:np.ndarray, # a nucleus, bool (Z,Y,X)
                ) -> np.ndarray: # the same; with its middle voxel where it had none
-    "Let a nucleus of which no voxel is left be the middle voxel."
+    "Mark the middle voxel where no voxel of a nucleus is left."
     if mask.any(): return mask
     mask = np.zeros(mask.shape, bool)
     mask[tuple(n//2 for n in mask.shape)] = True
@@ -172,10 +174,14 @@ class Resampled:
                  step:Sequence, # width of the new voxels, (z,y,x) in voxels of `vol`
                  seen:np.ndarray|None=None, # bool, which voxels were imaged; None: all
                 ):
-        self.vol, self.dtype, self.ndim, self.seen = vol, vol.dtype, 3, seen
+        self.vol = vol
+        self.dtype = vol.dtype
+        self.ndim = 3
+        self.seen = seen
         self.step = tuple(1. if n == 1 else float(s) for n, s in zip(vol.shape, step))
         self.shape = tuple(max(1, round(n/s)) for n, s in zip(vol.shape, self.step))
-        self.itemsize, self.whole = vol.dtype.itemsize, None
+        self.itemsize = vol.dtype.itemsize
+        self.whole = None
         if math.prod(self.shape) <= LAZY*vol.size: self.whole = self.read([0]*3, self.shape)
 
     def read(self, start:Sequence, size:Sequence) -> np.ndarray: # (z,y,x)
@@ -203,7 +209,7 @@ def rescale_boxes(first:np.ndarray, # (n,3) voxels as stored
                   step:Sequence, # width of the new voxels, (z,y,x) in voxels as stored
                   shape:Sequence, # of the frame in new voxels
                  ) -> tuple: # first and end in new voxels, (n,3) integers
-    "Say which new voxels boxes cover; at least one along each axis."
+    "Find the new voxels that boxes cover; at least one along each axis."
     a = np.ceil(np.asarray(first)/step - .5 - 1e-9).astype(int).clip(0, np.array(shape) - 1)
     b = np.ceil(np.asarray(end)/step - .5 - 1e-9).astype(int).clip(None, shape)
     return a, np.maximum(b, a + 1)

@@ -17,7 +17,8 @@ def _row_ends(seen, # boolean (Z,Y,X): voxels that are not zero
              ) -> tuple: # number of zeros at the beginning and at the end of every row along x, each (Z,Y,1)
     "Count the zeros at both ends of every row; those of a blank row count as its beginning."
     n = seen.shape[2]
-    rows, flat = seen.reshape(-1, n), seen.reshape(-1).view(np.uint8)
+    rows = seen.reshape(-1, n)
+    flat = seen.reshape(-1).view(np.uint8)
     row, x = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), n)        # where zeros end, or begin
     within = x < n - 1                                                  # but not where a row ends
     row, x = row[within], x[within]
@@ -34,10 +35,12 @@ def _spread(reached, # boolean (Z,Y,X), changed in place
             rest, # flat indices of the zeros not reached, ascending
            ):
     "Mark the zeros of `rest` that are connected to a reached one, directly or through each other."
-    joins, touched = [], np.zeros(len(rest), bool)
+    joins = []
+    touched = np.zeros(len(rest), bool)
     flat = reached.reshape(-1)
     for axis, coordinate in enumerate(np.unravel_index(rest, reached.shape)):
-        step, n = int(np.prod(reached.shape[axis+1:])), reached.shape[axis]
+        step = int(np.prod(reached.shape[axis+1:]))
+        n = reached.shape[axis]
         touched |= (coordinate == 0) | (coordinate == n - 1)
         up, down = np.flatnonzero(coordinate < n - 1), np.flatnonzero(coordinate > 0)
         touched[up] |= flat[rest[up] + step]
