@@ -49,6 +49,7 @@ def describe_scores(run, # trained run
         confusion=confusion,
         strata=score_subgroups(table, widest[0], widest[1], pred[widest[0]]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
+        left_out=samples.left_out,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
         versions=list_versions())
 

@@ -134,7 +134,8 @@ def compose_card(config:dict, # config.json of a run
         f'around a nucleus at t−1, t and t+1, {seen} {edges(prep["tensor_size"])} voxels.', '',
         '## Intended use', '', INTENDED_USE, '',
         '## Data', '', f'Trained on movies: {names(split["train_movies"])}. Held out ({held}): '
-        f'{names(split["held_out"] or split["val_movies"])}.', *(f'- {note}' for note in split['notes']), '',
+        f'{names(split["held_out"] or split["val_movies"])}.', *(f'- {note}' for note in split['notes']),
+        *(f'- left out, could not be read: {line}' for line in config.get('left_out', ())), '',
         format_data(config), f'Fingerprint of the samples: `{config["data_hash"]}`.', '',
         '## Scores on what was held out', '',
         'The best epoch was chosen on the same nuclei; expect a little less.', '',

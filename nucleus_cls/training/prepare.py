@@ -161,6 +161,9 @@ def describe_cache(samples:Samples, # all there are
     if sized and prep.voxel_um is None and prep.width is None:
         notes.append('the movies differ in voxel size, or not all say it: voxels are taken as they '
                      'come; extract with --size_um to show the network the same everywhere')
+    if 'path' in samples.omitted and len(lacking := samples.omitted.query('path.notna()')):
+        told = ', '.join(f'{n} with {r}' for r, n in lacking['reason'].value_counts().items())
+        notes.append(f'{len(lacking)} sample folders are not whole and not used: {told}')
     if cache.skipped: notes.append(f'{len(cache.skipped)} samples left out; the first: {cache.skipped[0]}')
     return notes
 
@@ -182,5 +185,6 @@ def describe_training(samples:Samples, # all there are
     return dict(format_version=FORMAT, architecture=config.model, model_settings=model.settings,
                 n_parameters=count_parameters(model), states=m.states, preprocessing=m.prep.to_dict(),
                 logit_adjust=compute_prior_shift(natural, drawn, config.prior), training=config.to_dict(),
-                split=split, skipped=m.cache.skipped, versions=core.list_versions(), seed=config.seed,
+                split=split, skipped=m.cache.skipped, left_out=samples.left_out,
+                versions=core.list_versions(), seed=config.seed,
                 data_hash=samples.data_hash, date=date, best=None)
