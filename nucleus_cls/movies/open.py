@@ -16,7 +16,7 @@ from typing import Any
 from ..core import check_name, read_json
 from ..files import MAX_FRAMES, check_integer
 from ..volumes.voxels import check_scale, check_voxel_size
-from .tiff import IDS, read_tiff
+from .tiff import IDS, read_frames, read_tiff
 from .movie import (Layout, Movie, add_second, find_frames, is_address,
                                       movie_from_simulation, split_channels, stamp_files, validate_movie)
 from .ctc import CTC
@@ -45,11 +45,12 @@ def open_blastospim(path:str|Path, # folder with registered_images
         about = read_json(path/'simulation.json')
         size = about.get('voxel_size_um') if isinstance(about, dict) else None
     stamp = stamp_files([*images.values(), *segs.values()])
-    return Movie(name, lambda t: read_tiff(images[t]), lambda t: read_tiff(segs[t]),
+    read = read_frames(images, options.get('channel'))
+    return Movie(name, read, lambda t: read_tiff(segs[t]),
                  list(images), list(segs), size, lineage, str(path), stamp)
 
 BLASTOSPIM = Layout('BlastoSPIM', 'the folders registered_images and registered_label_images',
-                    find_blastospim, open_blastospim, takes=())
+                    find_blastospim, open_blastospim, takes=('channel',))
 
 # %% ../../nbs/05_movies/07_open.ipynb #de6336be
 LAYOUTS = BLASTOSPIM, CTC, OME_ZARR, SERIES, STACK   #: in the order in which they are tried
@@ -92,7 +93,8 @@ def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an 
         below:list = []
         for folder in folders:
             if folder.name.startswith('.'): continue
-            for layout in choose_layouts(options): below += layout.find(folder, options)
+            found = (layout.find(folder, options) for layout in choose_layouts(options))
+            below += next(filter(None, found), [])                       # as `recognise` takes the first
         if not below: raise
         return list(dict.fromkeys(below))
 
