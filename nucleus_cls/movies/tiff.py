@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IDS', 'OtherContent', 'measure_free_memory', 'check_unpacked', 'read_tiff', 'check_volume', 'name_axes',
            'take_volume', 'choose_channel', 'read_voxel_size', 'read_channel_names', 'TiffStack', 'count_channels',
-           'read_frames']
+           'read_frames', 'read_channels']
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #e745967b
 import json
@@ -301,3 +301,16 @@ def read_frames(files:dict, # frame → TIFF
         if stack.n_frames == 1: return stack.volume()
         raise ValueError(f'{files[t]}: expected one frame, found {stack.n_frames}')
     return read
+
+# %% ../../nbs/05_movies/01_tiff.ipynb #87081ce1
+def read_channels(path:str|Path # TIFF of one frame
+                 ) -> tuple: # (C,Z,Y,X), and the names of the channels, as far as known
+    "Read all channels of a volume; four axes without names are taken for CZYX."
+    stack = TiffStack(path, channel=0)
+    if stack.guessed and len(stack.axes) == 4: stack = TiffStack(path, 'CZYX', 0)
+    if stack.n_frames != 1: raise ValueError(f'{path}: expected one frame, found {stack.n_frames}')
+    volumes = []
+    for n in range(dict(zip(stack.axes, stack.tif.series[0].shape)).get('C', 1)):
+        stack.channel = n
+        volumes.append(check_volume(stack.volume(), path))
+    return np.stack(volumes), read_channel_names(stack.tif)

@@ -248,9 +248,11 @@ def cut_movie(movie, # Movie
 def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; None: not there
                        segs:Sequence, # ids or masks of the same; None: not known
                        row:dict=None, # what is known: movie, frame, voxel_size_um, nucleus_width
+                       second:Sequence|None=None, # the second channel of each frame, as `frames`; None: one
                       ) -> Crops:
     "Make the crops of one nucleus of volumes that hold it at their centre."
     volumes, quality = fill_window(frames)
+    if second is not None: second = np.stack(fill_as(second, frames, volumes))
     seg = segs[1]
     if seg is None: raise ValueError('a close look needs the nucleus: give a seg or mask of frame t')
     own = seg[tuple(n//2 for n in seg.shape)] if seg.max() > 1 else 1
@@ -258,7 +260,7 @@ def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; No
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
     whole = all(s is not None for s in segs)
     return Crops(np.stack(volumes), seg == own, seg, np.stack(imaged), {**(row or {}), 'quality': quality},
-                 (lambda: np.stack(segs)) if whole else None)
+                 (lambda: np.stack(segs)) if whole else None, second)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #400b4dd7
 def find_places(movie:Movie, # the movie
