@@ -104,10 +104,15 @@ def find_movies(paths:list, # movies in any layout, or folders of them
                 told:dict=None, # of `read_movie_flags`: how to read them
                ) -> dict: # name → path
     "List the movies at some paths by name; `ValueError` when two share one."
+    from nucleus_cls.movies.movie import name_from_path
     from nucleus_cls.movies.open import list_movies, name_movie
     told = told or {}
+    def name_it(path):
+        "Name a movie; a damaged one by its folder."
+        try: return name_movie(path, **told)
+        except ValueError: return name_from_path(path)
     found = [movie for path in paths for movie in list_movies(path, **told)]
-    names = names or [name_movie(path, **told) for path in found]
+    names = names or [name_it(path) for path in found]
     if len(names) != len(found): raise ValueError(f'--names has {len(names)} names for {len(found)} movies')
     twice = {n for n in names if names.count(n) > 1}
     if twice: raise ValueError(f'two movies are called {twice.pop()}; name each one with --names A,B,…')

@@ -61,11 +61,12 @@ def predict_inputs(run, # trained run
                    voxel_size:tuple, # (z,y,x), µm; None: not known
                    scale, # as it was told
                    output_dir:Path, # folder to write to
+                   strict:bool=False, # stop at a sample folder that cannot be read
                   ): # Predictions
     "Predict sample folders, an archive, or the volumes of a timepoint, and write the table."
     from nucleus_cls.prediction.inputs import predict_arrays, predict_folders, predict_volumes
     how = dict(voxel_size=voxel_size, scale=scale)
-    if inputs['folder_path']: found = predict_folders(run, inputs['folder_path'], voxel_size, scale)
+    if inputs['folder_path']: found = predict_folders(run, inputs['folder_path'], voxel_size, scale, strict)
     elif inputs['npz']: found = predict_arrays(run, inputs['npz'], full or None, ids, **how)
     else:
         frames, (before, seg, after) = sort_volumes(inputs['volumes'])
@@ -246,7 +247,7 @@ def nucleus_predict(
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     watch:Param('Predict a movie while it is written: wait this many minutes for each frame', float)=None,
-    strict:Param('Stop at a file that cannot be read, instead of leaving its frame out', bool)=False,
+    strict:Param('Stop at a file or folder that cannot be read, instead of leaving it out', bool)=False,
     **kwargs):
     "Predict the state of nuclei."
     from nucleus_cls.models.pretrained import open_run
@@ -264,7 +265,7 @@ def nucleus_predict(
     size = opened.voxel_size if opened else told.get('voxel_size')
     how = not independent, n_workers, scheduler, use_lineage
     if opened: found, opened = predict_whole(loaded, opened, out, *how, watch=watch, strict=strict)
-    else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out)
+    else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out, strict)
     if watch is not None: opened = open_for(loaded.preprocess, movie, **told)   # all frames
     if formats: export_all(loaded, found, opened, formats, out/'export')
     print(f'{found}, in {out/"predictions.csv"}')

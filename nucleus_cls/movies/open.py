@@ -94,7 +94,8 @@ def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an 
         for folder in folders:
             if folder.name.startswith('.'): continue
             found = (layout.find(folder, options) for layout in choose_layouts(options))
-            below += next(filter(None, found), [])                       # as `recognise` takes the first
+            try: below += next(filter(None, found), [])                  # as `recognise` takes the first
+            except ValueError: below.append(folder)                      # damaged: who opens it is told
         if not below: raise
         return list(dict.fromkeys(below))
 

@@ -14,6 +14,7 @@ import struct
 import warnings
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core import progress
-from ..files import describe_error
+from ..files import describe_error, try_each
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import check_voxel_size
 from ..volumes.crops import find_nuclei
@@ -269,16 +270,20 @@ def predict_folders(run:Run, # trained run
                     paths:Any, # sample folders, or folders of them; one path or several
                     voxel_size:Sequence=None, # (z,y,x), µm, of folders that do not say it
                     scale:str|float=None, # 'none': as stored; None: by the width they note; else measured
+                    strict:bool=False, # one that cannot be read is an error
                    ) -> Predictions:
     "Predict sample folders; of several, those that cannot be read are listed in `failed`."
     paths = [paths] if isinstance(paths, (str, Path)) else paths
-    folders, seen = [f for p in paths for f in _find_folders(Path(p))], set()
+    folders, seen = [], set()
+    failed = try_each({str(p): p for p in paths}, lambda _, p: folders.extend(_find_folders(Path(p))), strict)
     voxel_size = check_voxel_size(voxel_size)
     run = replace(run, preprocess=apply_scale(run.preprocess, scale))
     measured = scale not in (None, 'none') and run.preprocess.width
     some = folders[::-(-len(folders)//10)] if measured else []
-    own = find_seg_widths([read_sample(p).mask.astype(np.uint8) for p in some], voxel_size, scale)
-    failed, blind = [], []
+    masks, blind = [], []
+    for p in some:
+        with suppress(ValueError, OSError): masks.append(read_sample(p).mask.astype(np.uint8))
+    own = find_seg_widths(masks, voxel_size, scale)
     def read(path):
         "Read a folder: its row and its tensor."
         row = read_sample_row(path)
@@ -300,7 +305,7 @@ def predict_folders(run:Run, # trained run
         for path in progress(folders, 'predicting', 'nucleus'):
             try: yield read(path)
             except (ValueError, OSError) as e:
-                if len(folders) == 1: raise
+                if len(folders) == 1 or strict: raise
                 failed.append(f'{e}')
     rows, probs = predict_stream(run, stream())
     if failed and not len(rows):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import progress, write_json
+from ..files import try_each
 from ..resume import hold_output
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..volumes.wedge import find_imaged
@@ -287,7 +288,11 @@ def find_crops(run, # trained run
         return cut_movie(source, frame, run.preprocess, nuclei_ids)
     if isinstance(source, (str, Path)): source = [source]
     paths = isinstance(source, (list, tuple)) and all(isinstance(p, (str, Path)) for p in source)
-    return [read_sample(p) for path in source for p in find_samples(path)] if paths else source
+    if not paths: return source
+    crops:list = []
+    folders = {str(p): p for path in source for p in find_samples(path)}
+    try_each(folders, lambda _, path: crops.append(read_sample(path)))
+    return crops
 
 def report_nuclei(run:Run, # trained run
                   source:Any, # Samples, sample folders (paths), Crops, or a Movie with `frame`
