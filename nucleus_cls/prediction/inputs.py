@@ -32,6 +32,7 @@ from ..movies.movie import check_seg, movie_from_arrays, split_channels
 from ..movies.scale import measure_movie
 from ..movies.links import choose_register, find_link_size
 from ..samples.folders import find_samples, read_cut, read_sample, read_sample_row
+from ..samples.samples import describe_instead, is_store, list_places
 from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
                                                find_crop_edges, find_voxel_step)
 from ..transforms.tensors import list_segs, to_tensor
@@ -212,6 +213,7 @@ def load_npz(path, # .npz file
     "Load arrays without executing anything in the file; `ValueError` when it is broken, pickled or a bomb."
     try:
         with zipfile.ZipFile(path) as z:
+            if not any(n.endswith('.npy') for n in z.namelist()): raise ValueError('it holds none')
             sizes = {n: _read_declared_bytes(z, f'{n}.npy') for n in names if f'{n}.npy' in z.namelist()}
         if sum(sizes.values()) > MAX_GIB*2**30: raise ValueError(f'it declares more than {MAX_GIB} GiB')
         with np.load(path, allow_pickle=False) as arrays: return {n: arrays[n] for n in sizes}
@@ -265,6 +267,17 @@ def sort_arrays(arrays:Any, # dictionary or .npz: t-1, t, t+1, mask (or seg, or 
     before, after = (load_volume(arrays.get(n), n) for n in SEGS_BESIDE)
     return frames, [before, seg, after]
 
+# %% ../../nbs/10_prediction/07_inputs.ipynb #c4890333
+def _find_folders(path:Path) -> list:
+    "Find sample folders, or say that there are none."
+    if not path.is_dir(): raise FileNotFoundError(f'{path}: no such folder; expected sample folders')
+    if found := find_samples(path): return found
+    stores = [place for place in list_places(path) if is_store(place)]
+    if stores:
+        raise ValueError(f'{path}: holds sample stores, no sample folders: predict the movie (--movie), or '
+                         'score them with nucleus_evaluate')
+    raise ValueError(f'{path}: no sample folders in it{describe_instead(path, "predict it with --movie")}')
+
 # %% ../../nbs/10_prediction/07_inputs.ipynb #97250331
 def predict_folders(run:Run, # trained run
                     paths:Any, # sample folders, or folders of them; one path or several
@@ -315,9 +328,3 @@ def predict_folders(run:Run, # trained run
     found = tabulate(rows, probs, run.states)
     found.failed = failed
     return found
-
-def _find_folders(path:Path) -> list:
-    "Find sample folders, or say that there are none."
-    if not path.is_dir(): raise FileNotFoundError(f'{path}: no such folder; expected sample folders')
-    if found := find_samples(path): return found
-    raise ValueError(f'{path}: no sample folders in it; expected folders with t/raw_cropped.tif')

@@ -115,6 +115,7 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
     table = map_states(samples.table, mapping)
     if not path and table is samples.table: return samples
     if not path: return Samples(samples.readers, table, samples.left_out)
+    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
     said, keys = read_corrections(path), list(CORRECTIONS[:3])
     known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
     lone = [row for row in said[keys].itertuples(index=False, name=None) if row not in known]

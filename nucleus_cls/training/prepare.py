@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import core
+from ..core import STATES
 from ..settings import read_numbers
 from ..samples.samples import Samples
 from ..movies.scale import ALIKE, WIDTH
@@ -137,6 +138,9 @@ def prepare_training(samples:Samples, # all there are
     kept = [n + config.margin for n in np.broadcast_to(prep.tensor_size, 3).tolist()]
     cache = load_cache(samples, rows, prep, kept, config.cache_gib, folder)
     split.notes += describe_cache(samples, split, prep, cache)
+    if lacking := [s for s in STATES if s not in states and not config.states]:
+        split.notes.append(f'no sample is {" or ".join(lacking)}: the network will not know that there is '
+                           'such a state; add movies in which it occurs')
     at, val_at = (np.flatnonzero(np.isin(cache.rows, rows)) for rows in (split.train, split.val))
     if not len(val_at): raise ValueError('no sample is left to score on: hold out more (val, val_fraction)')
     rows = cache.rows[at]

@@ -38,7 +38,9 @@ def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
         raise ValueError(f'none of {", ".join(STATES)} occurs: {found}. If these words are states, name '
                          f'them: --states {",".join(s for s in n if n[s])}')
     chosen = tuple(s for s in n if (s in states if states else n[s]))
-    if len(chosen) < 2: raise ValueError(f'nothing to tell apart: {found}; at least two states are needed')
+    if len(chosen) < 2:
+        raise ValueError(f'nothing to tell apart: {found}; at least two states are needed: add movies in '
+                         'which more happens, or name two or more that occur (--states)')
     return chosen
 
 # %% ../../nbs/09_training/02_targets.ipynb #ca49c6be
