@@ -164,6 +164,7 @@ def fuzz(folder, # good files; each is put back after its trial
 
 # %% ../nbs/91_testing.ipynb #2fc202be
 def catch_complaint(command, # a console command
+                    n_left_out:int=0, # so many lines about what it leaves out come before
                     **flags, # its flags
                    ) -> str: # the one line on the error stream
     "Run a command that must fail; `AssertionError` if it does not, or not in one line."
@@ -172,7 +173,7 @@ def catch_complaint(command, # a console command
     try: command(**flags)
     except SystemExit as e: status = e.code
     finally: stream, sys.stderr = sys.stderr, stream
-    text = stream.getvalue().strip()
-    name = command.__name__
-    if status == 1 and text.startswith(f'{name}: ') and '\n' not in text: return text
-    raise AssertionError(f'{name}: exit status {status}, said {text[:300]!r}')
+    *before, text = stream.getvalue().strip().splitlines() or ['']
+    name, told = command.__name__, [line for line in before if line.startswith('Left out: ')]
+    if status == 1 and text.startswith(f'{name}: ') and len(told) == len(before) == n_left_out: return text
+    raise AssertionError(f'{name}: exit status {status}, said {stream.getvalue()[:300]!r}')

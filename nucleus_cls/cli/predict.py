@@ -23,6 +23,7 @@ from .data import try_frames
 # %% ../../nbs/15_cli/04_predict.ipynb #7cf3ce32
 def check_inputs(inputs:dict, # flag → what was given
                  whole:bool, # is a whole timepoint meant?
+                 told:dict=None, # of `read_movie_flags`
                 ):
     "Refuse less or more than one kind of input, and flags that do not go with it."
     given = [name for name, value in inputs.items() if value]
@@ -35,6 +36,8 @@ def check_inputs(inputs:dict, # flag → what was given
                          f't t+1; got {n}')
     if whole and given[0] in ('folder_path', 'movie'):
         raise ValueError('--full_timestamp and --nuclei_ids go with --volumes or --npz')
+    idle = [name for name in told or () if name not in ('voxel_size', 'scale')]
+    if idle and given[0] != 'movie': raise ValueError(f'--{idle[0]} goes with --movie')
 
 def check_watch(minutes:float, # to wait for a frame
                 movie:str, # the movie; None: none given
@@ -58,11 +61,12 @@ def predict_inputs(run, # trained run
                    voxel_size:tuple, # (z,y,x), µm; None: not known
                    scale, # as it was told
                    output_dir:Path, # folder to write to
+                   strict:bool=False, # stop at a sample folder that cannot be read
                   ): # Predictions
     "Predict sample folders, an archive, or the volumes of a timepoint, and write the table."
     from nucleus_cls.prediction.inputs import predict_arrays, predict_folders, predict_volumes
     how = dict(voxel_size=voxel_size, scale=scale)
-    if inputs['folder_path']: found = predict_folders(run, inputs['folder_path'], voxel_size, scale)
+    if inputs['folder_path']: found = predict_folders(run, inputs['folder_path'], voxel_size, scale, strict)
     elif inputs['npz']: found = predict_arrays(run, inputs['npz'], full or None, ids, **how)
     else:
         frames, (before, seg, after) = sort_volumes(inputs['volumes'])
@@ -77,15 +81,15 @@ def show_frame(found, # Predictions
                volumes:list, # paths of a whole timepoint and its segmentation; None: there is none
                voxel_size:tuple, # (z,y,x), µm; None: not known
                path:Path, # picture to write
+               channel:str='', # the two channels that the run looks at; empty: one
               ):
     "Save a picture of a frame, the busiest of a movie or the one given; nothing where there is none."
-    from nucleus_cls.movies.tiff import read_tiff
     from nucleus_cls.plot.charts import save_figure
     from nucleus_cls.plot.overlays import overlay, plot_overlay
     table = found.table
     if movie is not None and len(table): picture = overlay(movie, found)
     elif volumes:
-        image, seg = (read_tiff(some[1]) for some in sort_volumes(volumes))
+        (_, image, _), _, (_, seg, _) = read_loose(volumes, None, channel)
         names = [(what, table[what].dropna().iloc[:1].tolist()) for what in ('movie', 'frame')]
         title = ', '.join(f'{what} {v}' for what, known in names for v in known if v != '')
         picture = plot_overlay(image, seg, table, title, voxel_size=voxel_size)
@@ -95,12 +99,12 @@ def show_frame(found, # Predictions
 
 def read_loose(volumes:list, # paths of t-1, t, t+1 and perhaps the segmentation, or those of all three; or
                npz:str, # an archive
-              ) -> tuple: # frames (3), segmentations (3), in the order of time; None: not there
-    "Read the volumes of a timepoint or of one nucleus."
-    from nucleus_cls.movies.tiff import read_tiff
-    from nucleus_cls.prediction.inputs import sort_arrays
-    if npz: return sort_arrays(npz)
-    return tuple([v and read_tiff(v) for v in some] for some in sort_volumes(volumes))
+               channel:str, # the two channels that the run looks at; empty: one
+              ) -> tuple: # frames (3), their second channel (None: one), segmentations (3); None: not there
+    "Read the volumes of a timepoint or of one nucleus, in the order of time."
+    from nucleus_cls.prediction.inputs import load_frames, load_volume, sort_arrays
+    frames, segs = sort_arrays(npz) if npz else sort_volumes(volumes)
+    return *load_frames(frames, channel), [load_volume(seg, 'seg') for seg in segs]
 
 # %% ../../nbs/15_cli/04_predict.ipynb #3ed22010
 def report_inputs(run, # trained run
@@ -122,7 +126,7 @@ def report_inputs(run, # trained run
         t = find_busiest_frame(table)
         ids = table['nucleus_id'][table['frame'] == t].tolist()
         return report_nuclei(run, movie, output_dir, t, ids)
-    frames, segs = read_loose(inputs['volumes'], inputs['npz'])
+    frames, second, segs = read_loose(inputs['volumes'], inputs['npz'], run.preprocess.channel)
     seg, known = segs[1], table[['movie', 'frame', 'nucleus_id']].iloc[0].dropna()
     where = {k: v for k, v in known.items() if k != 'nucleus_id' or not full}
     full = full or (bool(inputs['npz']) and seg is not None and is_timepoint(frames[1], seg, run.preprocess))
@@ -130,9 +134,9 @@ def report_inputs(run, # trained run
     widths = find_seg_widths(ruled, voxel_size, scale)
     if not full:
         row = where | {'voxel_size_um': voxel_size, 'nucleus_width': widths}
-        return report_nuclei(run, [crops_from_volumes(frames, segs, row)], output_dir)
+        return report_nuclei(run, [crops_from_volumes(frames, segs, row, second)], output_dir)
     ids = table['nucleus_id'].tolist()
-    crops = cut_timepoint(frames, seg, run.preprocess, ids, where, voxel_size, widths)
+    crops = cut_timepoint(frames, seg, run.preprocess, ids, where, voxel_size, widths, second)
     return report_nuclei(run, crops, output_dir)
 
 # %% ../../nbs/15_cli/04_predict.ipynb #3169dcfa
@@ -229,11 +233,11 @@ def nucleus_predict(
     run:Param('Run folder, or the word pretrained', str),
     output_dir:Param('Folder for predictions.csv', str)='analysis_output',
     folder_path:Param('Sample folders, or folders of them', str, nargs='+')=None,
-    volumes:Param('TIFFs of t-1, t, t+1 and the segmentation (or mask) at t, or those at t-1, t, t+1', str,
-                  nargs='+')=None,
+    volumes:Param('TIFFs of t-1, t, t+1, each (Z,Y,X), or (C,Z,Y,X) for a run of two channels, and the '
+                  'segmentation (or mask) at t, or those at t-1, t, t+1', str, nargs='+')=None,
     full_timestamp:Param('The volumes are whole frames: predict all their nuclei', bool)=False,
     nuclei_ids:Param('Only these nuclei of the frame, 1,2,3', str)=None,
-    npz:Param('.npz file with arrays t-1, t, t+1, mask', str)=None,
+    npz:Param('.npz file with arrays t-1, t, t+1, as above, and mask', str)=None,
     movie:Param('Movie in any layout: predict every frame; its lineage is not read', str)=None,
     formats:Param('Also as parquet, geff, ctc, embedding, … (chapters on export), A,B', str)=None,
     save_analysis:Param('Also write a folder with pictures and numbers for every nucleus', bool)=False,
@@ -243,31 +247,31 @@ def nucleus_predict(
     n_workers:Param('Processes that share the frames of a movie', int)=1,
     scheduler:Param('Address of a Dask cluster that shares them instead', str)=None,
     watch:Param('Predict a movie while it is written: wait this many minutes for each frame', float)=None,
-    strict:Param('Stop at a file that cannot be read, instead of leaving its frame out', bool)=False,
+    strict:Param('Stop at a file or folder that cannot be read, instead of leaving it out', bool)=False,
     **kwargs):
     "Predict the state of nuclei."
     from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.transforms.preprocess import open_for
     inputs = dict(folder_path=folder_path, volumes=volumes, npz=npz, movie=movie)
-    check_inputs(inputs, bool(full_timestamp or nuclei_ids))
+    told = read_movie_flags(**kwargs)
+    check_inputs(inputs, bool(full_timestamp or nuclei_ids), told)
     if watch is not None: check_watch(watch, movie, use_lineage, n_workers, scheduler)
     formats = check_formats(split_list(formats) or [], movie)
     if not movie: refuse_others(Path(output_dir), None)
     ids, begin = split_list(nuclei_ids, int, 'nuclei_ids'), time.monotonic()
     loaded, out = open_run(run), Path(output_dir)
-    told = read_movie_flags(**kwargs)
     if register: loaded.preprocess = replace(loaded.preprocess, register=register)
     opened = open_for(loaded.preprocess, movie, **told) if movie else None
     size = opened.voxel_size if opened else told.get('voxel_size')
     how = not independent, n_workers, scheduler, use_lineage
     if opened: found, opened = predict_whole(loaded, opened, out, *how, watch=watch, strict=strict)
-    else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out)
+    else: found = predict_inputs(loaded, inputs, full_timestamp, ids, size, told.get('scale'), out, strict)
     if watch is not None: opened = open_for(loaded.preprocess, movie, **told)   # all frames
     if formats: export_all(loaded, found, opened, formats, out/'export')
     print(f'{found}, in {out/"predictions.csv"}')
     whole = volumes if full_timestamp or ids else None
     if not movie: score_known(found, out, time.monotonic() - begin)
-    show_frame(found, opened, whole, size, out/'overlay.png')
+    show_frame(found, opened, whole, size, out/'overlay.png', loaded.preprocess.channel)
     if save_analysis:
         folders = report_inputs(loaded, found, inputs | {'movie': opened}, bool(whole), size, out,
                                 told.get('scale'))

@@ -56,6 +56,7 @@ def describe_scores(run, # trained run
         confusion=confusion,
         strata=score_subgroups(table, rows, true, pred[rows]).to_dict('records'),
         movies=sorted(set(table['movie'])), trained_on=[], calibrated_on=[], data_hash=samples.data_hash,
+        left_out=samples.left_out,
         model={k: run.config.get(k) for k in ('architecture', 'seed', 'data_hash', 'training')},
         versions=list_versions())
 

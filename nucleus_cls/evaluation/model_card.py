@@ -153,7 +153,8 @@ def compose_card(config:dict, # config.json of a run
         '## Intended use', '', INTENDED_USE, '',
         '## Data', '', f'Trained on movies: {join_names(split["train_movies"])}. Held out ({held}): '
         f'{join_names(split["held_out"] or split["val_movies"])}.',
-        *(f'- {note}' for note in split['notes']), '',
+        *(f'- {note}' for note in split['notes']),
+        *(f'- left out, could not be read: {line}' for line in config.get('left_out', ())), '',
         format_data(config), f'Fingerprint of the samples: `{config["data_hash"]}`.', '',
         '## Scores on what was held out', '',
         'The best epoch was chosen on the same nuclei; expect a little less.', '',

@@ -41,12 +41,14 @@ def find_run(run:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`
     if path.is_dir() and not (path/'config.json').is_file():
         inside = sorted(p.parent.name for p in path.glob('*/config.json'))
         what = 'name one of those in it: ' if inside else 'it holds '
-        found = ', '.join((inside or sorted(p.name for p in path.iterdir()))[:5]) or 'nothing'
+        seen = inside or sorted(p.name for p in path.iterdir() if not p.name.startswith('.'))
+        found = ', '.join(seen[:5]) or 'nothing'
         raise FileNotFoundError(f'{path}: no run folder, it has no config.json; {what}{found}')
     if path.suffix in ('.pth', '.pt') and path.is_file():
         raise ValueError(f'{path}: weights of an old script? First, in Python: from nucleus_cls import '
                          f"import_weights; import_weights('{path}', 'old_run')")
     if path.is_file(): raise ValueError(f'{path}: a file; name its folder, which holds config.json too')
+    if not path.is_dir(): raise FileNotFoundError(f'{path}: no such run folder; nucleus_train makes one')
     return path
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #3a21e123

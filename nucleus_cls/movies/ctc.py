@@ -22,7 +22,7 @@ from ..resume import hold_output
 from ..lineage.graph import Lineage, note_names
 from ..lineage.matching import lineage_from_points, list_ids
 from ..lineage.tracks import points_from_tracks, read_track_list
-from .tiff import read_tiff
+from .tiff import read_frames, read_tiff
 from .movie import Layout, Movie, find_frames, stamp_files
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #e7e7cd7c
@@ -180,21 +180,22 @@ def open_sequence(path:str|Path, # folder of a sequence, such as DATASET/01
     def read_seg(t):
         "Read a segmentation, or put its slices into a volume."
         if not isinstance(segs[t], dict): return read_tiff(segs[t])
-        return read_slices(segs[t], read_tiff(next(iter(images.values()))).shape)
+        return read_slices(segs[t], read_image(next(iter(images))).shape)
     def read_tracks(movie):
         "Read the tracks, and tie them to the segmentations where these are no markers."
         markers = kinds[marks]
         tied_to = None if kind == marks else movie
         return read_ctc_lineage(tracks, lambda t: read_tiff(markers[t]), markers, tied_to)
+    read_image = read_frames(images, options.get('channel'))
     files:list = [*images.values(), *segs.values(), *kinds.get(marks, {}).values()]
     if tracks: files.append(tracks)
     flat = [p for f in files for p in (f.values() if isinstance(f, dict) else [f])]
     lineage = options.get('lineage_file') or (read_tracks if tracks else None)
-    return Movie(name, lambda t: read_tiff(images[t]), read_seg, list(images), list(segs),
+    return Movie(name, read_image, read_seg, list(images), list(segs),
                  options.get('voxel_size'), lineage, str(path), stamp_files(flat))
 
 CTC = Layout('Cell Tracking Challenge', 'a folder 01 with images t000.tif', find_sequences, open_sequence,
-             name_sequence, ('segs',))
+             name_sequence, ('segs', 'channel'))
 
 # %% ../../nbs/05_movies/03_ctc.ipynb #a2f976d2
 def split_tracks(lineage:Lineage, # the lineage
@@ -252,18 +253,20 @@ def _write_frames(movie:Movie, images:Path, truth:Path) -> pd.DataFrame: # L, B,
     digits = max(3, len(str(max(movie.image_frames))))
     for t in progress(movie.image_frames, f'{movie.name}: writing', 'frame'):
         end = f'{t:0{digits}d}.tif'
-        _write_volume(images/f't{end}', movie.image(t))
+        _write_volume(images/f't{end}', movie.image(t), movie.second(t) if movie.channel else None)
         if t not in segs: continue
         tracked, whole = _rename_nuclei(movie.seg(t), segs[t], known.get(t, {}), len(table))
         _write_volume(truth/f'TRA/man_track{end}', tracked)
         _write_volume(truth/f'SEG/man_seg{end}', whole)
     return table
 
-def _write_volume(path:Path, vol:np.ndarray):
-    "Write a volume as the challenge has it; one slice is a plane."
+def _write_volume(path:Path, vol:np.ndarray, second:np.ndarray|None=None):
+    "Write a volume as the challenge has it; one slice is a plane. A second channel makes it (C,Z,Y,X)."
     import tifffile
     plane = vol[0] if len(vol) == 1 else vol
-    tifffile.imwrite(path, plane, compression='zlib', compressionargs={'level': 1})
+    about = None if second is None else {'axes': 'CZYX'}
+    held = plane if second is None else np.stack([vol, second])
+    tifffile.imwrite(path, held, metadata=about, compression='zlib', compressionargs={'level': 1})
 
 def _rename_nuclei(seg, ids, track:dict, n_tracks:int) -> tuple: # uint16: (tracked nuclei only, all nuclei)
     "Give nuclei the ids of their tracks, and those without a track ids above all tracks."

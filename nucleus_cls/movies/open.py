@@ -16,7 +16,7 @@ from typing import Any
 from ..core import check_name, read_json
 from ..files import MAX_FRAMES, check_integer
 from ..volumes.voxels import check_scale, check_voxel_size
-from .tiff import IDS, read_tiff
+from .tiff import IDS, read_frames, read_tiff
 from .movie import (Layout, Movie, add_second, find_frames, is_address,
                                       movie_from_simulation, split_channels, stamp_files, validate_movie)
 from .ctc import CTC
@@ -45,11 +45,12 @@ def open_blastospim(path:str|Path, # folder with registered_images
         about = read_json(path/'simulation.json')
         size = about.get('voxel_size_um') if isinstance(about, dict) else None
     stamp = stamp_files([*images.values(), *segs.values()])
-    return Movie(name, lambda t: read_tiff(images[t]), lambda t: read_tiff(segs[t]),
+    read = read_frames(images, options.get('channel'))
+    return Movie(name, read, lambda t: read_tiff(segs[t]),
                  list(images), list(segs), size, lineage, str(path), stamp)
 
 BLASTOSPIM = Layout('BlastoSPIM', 'the folders registered_images and registered_label_images',
-                    find_blastospim, open_blastospim, takes=())
+                    find_blastospim, open_blastospim, takes=('channel',))
 
 # %% ../../nbs/05_movies/07_open.ipynb #de6336be
 LAYOUTS = BLASTOSPIM, CTC, OME_ZARR, SERIES, STACK   #: in the order in which they are tried
@@ -72,9 +73,15 @@ def recognise(path:str|Path, # folder, file or address
     here, wanted = Path(path), options.get('images')
     held = f'the file {here.name}'
     if here.is_dir():
-        held = ', '.join(sorted(p.name for p in here.iterdir())[:5]) or 'an empty folder'
+        seen = sorted(p.name for p in here.iterdir() if not p.name.startswith('.'))
+        held = ', '.join(seen[:5]) or 'an empty folder'
     files = [p.suffix.lower() for p in here.iterdir() if p.is_file()] if here.is_dir() else []
     ending = max(files, key=files.count, default=here.suffix.lower())
+    if (here/'best_model.safetensors').is_file():
+        raise ValueError(f'{path}: not a movie, but a run folder; give the movie, and the run as RUN')
+    if any(next(here.glob(mark), None) for mark in ('store.json', '*/store.json', '*/*/t/raw_cropped.tif')):
+        raise ValueError(f'{path}: not a movie, but samples; give the movie they were made of, or sample '
+                         'folders with --folder_path')
     if ending in CONVERT: raise ValueError(f'{path}: {ending} is not read; {CONVERT[ending]}')
     if wanted: raise ValueError(f'{path}: nothing in it fits images {wanted!r}; found {held}')
     looked_for = ', or '.join(f'{layout.expects} ({layout.name})' for layout in known)
@@ -92,15 +99,18 @@ def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an 
         below:list = []
         for folder in folders:
             if folder.name.startswith('.'): continue
-            for layout in choose_layouts(options): below += layout.find(folder, options)
+            found = (layout.find(folder, options) for layout in choose_layouts(options))
+            try: below += next(filter(None, found), [])                  # as `recognise` takes the first
+            except ValueError: below.append(folder)                      # damaged: who opens it is told
         if not below: raise
         return list(dict.fromkeys(below))
 
 def find_movie(path:str|Path, options:dict) -> tuple: # (Layout, path of the movie, its name)
     "Find the one movie at a path; `ValueError` that names them where there are several."
-    layout, movies = recognise(path, options)
-    if len(movies) > 1:
-        names = ', '.join(layout.name_of(p) for p in movies[:5])
+    try: layout, movies = recognise(path, options)
+    except ValueError: layout, movies = None, list_movies(path, **options)       # or the same error again
+    if layout is None or len(movies) > 1:
+        names = ', '.join(layout.name_of(p) if layout else Path(p).name for p in movies[:5])
         raise ValueError(f'{path}: holds {len(movies)} movies ({names}); open one, such as {movies[0]}')
     return layout, movies[0], layout.name_of(movies[0])
 

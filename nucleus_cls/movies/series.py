@@ -195,7 +195,7 @@ def find_pair(path:str|Path) -> tuple: # names or patterns of images and segment
     for p in sorted(Path(path).iterdir()):
         if p.name.startswith('.'): continue
         known:object = FILE_NAMES.fullmatch(p.name)
-        if p.is_dir(): known = open_zarr(p) if is_zarr(p) else find_frames(p, FRAME_NAME)
+        if p.is_dir(): known = open_zarr(p, channel=0) if is_zarr(p) else find_frames(p, FRAME_NAME)
         if known: patterns.setdefault(p.name if p.is_dir() else _as_pattern(p.name), []).append(p.name)
     held = [pattern if len(names) > 1 else names[0] for pattern, names in patterns.items()]
     if len(held) != 2: return ()

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['IDS', 'OtherContent', 'measure_free_memory', 'check_unpacked', 'read_tiff', 'check_volume', 'name_axes',
-           'take_volume', 'choose_channel', 'read_voxel_size', 'read_channel_names', 'TiffStack']
+           'take_volume', 'choose_channel', 'read_voxel_size', 'read_channel_names', 'TiffStack', 'count_channels',
+           'read_frames', 'read_channels']
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #e745967b
 import json
@@ -12,6 +13,7 @@ import logging
 import math
 import re
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ def _pixels(tif, path) -> np.ndarray:
     check_unpacked(shape, page.dtype, path)
     plain = page.samplesperpixel == 1 and tif.flags <= {'shaped', 'uniform'}
     if plain:
-        about = str(page.is_shaped)
+        about = str(getattr(page, 'shaped_description', page.is_shaped))     # of tifffile before 2025
         if about.startswith('{'): shape = tuple(json.loads(about)['shape'])
         try: vol = imagecodecs.tiff_decode(np.memmap(path, mode='r'), index=None)
         except RuntimeError: pass                        # tifffile knows more kinds, or says what is wrong
@@ -104,6 +106,9 @@ def read_tiff(path:str|Path, # TIFF file of one volume
             raise ValueError(f'{path}: not a readable TIFF, perhaps cut short ({describe_error(e)})') from e
     if heard: raise ValueError(f'{path}: damaged TIFF, perhaps cut short ({heard[0]})')
     if vol.ndim > 3: vol = vol.reshape([n for n in vol.shape if n > 1] or [1])
+    if vol.ndim == 4 and len(vol) <= 4:
+        raise ValueError(f'{path}: expected one volume (Z,Y,X), found shape {vol.shape}; if these are '
+                         'channels, choose one with channel, or two, such as 0,1')
     return check_volume(vol[None] if vol.ndim == 2 else vol, path)
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #3568db8a
@@ -165,7 +170,8 @@ def choose_channel(n:int, # channels there are
     if str(wanted) in text: return text.index(str(wanted))
     if re.fullmatch(r'[0-9]{1,6}', str(wanted)) and int(wanted) < n: return int(wanted)
     listed = ', '.join(f'{i}: {name}' for i, name in enumerate(text[:20]))
-    if wanted is None: raise ValueError(f'{what}: has {n} channels ({listed}); choose one with channel')
+    choose = 'choose one with channel, or two, such as 0,1'
+    if wanted is None: raise ValueError(f'{what}: has {n} channels ({listed}); {choose}')
     raise ValueError(f'{what}: has no channel {wanted!r}, but {listed}')
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #4bdd0268
@@ -270,3 +276,41 @@ class TiffStack:
             number = np.arange(len(series.pages)).reshape(*series.shape[:-2], 1, 1)
             pages = take_volume(number, self.axes, t, self.channel).ravel()
             return self.tif.asarray(key=pages.tolist(), series=0).reshape(self.shape)
+
+# %% ../../nbs/05_movies/01_tiff.ipynb #a779cd22
+def count_channels(path:str|Path # TIFF file
+                  ) -> int: # 1 where it does not say, or cannot be read
+    "Count the channels of a volume."
+    import tifffile
+    with _collect_complaints():
+        try:
+            with tifffile.TiffFile(path, _multifile=False) as tif: first = tif.series[0]
+        except (*BROKEN, tifffile.TiffFileError): return 1
+    return dict(zip(first.axes, first.shape)).get('C', 1) if 'Z' in first.axes else 1
+
+def read_frames(files:dict, # frame → TIFF
+                channel:int|str|None=None, # number or name; None: the only one
+               ) -> Callable: # frame → volume, (Z,Y,X)
+    "Make the reader of a movie that has a TIFF for each frame; `ValueError` where they lack the channel."
+    for path in list(files.values())[:1]:
+        if channel is None: choose_channel(count_channels(path), [], None, path)
+        else: TiffStack(path, channel=channel)
+    if channel is None: return lambda t: read_tiff(files[t])
+    def read(t):
+        stack = TiffStack(files[t], channel=channel)
+        if stack.n_frames == 1: return stack.volume()
+        raise ValueError(f'{files[t]}: expected one frame, found {stack.n_frames}')
+    return read
+
+# %% ../../nbs/05_movies/01_tiff.ipynb #87081ce1
+def read_channels(path:str|Path # TIFF of one frame
+                 ) -> tuple: # (C,Z,Y,X), and the names of the channels, as far as known
+    "Read all channels of a volume; four axes without names are taken for CZYX."
+    stack = TiffStack(path, channel=0)
+    if stack.guessed and len(stack.axes) == 4: stack = TiffStack(path, 'CZYX', 0)
+    if stack.n_frames != 1: raise ValueError(f'{path}: expected one frame, found {stack.n_frames}')
+    volumes = []
+    for n in range(dict(zip(stack.axes, stack.tif.series[0].shape)).get('C', 1)):
+        stack.channel = n
+        volumes.append(check_volume(stack.volume(), path))
+    return np.stack(volumes), read_channel_names(stack.tif)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import progress, write_json
+from ..files import try_each
 from ..resume import hold_output
 from ..volumes.crops import cut_crop, find_nuclei, place_boxes
 from ..volumes.wedge import find_imaged
@@ -256,9 +257,11 @@ def cut_movie(movie, # Movie
 def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; None: not there
                        segs:Sequence, # ids or masks of the same; None: not known
                        row:dict=None, # what is known: movie, frame, voxel_size_um, nucleus_width
+                       second:Sequence|None=None, # the second channel of each frame, as `frames`; None: one
                       ) -> Crops:
     "Make the crops of one nucleus of volumes that hold it at their centre."
     volumes, quality = fill_window(frames)
+    if second is not None: second = np.stack(fill_as(second, frames, volumes))
     seg = segs[1]
     if seg is None: raise ValueError('a close look needs the nucleus: give a segmentation or mask of frame t')
     own = seg[tuple(n//2 for n in seg.shape)] if seg.max() > 1 else 1
@@ -266,7 +269,7 @@ def crops_from_volumes(frames:Sequence, # crops of t-1, t, t+1, (Z,Y,X) each; No
     imaged = [np.ones(v.shape, bool) if m is None else m for v, m in zip(volumes, seen)]
     whole = all(s is not None for s in segs)
     return Crops(np.stack(volumes), seg == own, seg, np.stack(imaged), {**(row or {}), 'quality': quality},
-                 (lambda: np.stack(segs)) if whole else None)
+                 (lambda: np.stack(segs)) if whole else None, second)
 
 # %% ../../nbs/12_report/03_nucleus_report.ipynb #400b4dd7
 def find_places(movie:Movie, # the movie
@@ -294,7 +297,10 @@ def find_crops(run, # trained run
     if isinstance(source, (str, Path)): source = [source]
     is_paths = isinstance(source, (list, tuple)) and all(isinstance(p, (str, Path)) for p in source)
     if not is_paths: return source
-    return [read_sample(folder) for path in source for folder in find_samples(path)]
+    crops:list = []
+    folders = {str(p): p for path in source for p in find_samples(path)}
+    try_each(folders, lambda _, path: crops.append(read_sample(path)))
+    return crops
 
 def report_nuclei(run:Run, # trained run
                   source:Any, # Samples, sample folders (paths), Crops, or a Movie with `frame`

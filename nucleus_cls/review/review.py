@@ -218,5 +218,5 @@ def review_samples(samples:Samples|str|Path, # Samples, or a path that `open_sam
                    seed:int=0, # of a random order
                   ) -> Inspector: # a widget; the last line of a cell shows it
     "Look at samples one by one and press their states; each press goes into a table of corrections."
-    samples = samples if isinstance(samples, Samples) else open_samples(samples)
+    samples = samples if isinstance(samples, Samples) else open_samples(samples, strict=False)
     return Inspector(samples, path, predictions, order, seed)

@@ -115,7 +115,9 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
                    ) -> Samples: # the same crops, with the new states
     "Give samples the corrected states; `ValueError` for another table, or if none of its rows is a sample."
     table = map_states(samples.table, mapping)
-    if not path: return samples if table is samples.table else Samples(samples.readers, table)
+    if not path and table is samples.table: return samples
+    if not path: return Samples(samples.readers, table, samples.left_out)
+    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
     said, keys = read_corrections(path), list(CORRECTIONS[:3])
     known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
     lone = [row for row in said[keys].itertuples(index=False, name=None) if row not in known]
@@ -129,4 +131,4 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
         if lone: told.append(f'{len(lone):,} are none of these ({first})')
         if blank: told.append(f'{blank:,} have no state and change nothing')
         warnings.warn(f'{path}: {", ".join(told)}', stacklevel=2)
-    return Samples(samples.readers, apply_corrections(table, path))
+    return Samples(samples.readers, apply_corrections(table, path), samples.left_out)

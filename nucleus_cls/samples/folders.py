@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, UNKNOWN, check_name, fingerprint, read_json
-from ..files import explain_errors
+from ..core import STATES, UNKNOWN, check_name, fingerprint, progress, read_json
+from ..files import explain_errors, try_each
 from ..volumes.wedge import find_imaged, find_zeros_at_faces
 from ..volumes.voxels import check_voxel_size
 from ..movies.tiff import read_tiff
@@ -63,8 +63,9 @@ def find_raw(path:str|Path, offset:int # as for `find_part`
 
 # %% ../../nbs/06_samples/02_folders.ipynb #02de5c0b
 def is_sample(path:str|Path) -> bool:
-    "Say whether a folder is a sample: it holds the crop of t, or of a frame beside it."
-    return any(find_raw(path, o) for o in (0, -1, 1))
+    "Say whether a folder is a sample: it holds a crop, or, emptied, has at least the name and the metadata."
+    if any(find_raw(path, o) for o in (0, -1, 1)): return True
+    return bool(parse_sample_name(Path(path).name)) and (Path(path)/'metadata.json').is_file()
 
 def find_samples(path:str|Path) -> list[Path]: # folders, sorted
     "Find the sample folders at a path: itself, or those up to three levels below that are not hidden."
@@ -246,21 +247,31 @@ def name_own_states(rows:pd.DataFrame, # one row per sample folder
 # %% ../../nbs/06_samples/02_folders.ipynb #0fc666ec
 class FolderReader:
     "Read the crops of sample folders."
-    def __init__(self, path:str|Path): # a sample folder, or a folder of them
+    def __init__(self, path:str|Path, # a sample folder, or a folder of them
+                 verify:bool=False, # read each of them now
+                 strict:bool=True, # one that cannot be read is an error; False: it is left out
+                ):
         self.path, self.name = Path(path), Path(path).name
-        self.settings = {}
+        self.settings, rows = {}, {}
         found = find_samples(path)
         if not found:
             raise ValueError(f'{path}: no samples in it; expected a sample store or folders with '
                              't/raw_cropped.tif')
+        with progress(None, 'checking samples', 'sample', len(found), show=verify) as bar:
+            def read(name, place):
+                row = read_sample_row(place)
+                if verify and not row['reason']: read_sample(place, row)
+                rows[place] = row
+                bar.update()
+            self.left_out = try_each({str(p): p for p in found}, read, strict)
         whole = dict.fromkeys(('frame', 'nucleus_id', 'track', 'n_nuclei'), 'Int64')
-        self.manifest = pd.DataFrame([read_sample_row(p) for p in found]).astype(whole)
+        self.manifest = pd.DataFrame(rows.values()).astype(whole)
         self.manifest['state'] = name_own_states(self.manifest, self.path)
         firsts = self.manifest.drop_duplicates('movie')
         self.cuts = {movie: read_cut(path) for movie, path in zip(firsts.movie, firsts.path)}
         self.complete = find_complete(self.manifest, sorted(self.path.glob('*_manifest.csv')))
         self.fingerprint = fingerprint([[str(p.relative_to(path)), *map(_glance, sorted(p.rglob('*.tif')))]
-                                        for p in found])
+                                        for p in rows])
 
     def crops(self, row:dict) -> Crops:
         "Read the crops of one sample."

@@ -223,25 +223,32 @@ def tabulate_truth(sim:SimulatedMovie): # pandas DataFrame, one row a (frame, nu
 # %% ../../nbs/01_simulation/06_movies.ipynb #42aaa888
 def write_movie(sim:SimulatedMovie, # the movie
                 output_dir, # its folder is made in here, named as the movie
+                channels:int=1, # 2: the files of the images hold the second channel, too, (C,Z,Y,X)
                ) -> Path: # the movie's folder
     "Write a movie in the BlastoSPIM layout, whole or not at all; leave it if there, never replace another."
     import tifffile
+    check_integer(channels, 'channels', 1, 2)
     final = Path(output_dir)/check_name(sim.name, 'name of the movie')
     made = to_plain({'preset': sim.preset, 'seed': sim.seed, 'settings': sim.settings,
                   'version': list_versions()['nucleus_cls'], 'voxel_size_um': sim.voxel_size})
+    if channels == 2: made['channels'] = channels
     if final.exists():
         old = read_json(final/'simulation.json') if (final/'simulation.json').is_file() else {}
-        if {k: old.get(k) for k in made} == made: return final
+        if {k: old.get(k) for k in {*made, 'channels'}} == {'channels': None} | made: return final
         raise ValueError(f'{final} exists and is not this movie: delete it, or choose another folder or name')
     part = final.with_name(f'.part-{final.name}')
     shutil.rmtree(part, ignore_errors=True)
     z, y, x = sim.voxel_size
     options = dict(compression='zlib', compressionargs={'level': 1}, resolution=(1e4/x, 1e4/y),
-                   resolutionunit='CENTIMETER', metadata={'axes': 'ZYX', 'unit': 'um', 'spacing': z})
+                   resolutionunit='CENTIMETER')
+    def write(name, vol):
+        about = {'axes': 'CZYX'[-vol.ndim:], 'unit': 'um', 'spacing': z}
+        tifffile.imwrite(part/name, vol, metadata=about, **options)
     for name in ('registered_images', 'registered_label_images'): (part/name).mkdir(parents=True)
     for t in progress(sim.frames, sim.name, 'frame'):
-        tifffile.imwrite(part/f'registered_images/nuclei_reg8_{t}.tif', sim.image(t), **options)
-        tifffile.imwrite(part/f'registered_label_images/label_reg8_{t}.tif', sim.seg(t), **options)
+        image = sim.image(t) if channels == 1 else np.stack([sim.image(t), sim.second(t)])
+        write(f'registered_images/nuclei_reg8_{t}.tif', image)
+        write(f'registered_label_images/label_reg8_{t}.tif', sim.seg(t))
     write_json(part/'LineageGraph.json', sim.graph)
     write_json(part/'simulation.json', {**made, 'versions': list_versions(), 'created': get_date()})
     os.rename(part, final)
@@ -253,10 +260,11 @@ def simulate(output_dir:str|Path='simulated', # folder for the movies
              n_frames:int=40, # frames a movie
              seed:int=0, # the same seed gives the same movies
              preset:str='realistic', # a name in SIM_PRESETS
+             channels:int=1, # 2: with a second channel, a marker that rises before divisions and deaths
              **overrides, # any field of SimSettings
             ) -> list: # folders of the movies
     "Simulate movies into a folder; those that are there are kept, so after a stop it is run again to go on."
     check_integer(n_movies, 'n_movies', 1)
     movies = (simulate_movie(preset, (seed, k), f'sim_{preset}_s{seed}_{k:02d}', n_frames, **overrides)
               for k in range(1, n_movies + 1))
-    with hold_output(output_dir): return [write_movie(movie, output_dir) for movie in movies]
+    with hold_output(output_dir): return [write_movie(movie, output_dir, channels) for movie in movies]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import core
+from ..core import STATES
 from ..settings import read_numbers
 from ..samples.samples import Samples
 from ..movies.scale import ALIKE, WIDTH
@@ -136,6 +137,9 @@ def prepare_training(samples:Samples, # all there are
     kept = [n + config.margin for n in np.broadcast_to(prep.tensor_size, 3).tolist()]
     cache = load_cache(samples, rows, prep, kept, config.cache_gib, folder)
     split.notes += describe_cache(samples, split, prep, cache)
+    if lacking := [s for s in STATES if s not in states and not config.states]:
+        split.notes.append(f'no sample is {" or ".join(lacking)}: the network will not know that there is '
+                           'such a state; add movies in which it occurs')
     at, val_at = (np.flatnonzero(np.isin(cache.rows, rows)) for rows in (split.train, split.val))
     if not len(val_at): raise ValueError('no sample is left to score on: hold out more (val, val_fraction)')
     rows = cache.rows[at]
@@ -160,6 +164,9 @@ def describe_cache(samples:Samples, # all there are
     if sized and prep.voxel_um is None and prep.width is None:
         notes.append('the movies differ in voxel size, or not all say it: voxels are taken as they '
                      'come; extract with --size_um to show the network the same everywhere')
+    if 'path' in samples.omitted and len(lacking := samples.omitted.query('path.notna()')):
+        told = ', '.join(f'{n} with {r}' for r, n in lacking['reason'].value_counts().items())
+        notes.append(f'{len(lacking)} sample folders are not whole and not used: {told}')
     if cache.skipped: notes.append(f'{len(cache.skipped)} samples left out; the first: {cache.skipped[0]}')
     return notes
 
@@ -181,5 +188,6 @@ def describe_training(samples:Samples, # all there are
     return dict(format_version=FORMAT, architecture=config.model, model_settings=model.settings,
                 n_parameters=count_parameters(model), states=m.states, preprocessing=m.prep.to_dict(),
                 logit_adjust=compute_prior_shift(natural, drawn, config.prior), training=config.to_dict(),
-                split=split, skipped=m.cache.skipped, versions=core.list_versions(), seed=config.seed,
+                split=split, skipped=m.cache.skipped, left_out=samples.left_out,
+                versions=core.list_versions(), seed=config.seed,
                 data_hash=samples.data_hash, date=date, best=None)

@@ -150,6 +150,10 @@ def check_val(val:tuple, # names to hold out
     "Refuse to hold out what does not exist, or what would leave nothing to train on."
     what = {'movie': 'movie', 'lineage': 'lineage tree'}[kind]
     there = ', '.join(names[:20])
+    trees = {name.rpartition('/')[0] for name in names} if kind == 'lineage' else set()
+    if len(trees) == 1 and set(val) & trees:
+        raise ValueError(f'{val[0]} is the only movie: add one to learn from, or leave out val, and a part '
+                         'of its lineage is held out')
     for v in val:
         if v not in names: raise ValueError(f'no {what} {v!r} to hold out: the samples hold {there}')
     if val and len(val) == len(names):

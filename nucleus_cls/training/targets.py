@@ -40,7 +40,9 @@ def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
         raise ValueError(f'none of {", ".join(STATES)} occurs: {found}. If these words are states, name '
                          f'them: --states {",".join(there)}')
     chosen = tuple(s for s in there if not states or s in states)
-    if len(chosen) < 2: raise ValueError(f'nothing to tell apart: {found}; at least two states are needed')
+    if len(chosen) < 2:
+        raise ValueError(f'nothing to tell apart: {found}; at least two states are needed: add movies in '
+                         'which more happens, or name two or more that occur (--states)')
     return chosen
 
 def settle_targets(table:pd.DataFrame, # one row per sample: state, lost
