@@ -211,7 +211,7 @@ def frames_from_times(times, # (n,) in any unit, or frames
                       unit:str='', # as the file has it; '' or frame: these are frames, if they are whole
                       source:str='table', # for messages
                      ) -> tuple: # ((n,) frames, float; words on what was done, '' where these were frames)
-    "Convert times to frames: the smallest step between two is one frame."
+    "Convert times to frames: the smallest step between two is one frame, or the usual one of a clock."
     times = np.asarray(times, float)
     there = np.unique(times[np.isfinite(times)])
     whole = (there % 1 == 0).all()
@@ -220,11 +220,16 @@ def frames_from_times(times, # (n,) in any unit, or frames
     step = np.diff(there).min() if len(there) > 1 else 1.
     frames = times/step
     off = np.abs(frames - np.rint(frames))
-    if not (off[np.isfinite(off)] < .02).all():
+    def tell(step): return f'frames from times {step:g} {unit or ""}'.rstrip() + ' apart'
+    if (off[np.isfinite(off)] < .02).all(): return np.rint(frames), tell(step)
+    usual = np.median(np.diff(there))                            # a clock that began earlier, or is not exact
+    steps = np.diff(there)/usual
+    if not (np.abs(steps - np.rint(steps)) < .2).all() or steps.min() < .5:
         raise ValueError(f'{source}: its times ({", ".join(f"{t:g}" for t in there[:4])} …) are no whole '
-                         f'frames, and '
-                         'not evenly spaced; give a column frame')
-    return np.rint(frames), f'frames from times {step:g} {unit or ""}'.rstrip() + ' apart'
+                         f'frames, and not evenly spaced; give a column frame')
+    number = dict(zip(there, np.cumsum(np.r_[0, np.rint(steps)])))
+    frames = np.array([number.get(t, np.nan) for t in times])
+    return frames, f'{tell(usual)}, {there[0]:g} is frame 0'
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #64f55e28
 #: programs whose frames begin at 1

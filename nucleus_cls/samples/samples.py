@@ -119,8 +119,9 @@ def open_samples(path:str|Path, # a store, a folder of stores, a sample folder, 
     samples = Samples([StoreReader(p) for p in stores] or [FolderReader(path)])
     if not len(samples):
         why = ', '.join(f'{n} with {r}' for r, n in samples.omitted.reason.value_counts().items())
+        more = '; a mask is t/label_cropped.tif or t/binary_label_cropped.tif'*('no mask' in why)
         raise ValueError(f'{path}: not one nucleus with a whole window of frames (of {len(samples.omitted)} '
-                         f'nuclei, {why})')
+                         f'nuclei, {why}{more})')
     twice = samples.table.duplicated(['movie', 'frame', 'nucleus_id']) & samples.table.nucleus_id.notna()
     if twice.any():
         a = samples.table[twice].iloc[0]
