@@ -48,6 +48,7 @@ REMEDIES = {
     'nucleus without a point': 'has no lineage node, so no sample; link it or remove it',
     'point in a frame without segmentation': 'kept, but has no nucleus there',
     'points that fit another frame better': 'kept as they are; give lineage_offset, the frames to add',
+    'ids that are not those of the segmentation': 'not used; points are tied by their places instead',
     'place in µm': 'left out: the voxel size is not known; give voxel_size',
     'points outside almost everywhere': 'look at the order of the axes, their unit and the voxel size',
     'track listed twice': 'its first entry counts',

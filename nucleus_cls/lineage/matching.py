@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['INSIDE', 'BESIDE', 'OUTSIDE', 'TAKEN', 'Points', 'resolve_links', 'place_points', 'match_points', 'list_ids',
-           'tie_points', 'find_stray_points', 'lineage_from_points', 'find_frame_offset', 'points_from_lineage']
+           'tie_points', 'are_ids', 'find_stray_points', 'lineage_from_points', 'find_frame_offset',
+           'points_from_lineage']
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #aff649b6
 from collections.abc import Callable, Iterable
@@ -154,10 +155,27 @@ def _number(ids, rows, least:int=0):
     free = rows[ids[rows] == 0]
     ids[free] = max(least, ids[rows].max(initial=0)) + 1 + np.arange(len(free))
 
+# %% ../../nbs/02_lineage/02_matching.ipynb #5c2f5368
+def are_ids(table:pd.DataFrame, # as `place_points` gives it
+            seg_of:Callable=None, # t → nucleus ids (Z,Y,X); None: no segmentation
+            frames:Iterable[int]=(), # frames that have a segmentation
+           ) -> bool:
+    "Say whether the ids of points are those of the segmentation, as far as places tell."
+    known = table[table.nucleus_id.notna() & table[['z', 'y', 'x']].notna().all(axis=1)]
+    if known.duplicated(['frame', 'nucleus_id'], keep=False).mean() > .5: return False
+    there = sorted(set(known.frame) & set(frames)) if seg_of else []
+    n, hits, same = 0, 0, 0
+    for t in there[::max(1, len(there)//4)][:4]:
+        here = known[known.frame == t]
+        ids, how = match_points(here[['z', 'y', 'x']].to_numpy(), seg_of(t), 0)
+        n, hits, same = n + len(ids), hits + (how == INSIDE).sum(), same + (ids == here.nucleus_id).sum()
+    return hits < 5 or hits < .8*n or same > .5*hits
+
 # %% ../../nbs/02_lineage/02_matching.ipynb #c9cfe0eb
 def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they were tied: of `tie_points`
                       seg_of:Callable, # t → nucleus ids (Z,Y,X), or None
                       frames:set, # frames that have a segmentation
+                      voxel_size:tuple=None, # (z,y,x), µm, where places are in voxels; None: not known
                      ) -> list: # findings
     "Say whether so many points lie outside every nucleus that their places must be wrong."
     tried, out = np.count_nonzero(how >= 0), np.count_nonzero(how == OUTSIDE)
@@ -165,14 +183,17 @@ def find_stray_points(table:pd.DataFrame, how:np.ndarray, # points, and how they
     some = sorted(frames & set(table['frame']))[:4]
     places = {t: table.loc[table['frame'] == t, ['z', 'y', 'x']].to_numpy() for t in some}
     segs = {t: seg_of(t) for t in some}
-    def count_hits(order):
-        found = [match_points(places[t][:, order], segs[t], 0)[0] for t in some]
-        return sum(map(np.count_nonzero, found))
-    best = max([(2, 1, 0), *permutations(range(3))], key=count_hits)    # x first is the usual mistake
+    def count(order, size=1.):
+        at = {t: places[t][:, order]/size for t in some}
+        return sum(np.count_nonzero(match_points(at[t], segs[t], 0)[0]) for t in some)
+    best = max([(2, 1, 0), *permutations(range(3))], key=count)         # x first is the usual mistake
     words = f'{out:,} of {tried:,}'
-    if count_hits(best) > 1.2*count_hits((0, 1, 2)):
-        columns = ', '.join('zyx'[best.index(k)] for k in range(3))
-        words += f'; they fit if its columns z, y, x hold {columns}'
+    now, other = count((0, 1, 2)), count(best)
+    um = count((0, 1, 2), np.array(voxel_size, float)) if voxel_size else 0
+    if um > 1.2*max(now, other):
+        words += '; they fit as places in µm: say so in titles (z_um, y_um, x_um) or in the axes of a GEFF'
+    elif other > 1.2*now:
+        words += f'; they fit if its columns z, y, x hold {", ".join("zyx"[best.index(k)] for k in range(3))}'
     return note_names('points outside almost everywhere', [words])
 
 # %% ../../nbs/02_lineage/02_matching.ipynb #05e1f752
@@ -187,8 +208,11 @@ def lineage_from_points(points:Points, # what a file gave
     table, links, findings = place_points(points, voxel_size, offset)
     if not len(table): raise ValueError(f'{points.source}: has no point with a frame and a place or id')
     if not len(links) and table['frame'].nunique() > 1:
-        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; '
-                         'export it with links')
+        raise ValueError(f'{points.source}: lists {len(table):,} points, but no link between frames; export '
+                         f'it with links')
+    if not are_ids(table, seg_of, frames):
+        table['nucleus_id'] = np.nan
+        findings += note_names('ids that are not those of the segmentation', [f'{len(table):,} points'])
     findings += find_frame_offset(table, seg_of, frames, points.source)
     linked = np.isin(np.arange(len(table)), links)
     ids, how, left = tie_points(table, seg_of, frames, reach, linked)
@@ -202,7 +226,8 @@ def lineage_from_points(points:Points, # what a file gave
     for what, kind in kinds.items():
         findings += note_nodes(kind, np.sort(row[how == what]), nodes)
     findings += note_names('nucleus without a point', [node_name(t, i) for t, i in left])
-    findings += find_stray_points(table, how, seg_of, set(frames))
+    voxel = None if points.um else voxel_size or points.voxel_size
+    findings += find_stray_points(table, how, seg_of, set(frames), voxel)
     edges, mended = mend_edges(row[links].reshape(-1, 2), nodes)
     return Lineage(nodes, edges, findings + mended, points.source, points.meaning)
 

@@ -33,8 +33,7 @@ COLUMN_NAMES = {
           'centroidx'),
     'id': ('id', 'cellid', 'nodeid', 'pointid', 'spotid'),
     'parent': ('parent', 'parentid', 'parentnodeid', 'parentcellid', 'motherid', 'mother'),
-    'nucleus_id': ('nucleusid', 'segid', 'labelid', 'label', 'segmentationid', 'labelimageid',
-                   'objectnumber'),
+    'nucleus_id': ('nucleusid', 'segid', 'labelid', 'label', 'segmentationid', 'labelimageid', 'objectnumber'),
     'track': ('trackid', 'track', 'trackletid', 'tracklet', 'particle'),
     'parent_track': ('parenttrackid', 'parenttrack', 'parenttrackletid', 'parenttracklet'),
     'tree': ('lineageid', 'treeid', 'root', 'rootid')}
@@ -50,8 +49,7 @@ UNIT_END = re.compile(r'(?<=\w)[_ ](um|µm|μm|nm|px|pixels?|voxels?|sec|s|min|h
 def squeeze_title(title:str # of a column
                  ) -> tuple: # (letters and digits in lower case, the unit in brackets or '')
     "Bring a title to the form in which titles are compared."
-    unit = re.search(r'[(\[]\s*([^)\]]*?)\s*[)\]]\s*$', title)
-    unit = unit or UNIT_END.search(title.strip())
+    unit = re.search(r'[(\[]\s*([^)\]]*?)\s*[)\]]\s*$', title) or UNIT_END.search(title.strip())
     plain = title[:unit.start()] if unit else title
     return re.sub(r'[^a-z0-9]', '', plain.lower()), unit[1] if unit else ''
 
@@ -102,8 +100,8 @@ def find_titles(lines:list # of the file
     text = [i for i, line in enumerate(lines[:40]) if line.strip(' \t;,"')]
     for i in text:
         for mark in '\t;,':
-            if mark in lines[i] and len(name_columns(split_row(lines[i].lstrip('# '),
-                                                               mark))) > 1: return i, mark
+            titles = split_row(lines[i].lstrip('# '), mark)
+            if len(titles) > 1 and len(name_columns(titles)) > 1: return i, mark
         if len(name_columns(split_row(lines[i], r'\s+'))) > 1: return i, r'\s+'
     first = lines[text[0]] if text else ''
     mark = next((c for c in '\t;,' if c in first), r'\s+')
@@ -216,7 +214,7 @@ def frames_from_times(times, # (n,) in any unit, or frames
                       unit:str='', # as the file has it; '' or frame: these are frames, if they are whole
                       source:str='table', # for messages
                      ) -> tuple: # ((n,) frames, float; words on what was done, '' where these were frames)
-    "Convert times to frames: the smallest step between two is one frame."
+    "Convert times to frames: the smallest step between two is one frame, or the usual one of a clock."
     times = np.asarray(times, float)
     there = np.unique(times[np.isfinite(times)])
     whole = (there % 1 == 0).all()
@@ -225,11 +223,16 @@ def frames_from_times(times, # (n,) in any unit, or frames
     step = np.diff(there).min() if len(there) > 1 else 1.
     frames = times/step
     off = np.abs(frames - np.rint(frames))
-    if not (off[np.isfinite(off)] < .02).all():
+    def tell(step): return f'frames from times {step:g} {unit or ""}'.rstrip() + ' apart'
+    if (off[np.isfinite(off)] < .02).all(): return np.rint(frames), tell(step)
+    usual = np.median(np.diff(there))                            # a clock that began earlier, or is not exact
+    steps = np.diff(there)/usual
+    if not (np.abs(steps - np.rint(steps)) < .2).all() or steps.min() < .5:
         raise ValueError(f'{source}: its times ({", ".join(f"{t:g}" for t in there[:4])} …) are no whole '
-                         f'frames, and '
-                         'not evenly spaced; give a column frame')
-    return np.rint(frames), f'frames from times {step:g} {unit or ""}'.rstrip() + ' apart'
+                         f'frames, and not evenly spaced; give a column frame')
+    number = dict(zip(there, np.cumsum(np.r_[0, np.rint(steps)])))
+    frames = np.array([number.get(t, np.nan) for t in times])
+    return frames, f'{tell(usual)}, {there[0]:g} is frame 0'
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #64f55e28
 #: programs whose frames begin at 1

@@ -228,7 +228,7 @@ def movie_from_simulation(sim, # as `simulate_movie` gives it
 # %% ../../nbs/05_movies/02_movie.ipynb #7c593aa2
 def name_from_path(path:str|Path) -> str:
     "Name a movie by its folder, or by its file without the ending."
-    endings = r'(\.ome)?\.(zarr|tiff?|npz|npy|h5|hdf5)$'
+    endings = r'(\.ome)?\.(zarr|tiff?|lsm|npz|npy|h5|hdf5|hdf|ims)$'
     return re.sub(endings, '', Path(path).resolve().name, flags=re.I)
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .movie import (Layout, Movie, add_second, find_frames, is_address,
 from .ctc import CTC
 from .omezarr import OME_ZARR
 from .stacks import CONVERT, FrameFile, match_files
-from .series import (SERIES, STACK, find_place, movie_from_sources, open_segs,
+from .series import (SERIES, STACK, find_place, list_sources, movie_from_sources, open_segs,
                                        read_description)
 
 # %% ../../nbs/05_movies/07_open.ipynb #fcd41774
@@ -84,6 +84,8 @@ def recognise(path:str|Path, # folder, file or address
                          'folders with --folder_path')
     if ending in CONVERT: raise ValueError(f'{path}: {ending} is not read; {CONVERT[ending]}')
     if wanted: raise ValueError(f'{path}: nothing in it fits images {wanted!r}; found {held}')
+    two = list(list_sources(here)) if here.is_dir() else []
+    if len(two) == 2: held += '; if these are images and segmentations, say which with images and segs'
     looked_for = ', or '.join(f'{layout.expects} ({layout.name})' for layout in known)
     raise ValueError(f'{path}: not a movie in a layout we know; found {held}; expected {looked_for}')
 

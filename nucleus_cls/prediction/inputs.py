@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core import progress
-from ..files import describe_error, try_each
+from ..files import describe_error, list_arrays, try_each
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import check_voxel_size
 from ..volumes.crops import find_nuclei
@@ -57,7 +57,9 @@ def is_timepoint(vol:np.ndarray, # volume of frame t, (Z,Y,X)
 
 # %% ../../nbs/10_prediction/07_inputs.ipynb #b8b67507
 ARRAYS = ('t-1', 't', 't+1', 'mask')   #: names of the arrays in a dictionary or .npz
-OLD_ARRAYS = {'t_minus_1': 't-1', 't_plus_1': 't+1'}   #: as older scripts called them
+#: as older scripts called them
+OLD_ARRAYS = {'t_minus_1': 't-1', 't_plus_1': 't+1', 'previous': 't-1', 'current': 't', 'next': 't+1',
+              'prev': 't-1', 'curr': 't'}
 
 def load_volume(vol:Any, # (Z,Y,X): array or TIFF; None stays None
                 name:str, # what to call it in the error
@@ -217,6 +219,7 @@ def load_npz(path, # .npz file
         with zipfile.ZipFile(path) as z:
             if not any(n.endswith('.npy') for n in z.namelist()): raise ValueError('it holds none')
             sizes = {n: _read_declared_bytes(z, f'{n}.npy') for n in names if f'{n}.npy' in z.namelist()}
+        sizes = {n: size for n, size in sizes.items() if size is not None}
         if sum(sizes.values()) > MAX_GIB*2**30: raise ValueError(f'it declares more than {MAX_GIB} GiB')
         with np.load(path, allow_pickle=False) as arrays: return {n: arrays[n] for n in sizes}
     except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file') from None
@@ -224,13 +227,14 @@ def load_npz(path, # .npz file
         raise ValueError(f'{path}: no .npz of plain arrays ({describe_error(e)}); '
                          'make one by numpy.savez_compressed') from e
 
-def _read_declared_bytes(z:zipfile.ZipFile, name:str) -> int:
-    "Read the header of an array in an archive; `ValueError` if it holds anything but numbers."
+def _read_declared_bytes(z:zipfile.ZipFile, name:str) -> int|None: # None: a number or words
+    "Read the header of an array in an archive; `ValueError` if it could be run, or is no array of numbers."
     with z.open(name) as f:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         version = np.lib.format.read_magic(f)
         if version not in read: raise ValueError(f'{name} is of format {version}')
         shape, _, dtype = read[version](f)
+    if len(shape) < 2 and dtype.kind in 'uifbUS': return None
     if dtype.kind not in 'uifb': raise ValueError(f'{name} holds {dtype}, no numbers; nothing is unpickled')
     return math.prod(shape)*dtype.itemsize
 
@@ -256,10 +260,13 @@ def sort_arrays(arrays:Any, # dictionary or .npz: t-1, t, t+1, mask (or seg, or 
     "Find out which volume is what; `ValueError` where one is missing or given twice."
     source:Any = 'arrays'
     names = (*ARRAYS, 'seg', 'label', *SEGS_BESIDE)
-    if isinstance(arrays, (str, Path)): source, arrays = arrays, load_npz(arrays, [*names, *OLD_ARRAYS])
-    arrays = {OLD_ARRAYS.get(k, k): v for k, v in arrays.items()}
+    held = arrays
+    if isinstance(arrays, (str, Path)):
+        source, arrays = arrays, load_npz(arrays, [*names, *OLD_ARRAYS])
+        held = list_arrays(source)
+    arrays = {OLD_ARRAYS.get(k, k): v for k, v in arrays.items() if v is None or np.ndim(v) > 1}
     masks = [n for n in names[3:6] if n in arrays]
-    missing, found = [n for n in ARRAYS[:3] if n not in arrays], ', '.join(map(str, arrays)) or 'nothing'
+    missing, found = [n for n in ARRAYS[:3] if n not in arrays], ', '.join(map(str, held)) or 'nothing'
     if missing or len(masks) > 1:
         raise ValueError(
             f'{source}: ' + (f'no {", ".join(missing)}' if missing else f'both {" and ".join(masks)}')

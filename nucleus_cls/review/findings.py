@@ -20,13 +20,14 @@ from ..lineage.graph import Finding
 from .scan import Scan, find_usual_width
 from ..movies.movie import Movie
 from ..movies.scale import LEAST_Z, is_coarse, measure_movie
-from ..movies.neighbours import find_time_faults
+from ..movies.neighbours import find_misfit, find_time_faults
 
 # %% ../../nbs/14_review/02_findings.ipynb #37d9de81
 #: Kind of finding → (level: mend, look or know; what to do about it).
 FRAME_KINDS = {
     'unreadable file': ('mend', 'copy it again from the microscope or a backup; until then it is missing'),
     'file that holds something else': ('mend', 'see in brackets what to do'),
+    'segmentation that does not fit': ('mend', 'see in brackets what to do'),
     'no neighbours in time': ('mend', 'states show only in comparison with the frames before and after'),
     'missing frame': ('mend', 'no image, no segmentation; its neighbours get no sample; look for the files'),
     'frame without image': ('mend', 'its nuclei get no sample, nor do its neighbours; look for the file'),
@@ -90,7 +91,7 @@ def describe_finding(f:Finding) -> str:
 #: what readers say of a broken file, and of one that only has to be written otherwise
 BROKEN_WORDS = re.compile('damaged|cut short|not a readable')
 OTHER_WORDS = re.compile('relabel|nucleus ids|whole numbers|channel|objects|NaN|expected|GiB|memory|'
-                         'pip install|permission|is not read', re.IGNORECASE)
+                         'pip install|permission|is not read|is it an image', re.IGNORECASE)
 
 # %% ../../nbs/14_review/02_findings.ipynb #5abe822d
 def find_odd_values(scan:Scan, # of the movie
@@ -127,6 +128,7 @@ def find_frame_faults(movie:Movie, # that was scanned
     return [*note_cases('unreadable file', [words for words in failed if words not in other]),
             *note_cases('file that holds something else', other),
             *note_cases('no neighbours in time', [] if failed else find_time_faults(movie)),
+            *note_cases('segmentation that does not fit', [] if failed else find_misfit(movie)),
             *note_frames('missing frame', expected - images - segs),
             *note_frames('frame without image', segs - images),
             *note_frames('frame without segmentation', images - segs),

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, UNKNOWN, atomic_path, check_state, node_name
+from ..core import UNKNOWN, atomic_path, check_state, node_name, read_state
 from ..files import open_table, describe_error, explain_errors
 from .samples import Samples
 
@@ -43,8 +43,8 @@ def read_corrections(path:str|Path, # corrections.csv; may not exist yet
                          f'{", ".join(table)[:100]}')
     table = table.reindex(columns=list(CORRECTIONS), fill_value='').apply(lambda c: c.str.strip())
     table = table[(table != '').any(axis=1)].reset_index(drop=True)
-    known = table['new_state'].str.lower()
-    table['new_state'] = table['new_state'].where(~known.isin([*STATES, UNKNOWN, REJECTED]), known)
+    said = table['new_state']
+    table['new_state'] = said.map(read_state).mask(said.str.lower() == REJECTED, REJECTED)
     for word in set(table['new_state']) - {UNKNOWN, REJECTED, ''}:
         with explain_errors(path): check_state(word)
     for c in ('frame', 'nucleus_id'):

@@ -260,9 +260,11 @@ def _fill(movie:Movie, job:Job, lineage, states:pd.DataFrame, settings:dict, n_w
                             settings['max_samples'], settings['seed'])
         drawn = set(lots[lots.reason == ''][['frame', 'nucleus_id']].itertuples(index=False, name=None))
     single = SinglePass(movie, job.part, states, drawn, settings)
+    stray = [f.examples for f in lineage.findings if f.kind == 'points outside almost everywhere']
+    single.hint = ', '.join(str(words) for words in stray[0]) if stray else ''
     do_pass(single, n_workers, scheduler)
     nuclei = join_frames(single.nuclei)
-    check_lineage(nuclei, states, movie.name)
+    check_lineage(nuclei, states, movie.name, single.hint)
     table = join(nuclei)
     if drawn is not None: table = draw_samples(table, settings['max_samples'], settings['seed'])
     if not (table.reason == '').any():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..core import STATES, UNKNOWN, check_name, fingerprint, progress, read_json
+from ..core import STATES, UNKNOWN, check_name, fingerprint, progress, read_json, read_state
 from ..files import explain_errors, try_each
 from ..volumes.wedge import find_imaged, find_zeros_at_faces
 from ..volumes.voxels import check_voxel_size
@@ -96,7 +96,7 @@ def read_sample_row(path:str|Path, # a sample folder
     def number(key, name):
         said = _whole(about.get(key))
         return named.get(name) if said is None else said
-    state = {'stable2': 'stable'}.get(path.parent.name, path.parent.name)
+    state = read_state({'stable2': 'stable'}.get(path.parent.name, path.parent.name))
     lacking = [o for o in (0, -1, 1) if not find_raw(path, o)]
     masks = find_part(path, 0, ('binary_label_cropped.tif', 'label_cropped.tif'))
     def cells(key):

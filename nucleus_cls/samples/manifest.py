@@ -27,9 +27,10 @@ def join_frames(nuclei:dict, # frame → array of `scan_nuclei`
 def check_lineage(nuclei:pd.DataFrame, # nuclei found in some frames: frame, nucleus_id, z, y, x
                   states:pd.DataFrame, # the states' table
                   name:str, # of the movie, for the error
+                  hint:str='', # what is known of the lineage's places, for the error
                  ) -> None:
     "Raise a `ValueError` if the lineage does not fit the nuclei of the movie."
-    doubt = 'is it the lineage of another movie?'
+    doubt = f'points outside every nucleus: {hint}' if hint else 'is it the lineage of another movie?'
     if not len(nuclei): raise ValueError(f'movie {name}: its segmentations hold no nucleus, only background')
     here = states[states['frame'].isin(nuclei['frame'])]
     nuclei = nuclei[nuclei['frame'].isin(states['frame'])]

@@ -188,8 +188,9 @@ def open_samples(path:Any, # a store, a sample folder, a folder of either, or se
     samples = Samples(readers, left_out=left_out)
     if not len(samples):
         why = ', '.join(f'{n} with {r}' for r, n in samples.omitted.reason.value_counts().items())
+        more = '; a mask is t/label_cropped.tif or t/binary_label_cropped.tif'*('no mask' in why)
         raise ValueError(f'{told}: not one nucleus with a whole window of frames (of {len(samples.omitted)} '
-                         f'nuclei, {why})')
+                         f'nuclei, {why}{more})')
     twice = samples.table.duplicated(['movie', 'frame', 'nucleus_id']) & samples.table.nucleus_id.notna()
     if twice.any():
         a = samples.table[twice].iloc[0]

@@ -53,6 +53,7 @@ def box_shape(settings:dict, # of an extraction: size, edges where voxels are re
 # %% ../../nbs/06_samples/07_single_pass.ipynb #153faac1
 class SinglePass:
     "One pass over a movie's files into a store that is being built."
+    hint = ''      # what is known of the lineage's places, for `check_lineage`
     def __init__(self, movie:Movie, # whose files are read
                  place:Path, # folder of the store, which is made if nothing is done yet
                  states:pd.DataFrame, # of every node of the lineage: frame, nucleus_id
@@ -72,8 +73,7 @@ class SinglePass:
         self.looked_at = {t + d for t in self.windows for d in range(-self.k, self.k + 1)}
         self.tracked, self.unchecked = set(states.frame), 3
         if not self.done:
-            t = min(self.windows)
-            image, seg = read_frame(movie, t)
+            image, seg = read_frame(movie, t := min(self.windows))
             self.first = {('image', t): image, ('seg', t): seg}      # they need not be read again
             shape = image.shape if self.step is None else Resampled(image, self.step).shape
             boxes = self.box(self.rescale(scan_nuclei(seg), shape))
@@ -253,4 +253,4 @@ def do_pass(single:SinglePass, # what to do
             single.nuclei[t] = np.array(values).reshape(-1, len(NUCLEUS_COLUMNS))
             single.unchecked -= len(values) > 0 and t in single.tracked
             if single.unchecked == 0 and large:
-                check_lineage(join_frames(single.nuclei), single.states, movie.name)
+                check_lineage(join_frames(single.nuclei), single.states, movie.name, single.hint)

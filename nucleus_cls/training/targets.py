@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..core import STATES, UNKNOWN, is_state, list_states
+from ..samples.corrections import REJECTED
 from .config import TrainConfig
 
 # %% ../../nbs/09_training/02_targets.ipynb #5d0a264f
@@ -18,8 +19,13 @@ def choose_targets(table:pd.DataFrame, # one row per sample: state, lost
                    targets:str='every_nucleus', # unknown is stable ('every_nucleus') or left out ('balanced')
                    lost:str='drop', # a death that may be a lost track is left out ('drop') or a 'death'
                   ) -> np.ndarray: # (N,) state names, '' where a sample is not trained on
-    "Choose the state that each sample is trained and scored as."
+    "Choose the state that each sample is trained and scored as; `ValueError` for words that cannot be one."
     state = table['state'].fillna(UNKNOWN).to_numpy(object)
+    strange = sorted({s for s in state if s not in ('', UNKNOWN, REJECTED) and not is_state(s)})
+    if strange:
+        counts = ', '.join(f'{(state == s).sum()} {s!r}' for s in strange[:5])
+        raise ValueError(f'{counts}: no words for a state, which are letters, digits, _ and -; say what each '
+                         f"is: --map '{strange[0]}=mitotic'")
     other = UNKNOWN if targets == 'balanced' else 'stable'
     target = np.where(state == UNKNOWN, other, state)
     target[[not is_state(s) for s in target]] = ''
@@ -36,9 +42,11 @@ def choose_states(target:np.ndarray, # (N,) targets of `choose_targets`
     for s in states:
         if not n.get(s): raise ValueError(f'state {s!r} has no sample to train on: {found}')
     there = [s for s in n if n[s]]
+    if not there: raise ValueError('no sample has a state: put them into folders named after their states')
     if not states and not set(STATES) & set(there):
-        raise ValueError(f'none of {", ".join(STATES)} occurs: {found}. If these words are states, name '
-                         f'them: --states {",".join(there)}')
+        raise ValueError(f'none of {", ".join(STATES)} occurs: {found}. If these words are other names of '
+                         f'ours, say which: --map {there[0]}=mitotic,…; if they are states of your own, '
+                         f'name them: --states {",".join(there)}')
     chosen = tuple(s for s in there if not states or s in states)
     if len(chosen) < 2:
         raise ValueError(f'nothing to tell apart: {found}; at least two states are needed: add movies in '
