@@ -33,7 +33,8 @@ COLUMN_NAMES = {
           'centroidx'),
     'id': ('id', 'cellid', 'nodeid', 'pointid', 'spotid'),
     'parent': ('parent', 'parentid', 'parentnodeid', 'parentcellid', 'motherid', 'mother'),
-    'nucleus_id': ('nucleusid', 'segid', 'labelid', 'label', 'segmentationid', 'labelimageid', 'objectnumber'),
+    'nucleus_id': ('nucleusid', 'segid', 'labelid', 'label', 'segmentationid', 'labelimageid',
+                   'objectnumber'),
     'track': ('trackid', 'track', 'trackletid', 'tracklet', 'particle'),
     'parent_track': ('parenttrackid', 'parenttrack', 'parenttrackletid', 'parenttracklet'),
     'tree': ('lineageid', 'treeid', 'root', 'rootid')}
@@ -57,8 +58,7 @@ def squeeze_title(title:str # of a column
 def name_columns(titles:list # of a table, as they stand
                 ) -> dict: # our name → number of the column
     "Work out which column is which."
-    keys = [squeeze_title(t)[0] for t in titles]
-    first = {k: i for i, k in reversed(list(enumerate(keys)))}
+    first = {squeeze_title(title)[0]: i for i, title in reversed(list(enumerate(titles)))}
     ours = {}
     for name, known in COLUMN_NAMES.items():
         column = next((first[k] for k in known if k in first), None)
