@@ -152,13 +152,13 @@ SEG_NAME = re.compile(r'seg|mask|label|lbl|(?<![a-z])(gt|ids|res)(?![a-z])|cellp
 IMAGE_NAME = re.compile(r'im(g|age)|raw|intensit|nucle', re.IGNORECASE)
 
 def name_arrays(path:str|Path, # .npz or HDF5
-               ) -> tuple: # names of the images and of the segmentations; '' where unsure
+               ) -> tuple: # names of the images and of the segmentations; None where unsure
     "Tell by their names which of a file's arrays are images and which segmentations."
     if str(path).lower().endswith('.npz'): names = list_arrays(path)
     else: names = [n for n, array in HdfFile(path).arrays.items() if array.ndim > 2]
     segs = [n for n in names if SEG_NAME.search(n)]
     images = [n for n in names if n not in segs and IMAGE_NAME.search(n)]
-    return (images[0], segs[0]) if len(images) == len(segs) == 1 else ('', '')
+    return (images[0], segs[0]) if len(images) == len(segs) == 1 else (None, None)
 
 def open_file(path:str|Path, # file that `find_file` sees
               name:str, # of the movie
@@ -169,7 +169,7 @@ def open_file(path:str|Path, # file that `find_file` sees
     end, axes = path.suffix.lower(), options.get('axes')
     channel, name_in = options.get('channel'), options.get('images')
     if '{c}' in str(name_in): name_in, channel = fill_channel(name_in, channel), None
-    named = ('', '') if name_in or end not in ('.npz', *HDF_ENDS[:3]) else name_arrays(path)
+    named = (None, None) if name_in or end not in ('.npz', *HDF_ENDS[:3]) else name_arrays(path)
     name_in, given = name_in or named[0], given or named[1]
     images = open_source(path, 'images', axes, channel, name_in)
     inside = end == '.npz' and (given or 'labels') in list_arrays(path)
