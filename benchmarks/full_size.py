@@ -74,7 +74,7 @@ def watch(process, used):
             for p in [family, *family.children(recursive=True)]:
                 with suppress(psutil.Error): total += p.memory_full_info().pss if sys.platform == 'linux' else p.memory_info().rss
         used.append(total)
-        time.sleep(.5)
+        time.sleep(3)                                 # to look costs time itself
 
 
 def run(*command):

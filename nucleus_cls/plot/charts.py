@@ -80,7 +80,8 @@ def pick_color(state:str|None, # any word; None: no state
 def order_states(names:Iterable[str|None], # words, some of them states
                 ) -> list: # each once
     "Sort names as states are listed everywhere; words that are not states come last, in their order."
-    return [*dict.fromkeys(s for s in (*list_states(names), UNKNOWN, *names) if s in set(names))]
+    names = dict.fromkeys(names)                     # each once: a table of a movie has many thousands
+    return [*dict.fromkeys(s for s in (*list_states(names), UNKNOWN, *names) if s in names)]
 
 def add_state_legend(fig:Figure, # where to put it, to the right of its axes
                      states:Iterable[str|None], # those that occur
