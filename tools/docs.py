@@ -96,10 +96,7 @@ def prepare():
     said = re.sub(r'\x1b\[[0-9;]*m', '', done.stdout + done.stderr)
     if done.returncode:   # the cell that failed, and why
         return [said[said.rfind('\nException: ') + 1:].strip()[-1500:], *re.findall(r'^\w+Error: .*', said, re.M)[:1]]
-    def page(m): return f']({url_of(PROC/m[1])}.html'
-    for name in BESIDE:
-        text = (ROOT/name).read_text(encoding='utf-8')
-        (PROC/name).write_text(re.sub(r'\]\(nbs/([\w/]+\.ipynb)', page, text), encoding='utf-8')
+    for name in BESIDE: (PROC/name).write_text((ROOT/name).read_text(encoding='utf-8').replace('](nbs/', ']('), encoding='utf-8')
     notebooks = sorted(PROC.glob('**/*.ipynb'))
     pages = {url_of(path): path for path in notebooks}
     for path in notebooks:
