@@ -96,7 +96,9 @@ def prepare():
     said = re.sub(r'\x1b\[[0-9;]*m', '', done.stdout + done.stderr)
     if done.returncode:   # the cell that failed, and why
         return [said[said.rfind('\nException: ') + 1:].strip()[-1500:], *re.findall(r'^\w+Error: .*', said, re.M)[:1]]
-    for name in BESIDE: (PROC/name).write_text((ROOT/name).read_text(encoding='utf-8').replace('](nbs/', ']('), encoding='utf-8')
+    for name in BESIDE:   # the book is the root of the site
+        text = (ROOT/name).read_text(encoding='utf-8').replace('](nbs/', '](')
+        (PROC/name).write_text(text, encoding='utf-8')
     notebooks = sorted(PROC.glob('**/*.ipynb'))
     pages = {url_of(path): path for path in notebooks}
     for path in notebooks:

@@ -9,7 +9,6 @@ __all__ = ['NAME_KEYS', 'WHOLE_NETWORK', 'OLD_SIZES', 'rename_weight', 'name_arc
 # %% ../../nbs/08_models/07_old_weights.ipynb #b0e1c977
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -57,12 +56,11 @@ WHOLE_NETWORK = ('more than weights, such as the whole network, and would have t
                  "torch.save(torch.load(FILE, weights_only=False).state_dict(), 'weights.pth')")
 
 def _allow_numbers(): # a context
-    "Let numbers of numpy, such as the best score, be read; torch up to 2.5 has no such list."
+    "Let numbers of numpy, such as the best score, be read."
     make = np.float64(0).__reduce__()[0]
     numbers = [(make, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')]
     kinds = {type(np.dtype(k)) for k in '?bBhHiIlLqQefd'}
-    new = hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
-    return torch.serialization.safe_globals([*numbers, np.dtype, *kinds]) if new else nullcontext()
+    return torch.serialization.safe_globals([*numbers, np.dtype, *kinds])
 
 def read_old_weights(path:str|Path # .pth file
                     ) -> tuple: # (names → tensors; names of the states as the file has them, or ())

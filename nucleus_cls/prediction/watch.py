@@ -63,7 +63,8 @@ def predict_ready(run:Run, # trained run
     "Predict the frames that have become ready, each kept when it is done."
     check_channel(run.preprocess, movie.channel, f'movie {movie.name}')
     held = settle_watch(run, movie, place)
-    if held['widths'] is not None: movie.measured[str(movie.scale)] = tuple(held['widths'])
+    if held['widths'] is not None:                    # for good: how nuclei will grow is not known yet
+        movie.measured |= {str(movie.scale): tuple(held['widths']), 'growth': None}
     prep = apply_scale(run.preprocess, movie.scale)
     run = replace(run, preprocess=replace(prep, register=held['register']))
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
