@@ -146,7 +146,7 @@ def movie_from_sources(images:dict, segs:dict, # frame → (stack, frame in it)
                  told.get('lineage_file'), source, stamp_files(files) if files else '',
                  told.get('lineage_offset') or 0, notes=notes)
 
-# %% ../../nbs/05_movies/06_series.ipynb #95d89294
+# %% ../../nbs/05_movies/06_series.ipynb #a417ac65
 SEG_NAME = re.compile(r'seg|mask|label|lbl|(?<![a-z])(gt|ids|res)(?![a-z])|cellpose|stardist|'
                       r'identities|tracking.result', re.IGNORECASE)
 IMAGE_NAME = re.compile(r'im(g|age)|raw|intensit|nucle', re.IGNORECASE)
@@ -160,6 +160,7 @@ def name_arrays(path:str|Path, # .npz or HDF5
     images = [n for n in names if n not in segs and IMAGE_NAME.search(n)]
     return (images[0], segs[0]) if len(images) == len(segs) == 1 else (None, None)
 
+# %% ../../nbs/05_movies/06_series.ipynb #95d89294
 def open_file(path:str|Path, # file that `find_file` sees
               name:str, # of the movie
               options:dict, # what `open_movie` was told
@@ -171,8 +172,12 @@ def open_file(path:str|Path, # file that `find_file` sees
     if '{c}' in str(name_in): name_in, channel = fill_channel(name_in, channel), None
     named = (None, None) if name_in or end not in ('.npz', *HDF_ENDS[:3]) else name_arrays(path)
     name_in, given = name_in or named[0], given or named[1]
+    held = list_arrays(path) if end == '.npz' else []
+    if len(held) > 1 and not name_in and 'img' not in held:
+        raise ValueError(f'{path}: say which array holds the images with images, which the segmentations '
+                         f'with segs: it has {", ".join(held[:9])}')
     images = open_source(path, 'images', axes, channel, name_in)
-    inside = end == '.npz' and (given or 'labels') in list_arrays(path)
+    inside = (given or 'labels') in held
     if end in HDF_ENDS: inside = _holds(path, given)
     elsewhere = find_place(path, given) if given and not inside else None
     if elsewhere is None and not (inside or _holds_several(path)):
