@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from ..movies.links import WALKING, describe_links, find_drift, find_radii, link_nuclei
+from ..movies.links import WALKING, find_drift, find_radii, link_nuclei
+from ..movies.fates import describe_links
 from .decode import BELIEF, decode
 from .predictions import Predictions
 
@@ -75,6 +76,7 @@ def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all fra
 def find_divisions(decoded:Predictions, # of one movie
                    nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                    size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
+                   step:float=0., # of a nucleus from frame to frame, typical radii
                   ) -> pd.DataFrame: # rows of the table: mother, daughter_1, daughter_2; score, best first
     "Find the divisions of a movie, at least those worth a look."
     def take(part, able, p): # the nuclei of a frame that are able, with their probability
@@ -101,7 +103,7 @@ def find_divisions(decoded:Predictions, # of one movie
             if not len(mothers) or len(daughters) < 2: continue
             here, there = (rows[u][['z', 'y', 'x']].to_numpy() for u in (t, t + gap))
             drift = find_drift(here, there, radius=radius)
-            found.append(propose_divisions(mothers, daughters, drift, radius))
+            found.append(propose_divisions(mothers, daughters, drift, radius*max(1., step)))
     found = [part for part in found if len(part)]
     if not found: return pd.DataFrame(columns=[*FAMILY, 'score'])
     return choose_divisions(pd.concat(found, ignore_index=True))
@@ -139,12 +141,13 @@ def settle_states(decoded:Predictions, # of one movie
 def settle_divisions(decoded:Predictions, # of one movie
                      nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                      size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
+                     step:float=0., # of a nucleus from frame to frame, typical radii
                     ) -> tuple: # Predictions; divisions: movie, frame, mother, daughter_1, daughter_2, score
     "Decide the divisions of a movie, and with them the states."
     if not {'mitotic', 'new_daughter'} <= set(decoded.states):
         return decoded, pd.DataFrame(columns=['movie', 'frame', *FAMILY, 'score'])
     table = decoded.table.reset_index(drop=True)
-    found = find_divisions(decoded, nuclei, size)
+    found = find_divisions(decoded, nuclei, size, step)
     ids = table['nucleus_id'].to_numpy()
     named = {part: ids[found[part].astype(int)] for part in FAMILY}
     listed = table.loc[found.mother.astype(int), ['movie', 'frame']]
@@ -173,8 +176,9 @@ def decide_movie(own:Predictions, # of one movie, by the network alone
     known = None
     for _ in range(2):
         links = link_nuclei(nuclei, size, known)
-        walking = len(links) and links['distance'].median()/2 >= WALKING
-        found = decode(own, links, describe_links(nuclei, links, size), BELIEF if walking else 1., adjust)
-        found, divisions = settle_divisions(found, nuclei, size)
+        step = float(links['distance'].median()) if len(links) else 0.
+        guessed = step/2 >= WALKING and (links['cost'] > 0).mean() > .5       # and few ids are kept
+        found = decode(own, links, describe_links(nuclei, links, size), BELIEF if guessed else 1., adjust)
+        found, divisions = settle_divisions(found, nuclei, size, step)
         known = pick_adjacent(found, divisions)
     return found, divisions
