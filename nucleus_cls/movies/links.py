@@ -162,7 +162,7 @@ def find_namesakes(a:pd.DataFrame, # nuclei of t: nucleus_id, z, y, x
                    b:pd.DataFrame, # nuclei of t+1
                    size:Any, # of a voxel, (z,y,x)
                    radius:float, # typical radius of a nucleus
-                  ) -> tuple: # pairs (row, column); shift they share (3,), None: ids are not kept; step, radii
+                  ) -> tuple: # pairs (row, column); shift they share (3,), None: ids not kept; step, radii
     "Find the nuclei that keep their id, if ids are kept in these frames."
     none:tuple = [], None, 0.
     ids, rows, columns = np.intersect1d(a['nucleus_id'], b['nucleus_id'], return_indices=True)
