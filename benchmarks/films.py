@@ -130,9 +130,8 @@ def jump(movie, widths, seed=0):
 
 def predict(run, movie, truth=None):
     "Predict a movie: what every nucleus with neighbours in time is called, and is (by its lineage, unless given)."
-    from nucleus_cls import assign_states, predict_movie
-    if truth is None:
-        truth = assign_states(movie.lineage(), frames=movie.frames).rename(columns={'state': 'truth'})
+    from nucleus_cls import predict_movie
+    if truth is None: truth = find_states(movie)
     table = predict_movie(run, movie).table.drop(columns='lost', errors='ignore')
     table = table.merge(truth[['frame', 'nucleus_id', 'truth', 'lost']], on=['frame', 'nucleus_id'])
     inner = table['frame'].between(min(movie.frames) + 1, max(movie.frames) - 1)
@@ -175,8 +174,45 @@ def draw_foreign(kind, widths):
     return movie_from_arrays(images, segs, name=f'{kind}_{widths:g}', voxel_size=voxel), truth
 
 
+def name_tracks(lineage):
+    "Give each track one id: pairs (frame, nucleus id) → id of the track; a daughter begins a new one."
+    nodes, ids = lineage.nodes, {}
+    parent = dict(lineage.edges[:, ::-1].tolist())
+    children = pd.Series(lineage.edges[:, 0]).value_counts()
+    for row in np.argsort(nodes['frame'].to_numpy(), kind='stable').tolist():
+        goes_on = row in parent and children[parent[row]] == 1
+        ids[row] = ids[parent[row]] if goes_on else len(ids) + 1
+    return {(t, i): ids[row] for row, (t, i) in enumerate(zip(nodes['frame'], nodes['nucleus_id']))}
+
+
+def shuffle_ids(truth, seed=0):
+    "Draw ids anew in each frame: pairs (frame, nucleus id) → new id."
+    rng = np.random.default_rng(seed)
+    return {(t, i): int(k) + 1 for t, ids in truth.groupby('frame')['nucleus_id']
+            for i, k in zip(ids, rng.permutation(len(ids)))}
+
+
+def rename(movie, truth, new):
+    "Give nuclei other ids; those that get none are left out of the segmentation."
+    from nucleus_cls import movie_from_arrays
+    images, segs = {t: movie.image(t) for t in movie.frames}, {}
+    for t in movie.frames:
+        seg = movie.seg(t)
+        table = np.zeros(int(seg.max()) + 1, np.int32)
+        for i in np.unique(seg[seg > 0]).tolist(): table[i] = new.get((t, i), 0)
+        segs[t] = table[seg]
+    ids = [new.get(key, 0) for key in zip(truth['frame'], truth['nucleus_id'])]
+    return movie_from_arrays(images, segs, name=movie.name, voxel_size=movie.voxel_size), truth.assign(nucleus_id=ids)
+
+
+def find_states(movie):
+    "Say the state of every nucleus by the movie's lineage."
+    from nucleus_cls import assign_states
+    return assign_states(movie.lineage(), frames=movie.frames).rename(columns={'state': 'truth'})
+
+
 def try_motion(run, presets, n_frames):
-    "Predict movies whose nuclei walk, or whose field jumps."
+    "Predict movies whose nuclei walk, with ids drawn anew in each frame and with ids that are kept, or whose field jumps."
     from nucleus_cls import open_movie, simulate_movie
     from nucleus_cls.movies.scale import measure_movie
     for preset in presets:
@@ -187,14 +223,18 @@ def try_motion(run, presets, n_frames):
             motion = min(widths*width/np.sqrt(3), 10.)          # standard deviation along each axis
             movie = open_movie(simulate_movie(preset, seed=903, n_frames=n_frames, motion=motion, **PLENTY))
             yield compare(f'{preset}, nuclei walk {widths:g} widths', base, score(predict(run, movie)))
+            tracked = rename(movie, find_states(movie), name_tracks(movie.lineage()))
+            yield compare(f'{preset}, nuclei walk {widths:g} widths, ids kept', base, score(predict(run, *tracked)))
         found = score(predict(run, jump(still, JUMP)))
         yield compare(f'{preset}, field jumps {JUMP:g} widths', base, found)
     for kind in 'embryo', 'tissue':
         name, base = f'other simulator, {kind}', score(predict(run, *draw_foreign(kind, .05)))
         yield dict(film=f'{name}, as it is') | base
         for widths in *WALKS, 1.5:
-            found = score(predict(run, *draw_foreign(kind, widths)))
-            yield compare(f'{name}, nuclei walk {widths:g} widths', base, found, aim=widths <= 1)
+            tracked, truth = draw_foreign(kind, widths)
+            anew = rename(tracked, truth, shuffle_ids(truth))
+            for words, film in ('', anew), (', ids kept', (tracked, truth)):
+                yield compare(f'{name}, nuclei walk {widths:g} widths{words}', base, score(predict(run, *film)), aim=widths <= 1)
 
 
 def compare(film, base, found, aim=True):
