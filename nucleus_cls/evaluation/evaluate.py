@@ -148,13 +148,14 @@ def write_scores(folder, # where to; made if need be
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #bf6541ea
 def evaluate(run:Run, # trained run
-             samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
+             samples:Any, # Samples, or the path of a store, a folder of stores, or sample folders; or several
              output_dir:str|Path=None, # folder for scores, table and pictures; None: nothing is written
              movies:Sequence=None, # names of the movies to score; None: all
+             strict:bool=False, # stop at samples that cannot be read; False: they are named and left out
             ) -> dict: # content of metrics.json
     "Score a run on samples; a warning names movies it was trained on."
     if output_dir is not None: check_place(output_dir)
-    if isinstance(samples, (str, Path)): samples = open_samples(samples)
+    if not isinstance(samples, Samples): samples = open_samples(samples, verify=True, strict=strict)
     held = choose_movies(samples, movies)
     metrics, sets, probs, quality = score_samples(run, held, held.complete)
     left_out = [f'{n} {s}' for s, n in held.table['state'].value_counts().items()

@@ -8,6 +8,7 @@ __all__ = ['SPOT', 'SAVE_GRAPH', 'EXPORTS', 'read_trackmate', 'read_geff', 'name
 
 # %% ../../nbs/02_lineage/05_formats.ipynb #73b99641
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -110,9 +111,16 @@ def read_geff(path:str|Path, # GEFF folder, or address of one
              ) -> Points:
     "Read nodes, links and number-valued properties of a GEFF."
     geff = import_extra('geff', 'geff')
+    def read(path):
+        "Open it, without a word on units that are no standard's; we know more of them."
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try: return geff.GeffReader(str(path))
+            except Exception as e:
+                raise ValueError(f'{describe_error(e)}; copy it again, or export it again') from e
     try:
         if not ('://' in str(path) or Path(path).is_dir()): raise ValueError('no such folder')
-        reader = geff.GeffReader(str(path))
+        reader = read(path)
         arrays = {'node ids': reader.nodes, 'edge ids': reader.edges}
         about = reader.metadata.node_props_metadata
         single = [n for n in reader.node_prop_names if not about[n].varlength]
@@ -287,7 +295,7 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
 def _is_track_list(path) -> bool:
     "Say whether the first line of a file is `L B E P`."
     with open(path, 'rb') as file: line = file.readline(200)
-    return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', line))
+    return bool(re.fullmatch(rb'\s*(\d+\s+){3}(-1|\d+)\s*', line))
 
 # %% ../../nbs/02_lineage/05_formats.ipynb #3af2783a
 def open_lineage(path:str|Path, # a lineage of any format
