@@ -6,6 +6,7 @@
 __all__ = ['find_held_out', 'calibrate_run', 'finish_run', 'train']
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #c1220ac9
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -76,7 +77,9 @@ def finish_run(run:Run, # trained run; its config gets the calibration
               ) -> dict: # content of metrics.json
     "Calibrate and score a run on what it held out, and complete its folder."
     told = run.config['training']
-    samples = correct_samples(samples, told.get('corrections'), told.get('map', ()))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')                     # the training has said it
+        samples = correct_samples(samples, told.get('corrections'), told.get('map', ()))
     held_out, complete = find_held_out(run, samples)
     sets = find_truth(held_out, complete, run.states)
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)

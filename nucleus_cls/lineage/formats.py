@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import node_name, read_json, to_plain
-from ..files import check_array, describe_error, import_extra, read_unit
+from ..files import AGAIN, BROKEN, check_array, describe_error, import_extra, read_unit
 from .graph import Lineage, lineage_from_graph, note_names, pause_gc
 from .matching import Points, lineage_from_points, resolve_links
 from .tracks import MAX_NUCLEI, points_from_tracks, read_napari_npz, read_track_list
@@ -69,7 +69,7 @@ def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
     held = _TrackMate()
     try: held.read(path)
     except (ParseError, DefusedXmlException, LookupError, ValueError) as e:
-        raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)})') from e
+        raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)}){AGAIN}') from e
     if held.root != 'TrackMate' or not held.spots:
         found = (held.root or '')[:40]
         more = ', the tracks alone, without divisions; save the whole XML (Save in TrackMate)'
@@ -252,13 +252,14 @@ def read_mat(path:str|Path, # .mat file with the tables Edges and Nodes as struc
             ) -> Lineage:
     "Read a lineage graph that MATLAB saved; `ValueError` that says how to save it for what cannot be read."
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such lineage file')
     try: held = loadmat(path, simplify_cells=True)
     except NotImplementedError as e:
         raise ValueError(f"{path}: a file of MATLAB 7.3; save it with '-v7'") from e
-    except (ValueError, TypeError, OSError, EOFError, IndexError, KeyError) as e:
-        raise ValueError(f'{path}: no MATLAB file that can be read ({describe_error(e)})') from e
+    except (MatReadError, *BROKEN) as e:
+        raise ValueError(f'{path}: no MATLAB file that can be read ({describe_error(e)}){AGAIN}') from e
     graphs = {k: v for k, v in held.items() if isinstance(v, dict) and 'Edges' in v}
     content = held if 'Edges' in held else next(iter(graphs.values()), None)
     if content is None:

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFile
 
-from ..files import (BROKEN, check_array, check_count, check_inside, check_size, describe_error,
-                               import_extra,
-                               load_array)
+from ..files import (AGAIN, BROKEN, check_array, check_count, check_inside, check_size,
+                               describe_error, import_extra, load_array)
 from .tiff import (IDS, TiffStack, choose_channel, name_axes, read_axis, read_channel_names,
                                      read_tiff, read_voxel_size, take_volume)
 from .movie import TIME, Seconds, read_number
@@ -167,7 +166,7 @@ class HdfFile:
         self.path = Path(path)
         try: self.file = h5py.File(self.path, 'r')
         except (OSError, RuntimeError) as e:
-            raise ValueError(f'{path}: no readable HDF5 file ({describe_error(e)})') from e
+            raise ValueError(f'{path}: no readable HDF5 file ({describe_error(e)}){AGAIN}') from e
         self.arrays, todo = {}, [('', self.file)]
         while todo and len(self.arrays) < 100_000:
             above, group = todo.pop()
