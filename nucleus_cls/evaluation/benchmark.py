@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import pandas as pd
 from ..core import atomic_path, check_name, progress, read_json, to_plain, write_json, write_text
 from ..files import DISK_FULL, check_integer
 from ..plot.charts import save_figure
-from ..samples.samples import Samples, open_samples
+from ..samples.samples import open_samples
 from ..models.registry import build_model
 from ..models.run import load_run
 from ..models.pretrained import find_run, find_start
@@ -249,7 +250,7 @@ def do_trials(jobs:list, # of `plan_trials`
     return [rows[k] for k in sorted(rows)]
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #10de548f
-def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of stores, or sample folders
+def benchmark(samples:Any, # Samples, or the path of a store, a folder of stores, or sample folders
               output_dir:str|Path='benchmark', # where everything goes
               models:Sequence|dict=('cnn', '3ncnn', '4ncnn', 'rnn',
                                     'nucleusnet'), # networks, or name → TrainConfig
@@ -260,9 +261,10 @@ def benchmark(samples:Samples|str|Path, # or the path of a store, a folder of st
               config:TrainConfig=None, # settings for `models` given by name; None: the defaults
               val:Sequence=(), # names of the movies to hold out; empty: drawn
               on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop that training
+              strict:bool=False, # stop at samples that cannot be read; False: they are named and left out
              ) -> pd.DataFrame: # one row per recipe; `.attrs['failed']` lists what went wrong
     "Train and compare networks on the same samples, or compare trained ones; after a stop, run it again."
-    if not hasattr(samples, 'table'): samples = open_samples(samples)
+    if not hasattr(samples, 'table'): samples = open_samples(samples, verify=True, strict=strict)
     config = config or TrainConfig()
     recipes = {} if runs else make_recipes(models, config, seeds, reference)
     held = [] if runs else choose_held_out(samples, config, val, folds)

@@ -6,10 +6,12 @@
 __all__ = ['find_held_out', 'calibrate_run', 'finish_run', 'train']
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #c1220ac9
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +77,9 @@ def finish_run(run:Run, # trained run; its config gets the calibration
               ) -> dict: # content of metrics.json
     "Calibrate and score a run on what it held out, and complete its folder."
     told = run.config['training']
-    samples = correct_samples(samples, told.get('corrections'), told.get('map', ()))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')                     # the training has said it
+        samples = correct_samples(samples, told.get('corrections'), told.get('map', ()))
     held_out, complete = find_held_out(run, samples)
     sets = find_truth(held_out, complete, run.states)
     before, _ = predict_probs(replace(run, config=run.config | dict(calibration=None)), held_out)
@@ -94,15 +98,16 @@ def finish_run(run:Run, # trained run; its config gets the calibration
     return metrics
 
 # %% ../../nbs/11_evaluation/07_train.ipynb #f2e149e1
-def train(samples:Samples|str|Path, # Samples, or the path of a store, a folder of stores, or sample folders
+def train(samples:Any, # Samples, or the path of a store, a folder of stores, or sample folders; or several
           output_dir:str|Path='run', # the run folder
           config:TrainConfig=None, # settings; None: the defaults
           resume:bool=False, # go on where an interrupted training stopped
           progress:bool=True, # show a bar, and say what is done
           on_epoch:Callable=None, # called with an `EpochEnd` after each epoch; True: stop there
+          strict:bool=False, # stop at samples that cannot be read; False: they are named and left out
          ) -> Run: # calibrated, with the best weights
     "Train a network and complete its run folder: weights, history, calibration, scores, pictures, card."
-    if isinstance(samples, (str, Path)): samples = open_samples(samples)
+    if not isinstance(samples, Samples): samples = open_samples(samples, verify=True, strict=strict)
     with hold_output(output_dir) if is_first_process() else nullcontext():
         run = fit(samples, output_dir, config, resume, progress, on_epoch)
         if is_first_process(): finish_run(run, samples)

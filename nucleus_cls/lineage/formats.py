@@ -8,6 +8,7 @@ __all__ = ['SPOT', 'SAVE_GRAPH', 'EXPORTS', 'read_trackmate', 'read_geff', 'name
 
 # %% ../../nbs/02_lineage/05_formats.ipynb #73b99641
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..core import node_name, read_json, to_plain
-from ..files import check_array, describe_error, import_extra, read_unit
+from ..files import AGAIN, BROKEN, check_array, describe_error, import_extra, read_unit
 from .graph import Lineage, lineage_from_graph, note_names, pause_gc
 from .matching import Points, lineage_from_points, resolve_links
 from .tracks import MAX_NUCLEI, points_from_tracks, read_napari_npz, read_track_list
@@ -68,7 +69,7 @@ def read_trackmate(path:str|Path, # XML file of TrackMate or MaMuT
     held = _TrackMate()
     try: held.read(path)
     except (ParseError, DefusedXmlException, LookupError, ValueError) as e:
-        raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)})') from e
+        raise ValueError(f'{path}: not a TrackMate file that can be read ({describe_error(e)}){AGAIN}') from e
     if held.root != 'TrackMate' or not held.spots:
         found = (held.root or '')[:40]
         more = ', the tracks alone, without divisions; save the whole XML (Save in TrackMate)'
@@ -110,9 +111,16 @@ def read_geff(path:str|Path, # GEFF folder, or address of one
              ) -> Points:
     "Read nodes, links and number-valued properties of a GEFF."
     geff = import_extra('geff', 'geff')
+    def read(path):
+        "Open it, without a word on units that are no standard's; we know more of them."
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try: return geff.GeffReader(str(path))
+            except Exception as e:
+                raise ValueError(f'{describe_error(e)}; copy it again, or export it again') from e
     try:
         if not ('://' in str(path) or Path(path).is_dir()): raise ValueError('no such folder')
-        reader = geff.GeffReader(str(path))
+        reader = read(path)
         arrays = {'node ids': reader.nodes, 'edge ids': reader.edges}
         about = reader.metadata.node_props_metadata
         single = [n for n in reader.node_prop_names if not about[n].varlength]
@@ -244,13 +252,14 @@ def read_mat(path:str|Path, # .mat file with the tables Edges and Nodes as struc
             ) -> Lineage:
     "Read a lineage graph that MATLAB saved; `ValueError` that says how to save it for what cannot be read."
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: no such lineage file')
     try: held = loadmat(path, simplify_cells=True)
     except NotImplementedError as e:
         raise ValueError(f"{path}: a file of MATLAB 7.3; save it with '-v7'") from e
-    except (ValueError, TypeError, OSError, EOFError, IndexError, KeyError) as e:
-        raise ValueError(f'{path}: no MATLAB file that can be read ({describe_error(e)})') from e
+    except (MatReadError, *BROKEN) as e:
+        raise ValueError(f'{path}: no MATLAB file that can be read ({describe_error(e)}){AGAIN}') from e
     graphs = {k: v for k, v in held.items() if isinstance(v, dict) and 'Edges' in v}
     content = held if 'Edges' in held else next(iter(graphs.values()), None)
     if content is None:
@@ -287,7 +296,7 @@ def read_points(path:str|Path, # any lineage file but LineageGraph.json
 def _is_track_list(path) -> bool:
     "Say whether the first line of a file is `L B E P`."
     with open(path, 'rb') as file: line = file.readline(200)
-    return bool(re.fullmatch(rb'\s*\d+(\s+\d+){3}\s*', line))
+    return bool(re.fullmatch(rb'\s*(\d+\s+){3}(-1|\d+)\s*', line))
 
 # %% ../../nbs/02_lineage/05_formats.ipynb #3af2783a
 def open_lineage(path:str|Path, # a lineage of any format

@@ -31,9 +31,10 @@ COLUMN_NAMES = {
           'centroidy'),
     'x': ('x', 'positionx', 'spotpositionx', 'locationcenterx', 'areashapecenterx', 'xposition', 'posx',
           'centroidx'),
-    'id': ('id', 'cellid', 'nodeid', 'pointid', 'spotid'),
-    'parent': ('parent', 'parentid', 'parentnodeid', 'parentcellid', 'motherid', 'mother'),
-    'nucleus_id': ('nucleusid', 'segid', 'labelid', 'label', 'segmentationid', 'labelimageid',
+    'id': ('id', 'cellid', 'nodeid', 'pointid', 'spotid', 'spot', 'node'),
+    'parent': ('parent', 'parentid', 'parentnodeid', 'parentcellid', 'motherid', 'mother', 'parentspot',
+               'parentnode', 'parentcell'),
+    'nucleus_id': ('nucleusid', 'nucleus', 'segid', 'labelid', 'label', 'segmentationid', 'labelimageid',
                    'objectnumber'),
     'track': ('trackid', 'track', 'trackletid', 'tracklet', 'particle'),
     'parent_track': ('parenttrackid', 'parenttrack', 'parenttrackletid', 'parenttracklet'),
@@ -210,7 +211,7 @@ def to_ids(cells:pd.Series, # text
     return pd.Series([known[text] for text in cells], cells.index, dtype=object)
 
 # %% ../../nbs/02_lineage/04_tables.ipynb #cab4056e
-def frames_from_times(times, # (n,) in any unit, or frames
+def frames_from_times(times:np.ndarray, # (n,) in any unit, or frames
                       unit:str='', # as the file has it; '' or frame: these are frames, if they are whole
                       source:str='table', # for messages
                      ) -> tuple: # ((n,) frames, float; words on what was done, '' where these were frames)
@@ -274,9 +275,8 @@ def _find_tracks(rows:pd.DataFrame, source:str
             raise ValueError(f'{source}: has parents, but no column id that they could name')
         rows = rows.assign(id=rows['nucleus_id'])
     if 'id' not in rows or 'track' in rows: return rows
-    often = rows['id'].duplicated(keep=False).mean() > .5
-    once_a_frame = not rows.duplicated(['id', 'frame']).any()
-    return rows.rename(columns=of_tracks) if often and once_a_frame else rows
+    often = rows['id'].duplicated(keep=False).mean() > .5          # trees among them are refused later
+    return rows.rename(columns=of_tracks) if often else rows
 
 def link_rows(rows:pd.DataFrame, source:str='table' # of `convert_columns`; for messages
              ) -> Points:

@@ -25,7 +25,7 @@ def read_track_list(path:str|Path, # man_track.txt or res_track.txt
     rows = []
     for n, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip(): continue
-        if not re.fullmatch(r'\s*\d{1,9}(\s+\d{1,9}){3}\s*', line, re.ASCII):
+        if not re.fullmatch(r'\s*(\d{1,9}\s+){3}(-1|\d{1,9})\s*', line, re.ASCII):        # -1: no parent
             raise ValueError(f'{path}, line {n}: expected four whole numbers L B E P (track, first frame, '
                              f'last frame, parent), found {line.strip()[:40]!r}')
         rows.append([int(v) for v in line.split()])

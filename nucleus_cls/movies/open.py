@@ -18,12 +18,13 @@ from ..files import MAX_FRAMES, check_integer
 from ..volumes.voxels import check_scale, check_voxel_size
 from .tiff import IDS, read_frames, read_tiff
 from .movie import (Layout, Movie, add_second, find_frames, is_address,
-                                      movie_from_simulation, split_channels, stamp_files, validate_movie)
+                                      movie_from_simulation, number_times, split_channels, stamp_files,
+                                      validate_movie)
 from .ctc import CTC
-from .omezarr import OME_ZARR
+from .omezarr import OME_ZARR, BrokenZarr
 from .stacks import CONVERT, FrameFile, match_files
-from .series import (SERIES, STACK, find_place, list_sources, movie_from_sources, open_segs,
-                                       read_description)
+from .series import (SERIES, STACK, find_place, is_zarr, list_sources,
+                                       movie_from_sources, open_segs, read_description)
 
 # %% ../../nbs/05_movies/07_open.ipynb #fcd41774
 def find_blastospim(path:str|Path, options:dict=None) -> list: # the folder itself, or nothing
@@ -37,8 +38,8 @@ def open_blastospim(path:str|Path, # folder with registered_images
     "Open the layout of the mouse-embryo laboratories."
     path = Path(path)
     size, lineage = options.get('voxel_size'), options.get('lineage_file')
-    images = find_frames(path/'registered_images')
-    segs = find_frames(path/'registered_label_images')
+    images, segs, words = number_times(find_frames(path/'registered_images'),
+                                       find_frames(path/'registered_label_images'), str(path))
     if lineage is None and (path/'LineageGraph.json').is_file():
         lineage = path/'LineageGraph.json'
     if size is None and (path/'simulation.json').is_file():
@@ -47,7 +48,7 @@ def open_blastospim(path:str|Path, # folder with registered_images
     stamp = stamp_files([*images.values(), *segs.values()])
     read = read_frames(images, options.get('channel'))
     return Movie(name, read, lambda t: read_tiff(segs[t]),
-                 list(images), list(segs), size, lineage, str(path), stamp)
+                 list(images), list(segs), size, lineage, str(path), stamp, notes=[words]*bool(words))
 
 BLASTOSPIM = Layout('BlastoSPIM', 'the folders registered_images and registered_label_images',
                     find_blastospim, open_blastospim, takes=('channel',))
@@ -95,8 +96,9 @@ def list_movies(path:str|Path, # a movie, a data set, a folder of either, or an 
                ) -> list: # paths that `open_movie` opens, in order of their names
     "List the movies at a path; `ValueError` where there is none."
     try: return recognise(path, options)[1]
-    except ValueError:
-        if is_address(path) or not Path(path).is_dir(): raise
+    except ValueError as e:
+        broken = isinstance(e, BrokenZarr) and is_zarr(path)    # what lies below are parts of it, no movies
+        if broken or is_address(path) or not Path(path).is_dir(): raise
         folders = [p for p in sorted(Path(path).iterdir()) if p.is_dir()]
         below:list = []
         for folder in folders:
@@ -139,6 +141,7 @@ def replace_segs(movie:Movie, place:tuple, # of `find_segs_elsewhere`
     files = match_files(path, name) if name and '{t}' in name else None
     segs = files and {t: (FrameFile(p, 'labels', seg_axes, IDS), 0) for t, p in files.items()}
     segs = segs or open_segs(path, axes, seg_axes, name)
+    number_times(dict.fromkeys(movie.image_frames), segs, str(path))          # refuses times on one side
     other = movie_from_sources({}, segs, movie.name, {}, str(path), [])
     stamp = stamp_files([path]) if not is_address(path) and not files else stamp_files(files.values()
                                                                                        if files else [])

@@ -19,7 +19,8 @@ from ..core import read_json
 from ..settings import check_known
 from ..files import check_count, check_inside, describe_error, list_arrays, read_unit
 from .tiff import IDS, choose_channel
-from .movie import Layout, Movie, find_frames, is_address, split_channels, stamp_files
+from .movie import (TIME, Layout, Movie, find_frames, is_address, make_name_pattern,
+                                      number_times, split_channels, stamp_files)
 from .stacks import (FrameFile, HdfFile, list_frames, match_files, open_hdf, open_stack,
                                        open_zarr,
                                        refuse_guess)
@@ -27,7 +28,7 @@ from .stacks import (FrameFile, HdfFile, list_frames, match_files, open_hdf, ope
 # %% ../../nbs/05_movies/06_series.ipynb #3ed3ffad
 CONTAINER = re.compile(r'(.*\.(?:h5|hdf5|hdf|ims|npz))[:/](.+)',
                        re.IGNORECASE)   #: a file, and an array in it
-FRAME_NAME = r'(?!\.)(?:.*\D)?(\d+)(?i:\.ome)?\.(?i:tiff?|npy|npz)'   #: of a file of one frame
+FRAME_NAME = make_name_pattern('tiff?|npy|npz')   #: of a file of one frame
 HDF_ENDS = '.h5', '.hdf5', '.hdf', '.ims'
 
 def find_place(path:str|Path, # the movie: folder or file
@@ -136,11 +137,12 @@ def movie_from_sources(images:dict, segs:dict, # frame → (stack, frame in it)
         "Read a frame from the stack that holds it."
         stack, number = by_frame[t]
         return stack.volume(number)
+    images, segs, words = number_times(images, segs, source)
     both = {'images': images, 'segmentations': segs}
     first = {what: next(iter(held.values()))[0] for what, held in both.items() if held}
     notes = [note for stack in first.values() for note in getattr(stack, 'notes', ())]
     unsure = {what: stack.axes for what, stack in first.items() if getattr(stack, 'guessed', False)}
-    notes += [f'axes of {what} taken as {axes}' for what, axes in unsure.items()]
+    notes += [f'axes of {what} taken as {axes}' for what, axes in unsure.items()] + [words]*bool(words)
     size = told.get('voxel_size') or next((s.voxel_size for s in first.values() if s.voxel_size), None)
     return Movie(name, partial(read, images), partial(read, segs), list(images), list(segs), size,
                  told.get('lineage_file'), source, stamp_files(files) if files else '',
@@ -262,7 +264,9 @@ def is_zarr(path:str|Path) -> bool:
 
 def _as_pattern(name:str) -> str: # with {t} for the last number of the stem, where it has one
     "Make a pattern of the name of a file."
-    return re.sub(r'(\d{1,9})(?=(_cp_masks|_masks|_mask|_seg|_labels?)?(\.ome)?\.[^.]+$)', '{t}', name)
+    ending = r'(?=(_cp_masks|_masks|_mask|_seg|_labels?)?(\.ome)?\.[^.]+$)'
+    timed = re.sub(TIME + ending, '{t}', name)
+    return timed if timed != name else re.sub(r'\d{1,9}' + ending, '{t}', name)
 
 def fill_channel(images:str|None, # pattern, file or array; with {c} where a channel is one of its own
                  channel, # as for `open_movie`; of two the first

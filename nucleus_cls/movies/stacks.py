@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFile
 
-from ..files import (BROKEN, check_array, check_count, check_inside, check_size, describe_error,
-                               import_extra,
-                               load_array)
-from .tiff import (IDS, TiffStack, choose_channel, name_axes, read_channel_names, read_tiff,
-                                     read_voxel_size, take_volume)
-from .omezarr import Pyramid, open_group, read_ome
+from ..files import (AGAIN, BROKEN, check_array, check_count, check_inside, check_size,
+                               describe_error, import_extra, load_array)
+from .tiff import (IDS, TiffStack, choose_channel, name_axes, read_axis, read_channel_names,
+                                     read_tiff, read_voxel_size, take_volume)
+from .movie import TIME, Seconds, read_number
+from .omezarr import BrokenZarr, Pyramid, open_group, read_ome
 
 # %% ../../nbs/05_movies/05_stacks.ipynb #3355c9f9
 def match_files(folder:str|Path, # the movie's folder
@@ -33,11 +33,12 @@ def match_files(folder:str|Path, # the movie's folder
         raise ValueError(f'{folder}: pattern {pattern[:60]!r}: expected a path in {folder.name} with {{t}} '
                          "for the frame, such as 'raw/*_T{t}.tif', and perhaps {z} for the plane")
     files, exact = {}, _as_regex(pattern)
+    unit = re.search(r'\{t\}(?i:(min|sec|hrs?|hours?)s?)(?![a-z])', pattern)
     for path in sorted(folder.glob(re.sub(r'\{[tz]\}|\*+', '*', pattern).replace('**', '*'))):
         match = re.fullmatch(exact, path.relative_to(folder).as_posix())
         if not match or not path.is_file(): continue
         if strict: check_inside(path.relative_to(folder), folder, f'{folder}: the file')
-        t, z = int(match['t']), int(match.groupdict().get('z') or 0)
+        t, z = _read_match(match, unit[1] if unit else ''), int(match.groupdict().get('z') or 0)
         planes = files.setdefault(t, {})
         if z in planes:
             more = '' if '{z}' in pattern else '; if each is a plane, write {z} for its number'
@@ -47,12 +48,21 @@ def match_files(folder:str|Path, # the movie's folder
     listed = {t: [planes[z] for z in sorted(planes)] for t, planes in sorted(files.items())}
     return listed if '{z}' in pattern else {t: paths[0] for t, paths in listed.items()}
 
+def _read_match(match:re.Match, unit:str) -> int|Seconds:
+    "Read the frame of a name; `ValueError` where it is but a part of a time."
+    start = match.start('t')
+    for clock in re.finditer(TIME, match.string):
+        if clock.start() < start < clock.end():
+            raise ValueError(f'{match.string}: {{t}} stands for a part of the time {clock[0]}; let it stand '
+                             f'for all of it: {match.string.replace(clock[0], "{t}")!r}')
+    return read_number(match['t'] + unit)
+
 def _as_regex(pattern:str) -> str:
     "Turn a pattern into a regular expression; beside a star a number is taken whole."
     parts = [p for p in re.split(r'(\*+|\?|\{[tz]\})', pattern) if p]
     exact = ''
     for before, part, after in zip(['', *parts], parts, [*parts[1:], '']):
-        number = f'(?P<{part[1:2]}>[0-9]{{1,9}})'
+        number = f'(?P<{part[1:2]}>{TIME + "|" if part == "{t}" else ""}[0-9]{{1,9}})'
         if before.startswith('*'): number = '(?<![0-9])' + number
         if after.startswith('*'): number += '(?![0-9])'
         kinds = {'*': '[^/]*', '?': '[^/]', '{': number}
@@ -62,8 +72,11 @@ def _as_regex(pattern:str) -> str:
 # %% ../../nbs/05_movies/05_stacks.ipynb #5ec2d934
 _FIJI = 'save it as OME-TIFF with Fiji (File > Import > Bio-Formats), or as OME-Zarr with bioformats2raw'
 #: ending of files that are not read → what to do
-CONVERT = {**dict.fromkeys(('.czi', '.nd2', '.lif', '.oir', '.oib', '.vsi', '.stk', '.dv', '.mvd2', '.sld'),
-                           _FIJI),
+CONVERT = {**dict.fromkeys(('.czi', '.nd2', '.lif', '.oir', '.oib', '.oif', '.vsi', '.stk', '.dv', '.mvd2',
+                            '.sld', '.flex', '.svs', '.ics', '.am', '.dcm', '.jp2', '.btf', '.nii', '.nrrd',
+                            '.nhdr', '.mha', '.mhd', '.n5'), _FIJI),
+           **dict.fromkeys(('.gz', '.zip', '.tar', '.7z'), 'unpack it first'),
+           '.xml': 'of BigDataViewer, give the .h5 that it names, with images t{t}/s00/0/cells',
            '.klb': 'convert it to TIFF with pyklb', '.png': 'convert the pictures to TIFF',
            '.jpg': 'find the raw data',
            '.avi': 'find the raw data, of 16 bits', '.mp4': 'find the raw data, of 16 bits',
@@ -153,7 +166,7 @@ class HdfFile:
         self.path = Path(path)
         try: self.file = h5py.File(self.path, 'r')
         except (OSError, RuntimeError) as e:
-            raise ValueError(f'{path}: no readable HDF5 file ({describe_error(e)})') from e
+            raise ValueError(f'{path}: no readable HDF5 file ({describe_error(e)}){AGAIN}') from e
         self.arrays, todo = {}, [('', self.file)]
         while todo and len(self.arrays) < 100_000:
             above, group = todo.pop()
@@ -228,7 +241,7 @@ def open_hdf(path:str|Path, # HDF5 file
 
 def _hdf_stack(array, what:str, axes:str, channel) -> ArrayStack:
     "Make a stack of an HDF5 array that is no larger than its file can hold."
-    names, tags = ''.join(d.label[:1] or '?' for d in array.dims), array.attrs.get('axistags')
+    names, tags = ''.join(read_axis(d.label) for d in array.dims), array.attrs.get('axistags')
     if isinstance(tags, str): names = ''.join(re.findall(r'"key"\s*:\s*"(\w)',
                                                          tags)) or names       # of ilastik
     if not set(names.upper()) <= set('TCZYX') or len(names) != array.ndim: names = None
@@ -247,12 +260,14 @@ def open_zarr(path:str|Path, # folder or address of an OME-Zarr image, or of a p
              ): # Pyramid or ArrayStack; None: there is neither
     "Open a Zarr, whatever it says of itself."
     import zarr
+    from zarr.errors import ContainsGroupError, NodeTypeValidationError
     group = open_group(path)
     if group is not None and 'multiscales' in read_ome(group): return Pyramid(group, f'{what} {path}')
     try: array = zarr.open_array(str(path), mode='r')
-    except BROKEN: return None
+    except (OSError, NodeTypeValidationError, ContainsGroupError): return None
+    except BROKEN as e: raise BrokenZarr(f'{path}: {describe_error(e)}') from e
     check_array(array, path)
     said:Any = getattr(array.metadata, 'dimension_names', None) or array.attrs.get('_ARRAY_DIMENSIONS') or ()
-    names = ''.join(str(n)[:1] or '?' for n in said)
-    known = len(names) == array.ndim and set(names.upper()) <= set('TCZYX')
+    names = ''.join(map(read_axis, said))
+    known = len(names) == array.ndim and '?' not in names
     return ArrayStack(array, axes, path, channel, names if known else None)

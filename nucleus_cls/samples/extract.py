@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..core import UNKNOWN, fingerprint, list_versions, node_name, progress, write_text
+from ..core import fingerprint, list_versions, node_name, progress, write_text
 from ..files import MAX_FRAMES, check_integer
 from ..workers import import_dask
 from ..resume import Job, copy_out, finish_job, hold_output
@@ -35,7 +35,7 @@ from .store import MOVES, STORE_FORMAT, StoreReader, finish_store
 from .folders import parse_sample_name
 from .metadata import write_folders
 from .samples import Samples, open_samples
-from .corrections import apply_corrections, map_states, states_from_table
+from .corrections import correct_states, map_states, states_from_table
 from .manifest import (add_fates, check_lineage, draw_samples, find_id_offset, join_frames,
                                           join_states, touches_wedge)
 from .single_pass import SinglePass, do_pass, find_box_moves, list_whole_windows
@@ -178,8 +178,7 @@ def read_states(movie:Movie, w:int, # the movie; window of the rule for stable, 
     lineage = movie.lineage()
     states = map_states(assign_states(lineage, w=w, frames=movie.frames), mapping)
     if not corrections: return lineage, states
-    new = apply_corrections(states.assign(movie=movie.name), corrections).drop(columns='movie')
-    return lineage, new.assign(state=new['state'].replace('', UNKNOWN))
+    return lineage, correct_states(states, corrections, movie.name)
 
 def stamp_source(movie:Movie) -> list:
     "List what changes when the voxels do, or when another channel of the same file is read."

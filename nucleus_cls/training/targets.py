@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..core import STATES, UNKNOWN, is_state, list_states
+from ..core import STATES, UNKNOWN, check_state, is_state, list_states
 from ..samples.corrections import REJECTED
 from .config import TrainConfig
 
@@ -26,6 +26,11 @@ def choose_targets(table:pd.DataFrame, # one row per sample: state, lost
         counts = ', '.join(f'{(state == s).sum()} {s!r}' for s in strange[:5])
         raise ValueError(f'{counts}: no words for a state, which are letters, digits, _ and -; say what each '
                          f"is: --map '{strange[0]}=mitotic'")
+    for word in sorted(set(state) - {*STATES, UNKNOWN, REJECTED, ''}):
+        try: check_state(word)
+        except ValueError as e:
+            raise ValueError(f'{(state == word).sum()} samples are {word}: {e} Say what they are with --map '
+                             f'{word}=STATE') from e
     other = UNKNOWN if targets == 'balanced' else 'stable'
     target = np.where(state == UNKNOWN, other, state)
     target[[not is_state(s) for s in target]] = ''
