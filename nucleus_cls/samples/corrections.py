@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CORRECTIONS', 'REJECTED', 'read_corrections', 'write_corrections', 'map_states', 'states_from_table',
-           'apply_corrections', 'correct_samples']
+           'apply_corrections', 'check_corrections', 'correct_samples']
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #34e10b81
 import re
@@ -67,12 +67,14 @@ def map_states(table:pd.DataFrame, # with a column state
     "Call states otherwise; `ValueError` for a pair that is none, or an old state that does not occur."
     if not mapping: return table
     pairs = dict(pair.split('=') if pair.count('=') == 1 else (pair, '') for pair in mapping)
-    for a, b in pairs.items():
-        if not b: raise ValueError(f'map {a}: expected OLD=STATE, such as debris=death')
-        if b != UNKNOWN: check_state(b)
+    for old, new in pairs.items():
+        if not new: raise ValueError(f'map {old}: expected OLD=STATE, such as debris=death')
+        if new != UNKNOWN: check_state(new)
     held = set(table['state'])
-    if gone := [a for a in pairs if a not in held]:
-        raise ValueError(f'map: no sample has the state {gone[0]!r}, but {", ".join(sorted(map(str, held)))}')
+    gone = [old for old in pairs if old not in held]
+    if gone:
+        known = ', '.join(sorted(map(str, held)))
+        raise ValueError(f'map: no sample has the state {gone[0]!r}, but {known}')
     return table.assign(state=table['state'].replace(pairs))
 
 def states_from_table(path:str|Path, # states table: movie, frame, nucleus, state
@@ -80,11 +82,12 @@ def states_from_table(path:str|Path, # states table: movie, frame, nucleus, stat
                      ) -> pd.DataFrame: # as `assign_states` makes it, without relatives
     "Take the states of a movie from a table instead of a lineage."
     said = read_corrections(path)
-    mine = said[(said['movie'] == movie) & ~said['new_state'].isin(['', REJECTED])]
-    mine = mine.drop_duplicates(['frame', 'nucleus_id'], keep='last')
+    usable = ~said['new_state'].isin(['', REJECTED])
+    mine = said[usable & (said['movie'] == movie)]
     if mine.empty:
-        others = sorted(set(said['movie']))[:5]
-        raise ValueError(f'{path}: has no state of movie {movie}, but of {", ".join(others) or "none"}')
+        others = ', '.join(sorted(set(said['movie']))[:5]) or 'none'
+        raise ValueError(f'{path}: has no state of movie {movie}, but of {others}')
+    mine = mine.drop_duplicates(['frame', 'nucleus_id'], keep='last')
     mine = mine.sort_values(['frame', 'nucleus_id'], ignore_index=True)
     blank = dict(near_event=False, lost=False, track=range(len(mine)), root='', parent='', daughters='',
                  z=np.nan, y=np.nan, x=np.nan)
@@ -109,6 +112,25 @@ def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nu
     if 'lost' in table: table['lost'] = table['lost'].eq(True) & ~judged_dead
     return table
 
+def check_corrections(said:pd.DataFrame, # of `read_corrections`
+                      table:pd.DataFrame, # of the samples
+                      path:str|Path, # of the corrections, for the message
+                     ) -> None:
+    "Warn of corrections that change nothing; `ValueError` if none of them is of these samples."
+    known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
+    keys = said[list(CORRECTIONS[:3])].itertuples(index=False, name=None)
+    lone = [key for key in keys if key not in known]
+    first = ', '.join(f'{movie} {node_name(t, i)}' for movie, t, i in lone[:3])
+    if len(said) and len(lone) == len(said):
+        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it '
+                         f'of other movies?')
+    blank = int((said['new_state'] == '').sum())
+    if len(said) and not lone and not blank: return
+    told = [f'{len(said) - len(lone):,} of {len(said):,} rows are samples']
+    if lone: told.append(f'{len(lone):,} are none of these ({first})')
+    if blank: told.append(f'{blank:,} have no state and change nothing')
+    warnings.warn(f'{path}: {", ".join(told)}', stacklevel=3)
+
 def correct_samples(samples:Samples, # as `open_samples` gives them
                     path:str|Path|None, # corrections.csv; empty or None: nothing to correct
                     mapping:Sequence=(), # 'OLD=STATE' texts: states to be called otherwise
@@ -118,17 +140,5 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
     if not path and table is samples.table: return samples
     if not path: return Samples(samples.readers, table, samples.left_out)
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
-    said, keys = read_corrections(path), list(CORRECTIONS[:3])
-    known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
-    lone = [row for row in said[keys].itertuples(index=False, name=None) if row not in known]
-    first = ', '.join(f'{m} {node_name(t, i)}' for m, t, i in lone[:3])
-    if len(said) and len(lone) == len(said):
-        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it '
-                         f'of other movies?')
-    blank = int((said['new_state'] == '').sum())
-    if lone or blank or not len(said):
-        told = [f'{len(said) - len(lone):,} of {len(said):,} rows are samples']
-        if lone: told.append(f'{len(lone):,} are none of these ({first})')
-        if blank: told.append(f'{blank:,} have no state and change nothing')
-        warnings.warn(f'{path}: {", ".join(told)}', stacklevel=2)
+    check_corrections(read_corrections(path), table, path)
     return Samples(samples.readers, apply_corrections(table, path), samples.left_out)
