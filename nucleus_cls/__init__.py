@@ -17,7 +17,7 @@ _NAMES = {
     'lineage.states': ('assign_states', 'count_states'),
     'plot.charts': ('plot_state_counts', 'plot_states_over_time', 'publish_figure'),
     'plot.views': ('plot_three_views', 'plot_crops'),
-    'plot.tree': ('plot_tree',),
+    'plot.tree': ('plot_tree', 'compare_trees'),
     'plot.overlays': ('overlay',),
     'movies.movie': ('Movie', 'movie_from_arrays'),
     'movies.ctc': ('write_ctc',),

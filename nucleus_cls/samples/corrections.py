@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CORRECTIONS', 'REJECTED', 'read_corrections', 'write_corrections', 'map_states', 'check_movies', 'states_from_table',
-           'tell_matches', 'apply_corrections', 'correct_samples', 'correct_states']
+           'tell_matches', 'apply_corrections', 'check_corrections', 'correct_samples', 'correct_states']
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #34e10b81
 import re
@@ -67,12 +67,14 @@ def map_states(table:pd.DataFrame, # with a column state
     "Call states otherwise; `ValueError` for a pair that is none, or an old state that does not occur."
     if not mapping: return table
     pairs = dict(pair.split('=') if pair.count('=') == 1 else (pair, '') for pair in mapping)
-    for a, b in pairs.items():
-        if not b: raise ValueError(f'map {a}: expected OLD=STATE, such as debris=death')
-        if b != UNKNOWN: check_state(b)
+    for old, new in pairs.items():
+        if not new: raise ValueError(f'map {old}: expected OLD=STATE, such as debris=death')
+        if new != UNKNOWN: check_state(new)
     held = set(table['state'])
-    if gone := [a for a in pairs if a not in held]:
-        raise ValueError(f'map: no sample has the state {gone[0]!r}, but {", ".join(sorted(map(str, held)))}')
+    gone = [old for old in pairs if old not in held]
+    if gone:
+        known = ', '.join(sorted(map(str, held)))
+        raise ValueError(f'map: no sample has the state {gone[0]!r}, but {known}')
     return table.assign(state=table['state'].replace(pairs))
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #77fb2a60
@@ -143,6 +145,25 @@ def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nu
     judged_dead = found & (state == 'death')
     if 'lost' in table: table['lost'] = table['lost'].eq(True) & ~judged_dead
     return table
+
+def check_corrections(said:pd.DataFrame, # of `read_corrections`
+                      table:pd.DataFrame, # of the samples
+                      path:str|Path, # of the corrections, for the message
+                     ) -> None:
+    "Warn of corrections that change nothing; `ValueError` if none of them is of these samples."
+    known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
+    keys = said[list(CORRECTIONS[:3])].itertuples(index=False, name=None)
+    lone = [key for key in keys if key not in known]
+    first = ', '.join(f'{movie} {node_name(t, i)}' for movie, t, i in lone[:3])
+    if len(said) and len(lone) == len(said):
+        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it '
+                         f'of other movies?')
+    blank = int((said['new_state'] == '').sum())
+    if len(said) and not lone and not blank: return
+    told = [f'{len(said) - len(lone):,} of {len(said):,} rows are samples']
+    if lone: told.append(f'{len(lone):,} are none of these ({first})')
+    if blank: told.append(f'{blank:,} have no state and change nothing')
+    warnings.warn(f'{path}: {", ".join(told)}', stacklevel=3)
 
 def correct_samples(samples:Samples, # as `open_samples` gives them
                     path:str|Path|None, # corrections.csv; empty or None: nothing to correct

@@ -20,34 +20,39 @@ from ..movies.movie import Movie
 def join_frames(nuclei:dict, # frame → array of `scan_nuclei`
                ) -> pd.DataFrame: # one table of all frames, with the column frame
     "Join the nuclei of many frames."
-    frames = np.repeat(list(nuclei), [len(rows) for rows in nuclei.values()])
-    return tabulate_nuclei(np.concatenate(list(nuclei.values()))).assign(frame=frames)
+    counts = [len(rows) for rows in nuclei.values()]
+    table = tabulate_nuclei(np.concatenate(list(nuclei.values())))
+    return table.assign(frame=np.repeat(list(nuclei), counts))
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #afad0867
+def _compare_places(both:pd.DataFrame) -> float: # 1: every axis follows one of the lineage's
+    "Correlate where nuclei lie in a frame by the segmentation and by the lineage; 1 where they are too few."
+    columns = ['z', 'y', 'x', 'z_lineage', 'y_lineage', 'x_lineage']
+    placed = both.dropna(subset=columns)
+    if len(placed) < 12: return 1.
+    from_middle = placed[columns] - placed.groupby('frame')[columns].transform('mean')
+    alike = from_middle.corr().abs().iloc[:3, 3:]
+    return alike.max(axis=1).mean()
+
 def check_lineage(nuclei:pd.DataFrame, # nuclei found in some frames: frame, nucleus_id, z, y, x
                   states:pd.DataFrame, # the states' table
                   name:str, # of the movie, for the error
                   hint:str='', # what is known of the lineage's places, for the error
                  ) -> None:
     "Raise a `ValueError` if the lineage does not fit the nuclei of the movie."
-    doubt = f'points outside every nucleus: {hint}' if hint else 'is it the lineage of another movie?'
     if not len(nuclei): raise ValueError(f'movie {name}: its segmentations hold no nucleus, only background')
+    doubt = f'points outside every nucleus: {hint}' if hint else 'is it the lineage of another movie?'
     here = states[states['frame'].isin(nuclei['frame'])]
-    nuclei = nuclei[nuclei['frame'].isin(states['frame'])]
     if not len(here):
         frames = states['frame']
         raise ValueError(f'movie {name}: its lineage has no nucleus in the frames of the movie, only in '
                          f'{frames.min()}–{frames.max()}; {doubt}')
+    nuclei = nuclei[nuclei['frame'].isin(states['frame'])]
     both = nuclei.merge(here, on=['frame', 'nucleus_id'], suffixes=('', '_lineage'))
     if len(both) < .5*len(here) or len(both) < .2*len(nuclei):
         raise ValueError(f'movie {name}: of {len(here)} nuclei in the lineage only {len(both)} are in the '
                          f'segmentation, which has {len(nuclei)} in the same frames; {doubt}')
-    columns = ['z', 'y', 'x', 'z_lineage', 'y_lineage', 'x_lineage']
-    placed = both.dropna(subset=columns)
-    if len(placed) < 12: return
-    moves = placed[columns] - placed.groupby('frame')[columns].transform('mean')
-    alike = moves.corr().abs().iloc[:3, 3:]
-    match = alike.max(axis=1).mean()    # 1: every axis follows one of the lineage's
+    match = _compare_places(both)
     if match < .7:
         raise ValueError(f'movie {name}: the positions in the lineage have little to do with those in the '
                          f'segmentation (correlation {match:.2f}); {doubt}')

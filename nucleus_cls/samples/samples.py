@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['find_cut_settings', 'note_voxel', 'Samples', 'is_store', 'list_places', 'describe_instead', 'verify_chunks',
-           'open_place', 'open_samples']
+           'open_folders', 'open_place', 'check_usable', 'open_samples']
 
 # %% ../../nbs/06_samples/04_samples.ipynb #b66868f6
 from collections.abc import Iterator, Sequence
@@ -29,21 +29,25 @@ def find_cut_settings(reader, # StoreReader or FolderReader
                      ) -> dict: # size, padding or size_um, as far as known; voxel_size_um: (z,y,x) or None
     "Tell how the samples of a movie were cut, and how large its voxels are."
     if hasattr(reader, 'cuts'): return reader.cuts.get(movie, {})
+    settings = reader.settings
     voxel = check_voxel_size(reader.info.get('voxel_size_um'))
-    if (size_um := reader.settings.get('size_um')) is not None: box_edges(size_um, voxel)   # is it one?
-    widths, step = (read_widths(reader.settings.get(name)) for name in ('nucleus_width', 'step'))
+    size_um = settings.get('size_um')
+    if size_um is not None: box_edges(size_um, voxel)              # complains if it is none
+    widths = read_widths(settings.get('nucleus_width'))
+    step = read_widths(settings.get('step'))
     if step and voxel: voxel = tuple(v*s for v, s in zip(voxel, step))          # of the voxels in the store
     if step and widths: widths = [w/s for w, s in zip(widths, step)]
-    return {**reader.settings, 'voxel_size_um': voxel, 'nucleus_width': widths,
-            'growth': read_growth(reader.settings.get('growth'))}
+    growth = read_growth(settings.get('growth'))
+    return {**settings, 'voxel_size_um': voxel, 'nucleus_width': widths, 'growth': growth}
 
 def note_voxel(crops:Crops, settings:dict) -> Crops:
     "Note the voxel size of its movie, and the width of its nuclei, in the row of a sample."
-    own = settings[crops.row['movie']]
-    if 'cz' in crops.row:                                          # in a store; a folder knows its own
-        widths = grow_widths(own.get('nucleus_width'), own.get('growth'), crops.row['frame'])
-        crops.row |= {'nucleus_width': widths, 'start': [crops.row[f'c{a}'] for a in 'zyx']}
-    for name in ('voxel_size_um', 'nucleus_width'): crops.row.setdefault(name, own.get(name))
+    row = crops.row
+    own = settings[row['movie']]
+    if 'cz' in row:                                          # in a store; a folder knows its own
+        row['nucleus_width'] = grow_widths(own.get('nucleus_width'), own.get('growth'), row['frame'])
+        row['start'] = [row[f'c{a}'] for a in 'zyx']
+    for name in ('voxel_size_um', 'nucleus_width'): row.setdefault(name, own.get(name))
     return crops
 
 # %% ../../nbs/06_samples/04_samples.ipynb #701acda7
@@ -58,19 +62,23 @@ class Samples:
                 ):
         parts = [r.manifest.assign(source=n) for n, r in enumerate(readers)]
         everything = pd.concat(parts, ignore_index=True)
-        self.readers, self.left_out = readers, list(left_out)
-        self.omitted = everything[everything.reason != ''].reset_index(drop=True)
-        self.table = everything[everything.reason == ''].reset_index(drop=True) if table is None else table
+        has_crops = everything['reason'] == ''
+        self.readers = readers
+        self.left_out = list(left_out)
+        self.omitted = everything[~has_crops].reset_index(drop=True)
+        self.table = everything[has_crops].reset_index(drop=True) if table is None else table
         self.settings = {m: find_cut_settings(readers[s], m) for m, s in self._movies()}
 
     def _movies(self) -> list:
         "Pairs of movie and reader."
-        return list(self.table[['movie', 'source']].drop_duplicates().itertuples(index=False, name=None))
+        pairs = self.table[['movie', 'source']].drop_duplicates()
+        return list(pairs.itertuples(index=False, name=None))
 
     def __len__(self): return len(self.table)
     def __repr__(self):
         counts = ', '.join(f'{n} {s}' for s, n in self.table.state.value_counts().items())
-        return f'{len(self)} samples of {len(self.movies)} movie{"s"*(len(self.movies) != 1)}: {counts}'
+        n = len(self.movies)
+        return f'{len(self)} samples of {n} movie{"" if n == 1 else "s"}: {counts}'
 
     @property
     def movies(self) -> list:
@@ -88,29 +96,36 @@ class Samples:
         row = self.table.loc[i].to_dict()
         return note_voxel(self.readers[row['source']].crops(row), self.settings)
 
+    def _read(self, table:pd.DataFrame) -> Iterator[tuple[int, Crops]]:
+        "Yield (index, Crops) of the rows of a table, reader by reader."
+        for source, rows in table.groupby('source', sort=True):
+            for i, crops in self.readers[source].iter_crops(rows):
+                yield i, note_voxel(crops, self.settings)
+
     def iter_crops(self, rows:Any=None, # index values or boolean per row; None: all
                    what:str|None=None, # words before a progress bar; None: no bar
                   ) -> Iterator[tuple[int, Crops]]:
         "Yield (index, Crops) in the order that reads fastest: movie by movie, frame by frame."
         table = self.table if rows is None else self.table.loc[rows]
-        parts = table.groupby('source', sort=True)
-        pairs = ((i, note_voxel(c, self.settings)) for s, part in parts
-                 for i, c in self.readers[s].iter_crops(part))
+        pairs = self._read(table)
         return progress(pairs, what, 'nucleus', len(table)) if what else pairs
 
 # %% ../../nbs/06_samples/04_samples.ipynb #ef9117be
 @patch(as_prop=True)
 def complete(self:Samples) -> dict:
     "For each movie: are all nuclei of its frames among the samples?"
-    counts = pd.concat([r.manifest for r in self.readers])
-    have, all_of = self.table.movie.value_counts(), counts[counts.reason == ''].movie.value_counts()
+    manifest = pd.concat([r.manifest for r in self.readers])
+    all_of = manifest[manifest.reason == ''].movie.value_counts()
+    have = self.table.movie.value_counts()
     return {m: bool(self.readers[s].complete.get(m) and have[m] == all_of[m]) for m, s in self._movies()}
 
 @patch(as_prop=True)
 def data_hash(self:Samples) -> str:
     "A fingerprint of the pixels, the settings and the choice of rows."
-    rows = self.table[['movie', 'frame', 'nucleus_id', 'state']].astype(str).agg('/'.join, axis=1)
-    return fingerprint([[r.fingerprint for r in self.readers], sorted(rows)])
+    key = ['movie', 'frame', 'nucleus_id', 'state']
+    rows = self.table[key].astype(str).agg('/'.join, axis=1)
+    pixels = [r.fingerprint for r in self.readers]
+    return fingerprint([pixels, sorted(rows)])
 
 # %% ../../nbs/06_samples/04_samples.ipynb #91105886
 def is_store(path:Path # a folder
@@ -125,10 +140,11 @@ def list_places(path:str|Path # as for `open_samples`
     if is_store(path) or not path.is_dir(): return [path]
     stores = [p for p in sorted(path.iterdir()) if is_store(p) and not p.name.startswith('.')]
     whole = [p for p in stores if (p/'store.json').is_file()]
-    if not whole and find_samples(path): return [path]
-    if whole and find_samples(path):
+    has_folders = bool(find_samples(path))
+    if whole and has_folders:
         raise ValueError(f'{path}: sample stores and sample folders side by side; name one, such as '
                          f'{whole[0]}')
+    if has_folders: return [path]
     return stores or [path]
 
 # %% ../../nbs/06_samples/04_samples.ipynb #3210a7ee
@@ -149,10 +165,20 @@ def verify_chunks(path:Path # folder of a store
     from google_crc32c import value as crc32c
     for file in sorted(p for p in path.glob('*/c/**/*') if p.is_file()):
         held = file.read_bytes()
-        if crc32c(held[:-4]).to_bytes(4, 'little') != held[-4:]:
+        content, checksum = held[:-4], held[-4:]
+        if crc32c(content).to_bytes(4, 'little') != checksum:
             raise make_damage_error(path, f'{file.relative_to(path)}: its checksum is another')
 
 # %% ../../nbs/06_samples/04_samples.ipynb #d89780aa
+def open_folders(path:Path, # a folder of sample folders
+                 verify:bool, strict:bool, # as for `open_samples`
+                ) -> FolderReader:
+    "Open a folder of sample folders; if there are none in it, the error says what was found instead."
+    try: return FolderReader(path, verify, strict)
+    except ValueError:
+        if find_samples(path): raise
+        raise ValueError(f'{path}: no samples in it{describe_instead(path)}') from None
+
 def open_place(path:Path, # a store, or a folder of sample folders
                verify:bool, strict:bool, # as for `open_samples`
               ): # StoreReader or FolderReader
@@ -161,16 +187,30 @@ def open_place(path:Path, # a store, or a folder of sample folders
         raise FileNotFoundError(f'{path}: no such folder; make samples with nucleus_extract')
     if not path.is_dir():
         raise ValueError(f'{path}: a file; expected a folder of samples, which nucleus_extract makes')
-    if not is_store(path):
-        try: return FolderReader(path, verify, strict)
-        except ValueError:
-            if find_samples(path): raise
-            raise ValueError(f'{path}: no samples in it{describe_instead(path)}') from None
+    if not is_store(path): return open_folders(path, verify, strict)
     if not (path/'store.json').is_file():
-        raise ValueError(f'{path}: no sample store, for it has no store.json; if it was one, {MEND}; if it '
-                         'is a movie, extract it first')
+        raise ValueError(f'{path}: no sample store, for it has no store.json; '
+                         f'if it was one, {MEND}; if it is a movie, extract it first')
     if verify: verify_chunks(path)
     return StoreReader(path)
+
+# %% ../../nbs/06_samples/04_samples.ipynb #d2141f4d
+def check_usable(samples:Samples, # just opened
+                 where:str, # paths, for the message
+                ) -> None:
+    "Refuse samples of which none has crops, or one is there twice: `ValueError`."
+    if not len(samples):
+        reasons = samples.omitted.reason.value_counts()
+        why = ', '.join(f'{n} with {reason}' for reason, n in reasons.items())
+        if 'no mask' in why: why += '; a mask is t/label_cropped.tif or t/binary_label_cropped.tif'
+        raise ValueError(f'{where}: not one nucleus with a whole window of frames '
+                         f'(of {len(samples.omitted)} nuclei, {why})')
+    table = samples.table
+    twice = table.duplicated(['movie', 'frame', 'nucleus_id']) & table.nucleus_id.notna()
+    if not twice.any(): return
+    a = table[twice].iloc[0]
+    raise ValueError(f'{where}: nucleus {a.nucleus_id} of frame {a.frame} of movie {a.movie} '
+                     'is there twice; remove one')
 
 # %% ../../nbs/06_samples/04_samples.ipynb #5c595796
 def open_samples(path:Any, # a store, a sample folder, a folder of either, or several of these
@@ -179,21 +219,12 @@ def open_samples(path:Any, # a store, a sample folder, a folder of either, or se
                 ) -> Samples: # `left_out` has a line for each store or folder that was left out
     "Open samples wherever they are; errors say what was found instead."
     paths = [path] if isinstance(path, (str, Path)) else list(path)
-    readers, told = [], ', '.join(map(str, paths))
+    places = {str(place): place for some in paths for place in list_places(some)}
+    readers = []
     def read(name, place):
         readers.append(open_place(place, verify, strict))
         return getattr(readers[-1], 'left_out', ())
-    places = {str(place): place for some in paths for place in list_places(some)}
     left_out = try_each(places, read, strict)
     samples = Samples(readers, left_out=left_out)
-    if not len(samples):
-        why = ', '.join(f'{n} with {r}' for r, n in samples.omitted.reason.value_counts().items())
-        more = '; a mask is t/label_cropped.tif or t/binary_label_cropped.tif'*('no mask' in why)
-        raise ValueError(f'{told}: not one nucleus with a whole window of frames (of {len(samples.omitted)} '
-                         f'nuclei, {why}{more})')
-    twice = samples.table.duplicated(['movie', 'frame', 'nucleus_id']) & samples.table.nucleus_id.notna()
-    if twice.any():
-        a = samples.table[twice].iloc[0]
-        raise ValueError(f'{told}: nucleus {a.nucleus_id} of frame {a.frame} of movie {a.movie} is there '
-                         'twice; remove one')
+    check_usable(samples, ', '.join(map(str, paths)))
     return samples

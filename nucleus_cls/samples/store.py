@@ -6,7 +6,7 @@
 __all__ = ['TEXT', 'FLAGS', 'MOVES', 'WHOLE', 'CHUNK', 'CELL_EDGE', 'FULL', 'LEVEL', 'STORE_FORMAT', 'MEND', 'Crops',
            'write_manifest', 'read_manifest', 'create_store', 'open_arrays', 'mark_covered_cells', 'choose_packer',
            'write_frame', 'count_chunks', 'finish_store', 'make_damage_error', 'read_store', 'check_parts',
-           'check_manifest', 'StoreReader', 'list_moves', 'cut_sample', 'measure_folder']
+           'check_manifest', 'StoreReader', 'list_moves', 'cut_sample']
 
 # %% ../../nbs/06_samples/01_store.ipynb #a355b0f8
 import os
@@ -317,8 +317,3 @@ def cut_sample(row:dict, # row of the manifest
     if 'second' in reader.arrays: second = cut([frame('second', t) for t in frames], where)
     return Crops(raw, mark_middle(seg == row['nucleus_id']), seg, imaged, row,
                  lambda: cut([frame('seg', t) for t in frames], where), second)
-
-# %% ../../nbs/06_samples/01_store.ipynb #2e05db48
-def measure_folder(path:str|Path) -> int: # bytes
-    "Add up the sizes of all files below a folder."
-    return sum(p.stat().st_size for p in Path(path).rglob('*') if p.is_file())

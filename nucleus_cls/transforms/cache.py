@@ -51,6 +51,13 @@ def _find_dtype(crops:list, prep:Preprocess) -> np.dtype: # crops of each movie
     if prep.channel: read += [c.second for c in crops]
     return np.result_type(*[pick_frames(vols, prep).dtype for vols in read])
 
+def _collect_more(crops, prep:Preprocess) -> tuple: # the last arguments of `to_cache`
+    "Collect what else has to be known of a sample: segmentations, scale, place, second channel."
+    row = crops.row
+    segs = list_segs(crops) if 'others' in prep.channels else None
+    step = find_voxel_step(prep, row.get('voxel_size_um'), row.get('nucleus_width'))
+    return segs, step, row.get('start'), getattr(crops, 'second', None)
+
 def load_cache(samples:Any, # Samples, as `open_samples` gives them
                rows:Any=None, # row numbers to load, 0…; None: all
                prep:Preprocess=None, # how crops are scaled; None: the defaults
@@ -63,21 +70,19 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
     table = samples.table.reset_index(drop=True)
     rows = np.arange(len(table)) if rows is None else np.sort(np.asarray(rows, int))
     ids = samples.table.index[rows]   # a selection of samples keeps the index of the whole
+    row_of = dict(zip(ids, rows))
     firsts = ids[~table['movie'].iloc[rows].duplicated()]
     dtype = _find_dtype([samples.crops(i) for i in firsts], prep)
-    edges = np.broadcast_to(size, 3).tolist()
     n_channels = 2 if prep.channel else 1
+    edges = np.broadcast_to(size, 3).tolist()
     raw = empty_array((len(rows), n_channels*len(prep.offsets), *edges), dtype, limit_gib, folder)
     mask = empty_array((len(rows), *edges), np.uint8, limit_gib, folder)
     ranges = (len(rows), n_channels) if prep.channel else (len(rows),)
     lo, hi = np.zeros((2, *ranges), np.float32)
     order, skipped = [], []
-    row_of = dict(zip(ids, rows))
     for i, crops in samples.iter_crops(ids, 'reading crops'):
         k = len(order)
-        segs = list_segs(crops) if 'others' in prep.channels else None
-        step = find_voxel_step(prep, crops.row.get('voxel_size_um'), crops.row.get('nucleus_width'))
-        more = segs, step, crops.row.get('start'), getattr(crops, 'second', None)
+        more = _collect_more(crops, prep)
         try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, *more)
         except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row_of[i]])}: {e}')
         else: order.append(row_of[i])

@@ -27,6 +27,21 @@ from ..movies.scale import ALIKE, WIDTH, find_step
 CHANNELS = ('t-1', 't', 't+1', 'mask', 'others', 'seg t-1', 'seg t+1')
 SECOND = ('second t-1', 'second t', 'second t+1')   #: the frames of a second channel, behind them
 
+def _check_cut(prep):
+    "Refuse a box that is said in two ways, or in none."
+    ways = prep.crop_size, prep.padding, prep.size_um
+    if sum(v is not None for v in ways) == 1: return
+    raise ValueError(f'Preprocess: crop_size={prep.crop_size}, padding={prep.padding}, '
+                     f'size_um={prep.size_um}: give one')
+
+def _check_um(prep):
+    "Refuse a box in µm where the size of its voxels is not known, or is to change."
+    if prep.size_um is None: return
+    if prep.voxel_um is None: raise ValueError(f'Preprocess: size_um={prep.size_um}: give voxel_um, too')
+    if not prep.zoom_to_fit: return
+    raise ValueError('Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
+                     f'({prep.size_um:g}) come with voxels of voxel_um: choose one')
+
 def _check_least(name:str, value, least:float):
     "Refuse numbers that are too small, or not whole where voxels are counted."
     whole = name in ('crop_size', 'tensor_size')
@@ -36,6 +51,16 @@ def _check_least(name:str, value, least:float):
     words = 'whole number' if whole else 'number'
     raise ValueError(f'Preprocess: {name}={value!r}: expected a {words} ≥{least}')
 
+def _check_frames(prep):
+    "Refuse frames out of order, and channels that no network sees."
+    if not prep.offsets or list(prep.offsets) != sorted({int(o) for o in prep.offsets}):
+        raise ValueError(f'Preprocess: offsets={prep.offsets}: expected ascending numbers, as (-1, 0, 1)')
+    more = SECOND if prep.channel else ()
+    few, all_ = CHANNELS[:4] + more, CHANNELS + more
+    if tuple(prep.channels) in (few, all_): return
+    raise ValueError(f'Preprocess: channels={prep.channels}: expected {few} or {all_}')
+
+# %% ../../nbs/07_transforms/01_preprocess.ipynb #b1d228ea
 @dataclass(frozen=True)
 class Preprocess(Settings):
     "How crops become a tensor; the defaults are the rule, `imaged_only=False` is what the old scripts did."
@@ -53,27 +78,17 @@ class Preprocess(Settings):
     zoom_to_fit:bool=False # resize the whole crop to the tensor, instead of cutting out its middle
 
     def __post_init__(self):
-        cut = self.crop_size, self.padding, self.size_um
-        if sum(v is not None for v in cut) != 1:
-            raise ValueError('Preprocess: crop_size={}, padding={}, size_um={}: give one'.format(*cut))
-        um = (self.voxel_um,)*3 if isinstance(self.voxel_um, (int, float)) else self.voxel_um
-        object.__setattr__(self, 'voxel_um', check_voxel_size(um))
-        if self.size_um is not None and um is None:
-            raise ValueError(f'Preprocess: size_um={self.size_um}: give voxel_um, too')
-        if self.zoom_to_fit and self.size_um is not None:
-            raise ValueError('Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
-                             f'({self.size_um:g}) come with voxels of voxel_um: choose one')
+        _check_cut(self)
+        edge = self.voxel_um
+        voxel = (edge,)*3 if isinstance(edge, (int, float)) else edge
+        object.__setattr__(self, 'voxel_um', check_voxel_size(voxel))     # the class is frozen
+        _check_um(self)
         if self.register not in REGISTER:
             raise ValueError(f'Preprocess: register={self.register!r}: expected {" or ".join(REGISTER)}')
         for name, least in ('crop_size', 1), ('padding', 1), ('size_um', 0), ('tensor_size', 8), ('width', 1):
             value = getattr(self, name)
             if value is not None or name == 'tensor_size': _check_least(name, value, least)
-        if not self.offsets or list(self.offsets) != sorted({int(o) for o in self.offsets}):
-            raise ValueError(f'Preprocess: offsets={self.offsets}: expected ascending numbers, as (-1, 0, 1)')
-        more = SECOND if self.channel else ()
-        few, all_ = CHANNELS[:4] + more, CHANNELS + more
-        if tuple(self.channels) not in (few, all_):
-            raise ValueError(f'Preprocess: channels={self.channels}: expected {few} or {all_}')
+        _check_frames(self)
 
     def to_dict(self) -> dict:
         "Turn the settings into plain values; `channel` and `zoom_to_fit` are left out where not used."
@@ -88,21 +103,20 @@ def find_voxel_step(prep:Preprocess, # settings of the run
                    ) -> tuple|None: # voxels of the movie for each voxel read, (z,y,x); None: as they are
     "Find how many voxels of a movie make one of the tensor; `ValueError` if they are too unlike."
     voxel = check_voxel_size(voxel)
-    cut = prep.size_um is not None
-    if voxel is None and cut:
+    in_um = prep.size_um is not None
+    if voxel is None and in_um:
         raise ValueError(f'the network was trained on boxes of {prep.size_um:g} µm, and the voxel size of '
                          'this movie is not known: give it with --voxel_size Z,Y,X')
     if prep.width is not None: return find_step(widths, prep.width)
     if voxel is None or prep.voxel_um is None: return None
     step = tuple(u/v for u, v in zip(prep.voxel_um, voxel))
-    off = max(max(s, 1/s) for s in step)
-    if cut: return step
-    if off > MAX_RATIO:
-        raise ValueError(
-            f'the voxels of this movie, {show_voxel(voxel)}, are too far from those the network was trained '
-            f'on, {show_voxel(prep.voxel_um)} (more than a factor of {MAX_RATIO:g}): is the voxel size '
-            'right? If so, train on movies like this one')
-    return step if off > ALIKE else None
+    if in_um: return step
+    ratio = max(max(s, 1/s) for s in step)
+    if ratio > MAX_RATIO:
+        raise ValueError(f'the voxels of this movie, {show_voxel(voxel)}, are too far from those the network '
+                         f'was trained on, {show_voxel(prep.voxel_um)} (more than a factor of '
+                         f'{MAX_RATIO:g}): is the voxel size right? If so, train on movies like this one')
+    return step if ratio > ALIKE else None
 
 def show_voxel(voxel) -> str:
     "Write a voxel size in words."
@@ -115,7 +129,8 @@ def find_crop_edges(prep:Preprocess, # settings of the run
     "Count the voxels of a movie that make the box the network was trained on."
     if prep.padding is not None: return None
     edges = prep.crop_size if prep.size_um is None else prep.size_um/prep.voxel_um[0]
-    return tuple(math.ceil(n*s - 1e-6) for n, s in zip(np.broadcast_to(edges, 3).tolist(), step or (1, 1, 1)))
+    edges = np.broadcast_to(edges, 3).tolist()
+    return tuple(math.ceil(n*s - 1e-6) for n, s in zip(edges, step or (1, 1, 1)))
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #4cb18898
 def check_space(prep:Preprocess, # settings of the run
@@ -139,8 +154,9 @@ def apply_scale(prep:Preprocess, # settings of the run
                 scale:str|float|None, # as `check_scale` gives it; None: not said
                ) -> Preprocess:
     "Let a run read at the scale of nuclei if it is asked to and does not do so already."
-    told = scale not in (None, 'none') and prep.width is None and prep.size_um is None
-    return replace(prep, width=WIDTH) if told else prep
+    asked = scale not in (None, 'none')
+    can = prep.width is None and prep.size_um is None
+    return replace(prep, width=WIDTH) if asked and can else prep
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #b997bea6
 def open_for(prep:Preprocess, # settings of the run
