@@ -144,7 +144,8 @@ def load_last(folder:Path, # run folder
                if now[k] != was[k] and k not in ('device', 'cache_gib', 'init')]       # a start is past
     if last['data_hash'] != data_hash: changed.append('these are not the samples it began with')
     if not changed: return last
-    raise ValueError(f'{folder}: cannot resume: {changed[0]}; give the same, or name another --output_dir')
+    raise ValueError(f'{folder}: cannot resume: {changed[0]}; give the same, or begin a new training from '
+                     f'what it has learned: --init {folder} and another --output_dir')
 
 # %% ../../nbs/09_training/11_loop.ipynb #9f83ef60
 def use_all_cores() -> None:
