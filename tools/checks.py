@@ -159,6 +159,22 @@ def batch_scripts():
         [] if scripts else ['slurm/ holds no script'])
 
 
+def run_batch_scripts():
+    "The scripts for a SLURM cluster do their work, here and without SLURM, on a small movie."
+    with tempfile.TemporaryDirectory() as folder:
+        movie = Path(folder)/'simulated/sim_tiny_s0_01'
+        extract, train, predict, video = (ROOT/f'slurm/{k}.sbatch' for k in ('extract', 'train', 'predict', 'video'))
+        env = os.environ | {'NUCLEUS_ENV': str(BIN.parent), 'TQDM_DISABLE': '1'}
+        for command in ((BIN/'nucleus_simulate', '--preset', 'tiny', '--n_movies', '2'),
+                        ('bash', extract, movie, movie.with_name('sim_tiny_s0_02')),
+                        ('bash', train, 'samples', '--model', 'cnn', '--num_epochs', '1'),
+                        ('bash', predict, 'run', movie),
+                        ('bash', video, movie, f'predictions/{movie.name}/predictions.csv')):
+            done = run(*command, cwd=folder, env=env)
+            if done.returncode: return [f'{command[1]}: {(done.stderr or done.stdout)[-300:]}']
+        return [] if (Path(folder)/f'{movie.name}.mp4').stat().st_size else ['the film is empty']
+
+
 # -- the notebooks run
 
 def complaints(text):
@@ -232,6 +248,7 @@ def main(args):
     if not args.only_notebooks:
         for name, check in QUICK.items(): report.check(name, check)
     if not args.quick and not args.only_notebooks: report.check('types fit (mypy)', types)
+    if 'slow' in args.flags: report.check('batch scripts run', run_batch_scripts)
     if not args.quick: run_notebooks(report, args.flags, args.n_workers)
     if not args.quick and not args.only_notebooks:
         report.check('docs site built', docs.build)
