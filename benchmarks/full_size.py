@@ -1,4 +1,4 @@
-"""One movie of full size: `python benchmarks/full_size.py` (half an hour on two cores; 2 GB in a folder of its own).
+"""One movie of full size: `python benchmarks/full_size.py` (twenty minutes on two cores; 2 GB in a folder of its own).
 
 250 frames of 243 × 512 × 512 voxels with some hundred nuclei each, extracted, predicted and filmed by the commands a user
 types, each with its time and the memory of all its processes together. Only `--drawn` frames are simulated: the movie

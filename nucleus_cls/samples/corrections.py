@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CORRECTIONS', 'REJECTED', 'read_corrections', 'write_corrections', 'map_states', 'check_movies', 'states_from_table',
-           'tell_matches', 'apply_corrections', 'check_corrections', 'correct_samples', 'correct_states']
+           'tell_matches', 'apply_corrections', 'correct_samples', 'correct_states']
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #34e10b81
 import re
@@ -145,25 +145,6 @@ def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nu
     judged_dead = found & (state == 'death')
     if 'lost' in table: table['lost'] = table['lost'].eq(True) & ~judged_dead
     return table
-
-def check_corrections(said:pd.DataFrame, # of `read_corrections`
-                      table:pd.DataFrame, # of the samples
-                      path:str|Path, # of the corrections, for the message
-                     ) -> None:
-    "Warn of corrections that change nothing; `ValueError` if none of them is of these samples."
-    known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
-    keys = said[list(CORRECTIONS[:3])].itertuples(index=False, name=None)
-    lone = [key for key in keys if key not in known]
-    first = ', '.join(f'{movie} {node_name(t, i)}' for movie, t, i in lone[:3])
-    if len(said) and len(lone) == len(said):
-        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these samples ({first}); is it '
-                         f'of other movies?')
-    blank = int((said['new_state'] == '').sum())
-    if len(said) and not lone and not blank: return
-    told = [f'{len(said) - len(lone):,} of {len(said):,} rows are samples']
-    if lone: told.append(f'{len(lone):,} are none of these ({first})')
-    if blank: told.append(f'{blank:,} have no state and change nothing')
-    warnings.warn(f'{path}: {", ".join(told)}', stacklevel=3)
 
 def correct_samples(samples:Samples, # as `open_samples` gives them
                     path:str|Path|None, # corrections.csv; empty or None: nothing to correct
