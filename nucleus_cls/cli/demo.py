@@ -70,7 +70,9 @@ def predict_busiest(run, samples, test, # trained run; Samples with the states o
     t = find_busiest_frame(samples.table[samples.table['movie'] == test.name])
     window = [test.image(f) if f in test.image_frames else None for f in (t - 1, t, t + 1)]
     where = {'movie': test.name, 'frame': t}
-    found = predict_volumes(run, *window, test.seg(t), full=True, where=where, voxel_size=test.voxel_size)
+    beside = [test.seg(f) if f in test.seg_frames else None for f in (t - 1, t + 1)]
+    found = predict_volumes(run, *window, test.seg(t), full=True, where=where, beside=beside,
+                            voxel_size=test.voxel_size)
     found.to_csv(path)
     return t
 

@@ -256,6 +256,7 @@ def list_failed(found, output_dir:Path, # Predictions; folder of the others
     "Say what could not be predicted."
     first = '; '.join(found.failed[:3])
     n = len(found.failed)
+    if n == 1: what = what.removesuffix('s')
     return f'{n} {what} could not be predicted, the others are in {output_dir}: {first}'
 
 # %% ../../nbs/15_cli/04_predict.ipynb #cd4024f9

@@ -51,7 +51,9 @@ def get_predictions(opened, # Movie
 def complain_failed(failed:list # a line for each file that could not be read
                    ) -> None:
     "End with an error where some files could not be read: `ValueError` that names the first."
-    if failed: raise ValueError(f'{len(failed)} files were left out: {"; ".join(failed[:3])}')
+    if not failed: return
+    files = '1 file was' if len(failed) == 1 else f'{len(failed)} files were'
+    raise ValueError(f'{files} left out: {"; ".join(failed[:3])}')
 
 # %% ../../nbs/15_cli/05_show.ipynb #21ecfcb0
 @command
