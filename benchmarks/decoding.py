@@ -26,7 +26,8 @@ from nucleus_cls.models.run import pick_states
 from nucleus_cls.models.pretrained import open_run
 from nucleus_cls.training.metrics import score_predictions, choose_scored
 from nucleus_cls.prediction.predictions import Predictions
-from nucleus_cls.movies.links import describe_links, link_movie, score_links
+from nucleus_cls.movies.fates import describe_links
+from nucleus_cls.movies.links import link_movie, score_links
 from nucleus_cls.prediction.decode import compute_missing_prior, decode
 from nucleus_cls.prediction.conflicts import corrupt_lineage, find_conflicts, score_conflicts
 from nucleus_cls.prediction.whole_movie import predict_movie, make_run_key

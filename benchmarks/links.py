@@ -11,7 +11,8 @@ import pandas as pd
 from nucleus_cls.core import STATES
 from nucleus_cls.lineage.states import assign_states
 from nucleus_cls.movies.open import open_movie
-from nucleus_cls.movies.links import describe_links, link_movie
+from nucleus_cls.movies.fates import describe_links
+from nucleus_cls.movies.links import link_movie
 
 KEY = ['frame', 'nucleus_id']
 COLUMNS = {'after': ['gone', 'covered', 'back', 'one', 'touching', 'apart'],

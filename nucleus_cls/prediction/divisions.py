@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from ..movies.links import WALKING, find_drift, find_radii, link_nuclei
+from ..movies.links import find_field_shift, find_radii, link_nuclei
+from ..movies.motion import WALKING
 from ..movies.fates import describe_links
 from .decode import BELIEF, decode
 from .predictions import Predictions
@@ -87,7 +88,7 @@ def find_divisions(decoded:Predictions, # of one movie
     volume = table[key].merge(nuclei[[*key, 'volume']], 'left', key)['volume'].to_numpy(float)
     edges = np.asarray(size or (1., 1., 1.), float)
     places = table[['z', 'y', 'x']]*edges
-    whole = places.assign(volume=volume, frame=table['frame'].to_numpy(int))
+    whole = places.assign(volume=volume, **table[key].astype(int))
     radius = 1.
     if len(table): radius = float(np.nanmedian(find_radii(table[['z']].assign(volume=volume), edges)))
     rows = dict(list(whole.groupby('frame')))
@@ -101,8 +102,7 @@ def find_divisions(decoded:Predictions, # of one movie
             might, may = (left, came) if gap > 1 else (p_m >= LEAST, p_d >= LEAST)
             mothers, daughters = take(rows[t], might, p_m), take(rows[t + gap], may, p_d)
             if not len(mothers) or len(daughters) < 2: continue
-            here, there = (rows[u][['z', 'y', 'x']].to_numpy() for u in (t, t + gap))
-            drift = find_drift(here, there, radius=radius)
+            drift = find_field_shift(rows[t], rows[t + gap], np.ones(3), radius)
             found.append(propose_divisions(mothers, daughters, drift, radius*max(1., step)))
     found = [part for part in found if len(part)]
     if not found: return pd.DataFrame(columns=[*FAMILY, 'score'])

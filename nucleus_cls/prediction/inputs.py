@@ -30,7 +30,8 @@ from ..volumes.crops import find_nuclei
 from ..movies.tiff import choose_channel, count_channels, read_channels, read_tiff
 from ..movies.movie import check_seg, movie_from_arrays, split_channels
 from ..movies.scale import measure_movie
-from ..movies.links import choose_register, find_link_size
+from ..movies.links import find_link_size
+from ..movies.motion import choose_register
 from ..samples.folders import find_samples, read_cut, read_sample, read_sample_row
 from ..samples.samples import describe_instead, is_store, list_places
 from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from collections.abc import Sequence
 
-from ..volumes.crops import cut_crop, find_nuclei, find_overlap, place_boxes
+from ..volumes.crops import MOMENTS, cut_crop, find_nuclei, find_overlap, place_boxes
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import Resampled, mark_middle, rescale_frame, rescale_nuclei
 from ..transforms.preprocess import Preprocess, find_crop_edges
@@ -129,8 +129,8 @@ def stream_timepoint(frames, # volumes (Z,Y,X) in time order, the middle one is 
         x, flag = try_tensor(raw, mark_middle(mask), seen, prep, ids, second=beside)
         if dark: x = None
         flags = flag, quality, n.border and 'border', not mask.any() and 'no_mask'
-        yield dict(nucleus_id=n.nucleus_id, z=n.z, y=n.y, x=n.x, volume=n.volume,
-                   quality=join_flags(*flags)), x
+        known = {c: getattr(n, c) for c in ('nucleus_id', *'zyx', 'volume', *MOMENTS)}
+        yield known | {'quality': join_flags(*flags)}, x
 
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #d6c5631d
 def make_tensors(frames, # three volumes (Z,Y,X): t-1, t, t+1; the first and the last may be None

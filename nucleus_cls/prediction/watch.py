@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..core import read_json, write_json
 from ..resume import hold_output
-from ..movies.links import choose_register
+from ..movies.motion import choose_register
 from ..movies.movie import Movie
 from ..movies.scale import measure_movie, warn_coarse
 from ..transforms.preprocess import apply_scale, check_channel, check_space

@@ -30,12 +30,13 @@ from ..files import check_integer
 from ..workers import MAX_WORKERS, import_dask, read_ahead, share_work
 from ..resume import Job, hold_output
 from ..lineage.states import assign_states
-from ..volumes.crops import find_nuclei
+from ..volumes.crops import MOMENTS, find_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import rescale_frame
 from ..movies.movie import BadFrame, Movie, is_address
 from ..movies.repair import describe_movie, open_again
-from ..movies.links import FOLLOW, choose_register, find_link_size, find_moves, link_nuclei
+from ..movies.links import find_link_size, link_nuclei
+from ..movies.motion import FOLLOW, choose_register, find_moves
 from ..movies.neighbours import warn_time
 from ..movies.scale import find_movie_growth, measure_movie, warn_coarse
 from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
@@ -120,9 +121,8 @@ def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the wi
     "Say by how much the box of each nucleus of t moves in the other frames of its window."
     if prep.register not in FOLLOW[1:]: return None
     middle = len(nuclei)//2
-    moves = [find_moves(nuclei[middle], other, u - middle, size, prep.register, step)
-             for u, other in enumerate(nuclei)]
-    return np.stack(moves, 1)
+    return np.stack([find_moves(nuclei[middle], other, u - middle, size, prep.register, step)
+                     for u, other in enumerate(nuclei)], 1)
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #1aaf4eb6
 def stream_movie(movie:Movie, # the movie
@@ -148,7 +148,7 @@ def stream_movie(movie:Movie, # the movie
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #55970b15
 BLOCK = 8   #: frames
-PLACE = ['frame', 'nucleus_id', 'z', 'y', 'x', 'volume', 'quality']   #: what is known of a nucleus
+PLACE = ['frame', 'nucleus_id', *'zyx', 'volume', *MOMENTS, 'quality']   #: what is known of a nucleus
 
 def predict_blocks(run, # trained run
                    movie:Movie, # the movie

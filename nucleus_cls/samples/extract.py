@@ -24,7 +24,7 @@ from ..lineage.graph import Lineage
 from ..lineage.states import assign_states, describe_states, find_doubts
 from ..volumes.crops import NUCLEUS_COLUMNS, scan_nuclei
 from ..movies.movie import Movie, format_frames
-from ..movies.links import choose_register
+from ..movies.motion import choose_register
 from ..movies.neighbours import find_time_faults, warn_time
 from ..movies.repair import describe_movie
 from ..movies.scale import describe_movie_scale, describe_scale, find_movie_growth, measure_movie
@@ -201,8 +201,8 @@ def stamp_source(movie:Movie) -> list:
 def stamp_job(movie:Movie, states:pd.DataFrame, settings:dict, folders:bool) -> str:
     "Name everything that an extraction follows from: with another stamp it is another job."
     nodes = zlib.crc32(pd.util.hash_pandas_object(states, index=False).to_numpy())
-    return fingerprint([STORE_FORMAT, settings, folders, movie.name, movie.image_frames, movie.seg_frames,
-                        movie.voxel_size, *stamp_source(movie), nodes])
+    return fingerprint([STORE_FORMAT, NUCLEUS_COLUMNS, settings, folders, movie.name, movie.image_frames,
+                        movie.seg_frames, movie.voxel_size, *stamp_source(movie), nodes])
 
 def check_windows(movie:Movie, timeframe:int # frames before and after t in a sample
                  ) -> None:

@@ -25,7 +25,8 @@ from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei, tabulate_
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import Resampled, rescale_frame, rescale_nuclei
 from ..movies.movie import Movie, read_frame
-from ..movies.links import find_link_size, find_moves
+from ..movies.links import find_link_size
+from ..movies.motion import find_moves
 from ..movies.repair import describe_movie, open_again
 from .store import choose_packer, create_store, open_arrays, write_frame
 from .manifest import check_lineage, join_frames
