@@ -105,7 +105,7 @@ def pair_nuclei(costs:np.ndarray, # (n,m), inf: impossible
     pairs = np.stack([rows[paired], columns[paired]], 1)
     return pairs[np.isfinite(costs[pairs[:, 0], pairs[:, 1]])]
 
-# %% ../../nbs/05_movies/10_links.ipynb
+# %% ../../nbs/05_movies/10_links.ipynb #f0469ca9
 SHAPE = 50.      #: cost of a shape that is wholly different, in squares of the usual step
 GROWTH = 6.      #: likewise of a volume that is e times as large
 UNLIKE = 6.      #: most that each of the two costs

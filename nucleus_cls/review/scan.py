@@ -57,7 +57,7 @@ def measure_seg(seg, # nucleus ids, (Z,Y,X)
     rows = scan_nuclei(seg)
     real = np.array(seg.shape) > 1                          # a plane has no border in depth
     cut = ((rows[:, 5:8] == 0) | (rows[:, 8:11] == seg.shape)) & real
-    rows[:, 11] = cut.any(1)
+    rows[:, NUCLEUS_COLUMNS.index('border')] = cut.any(1)
     ids, n, stray = count_pieces(found)
     with_hole = find_holes(found)[1]
     n_holes = np.bincount(np.searchsorted(ids, with_hole), minlength=len(ids))
@@ -174,9 +174,10 @@ def _tabulate_frames(rows:list) -> pd.DataFrame:
 def _tabulate_nuclei(parts:list) -> pd.DataFrame:
     "Make the table of nuclei, with the types of a table of nuclei."
     rows = np.concatenate([np.empty((0, len(NUCLEI) + 1)), *parts])
-    table = tabulate_nuclei(rows[:, :12])
-    more = NUCLEI[12:]
-    return pd.concat([table, pd.DataFrame(rows[:, 12:], columns=[*more, 'frame']).astype(int)], axis=1)
+    n = len(NUCLEUS_COLUMNS)
+    table = tabulate_nuclei(rows[:, :n])
+    more = NUCLEI[n:]
+    return pd.concat([table, pd.DataFrame(rows[:, n:], columns=[*more, 'frame']).astype(int)], axis=1)
 
 # %% ../../nbs/14_review/01_scan.ipynb #c297f244
 @use_theme()

@@ -242,7 +242,7 @@ def rescale_frame(image:np.ndarray|None, # (Z,Y,X), counts; None: does not exist
 def rescale_nuclei(nuclei:pd.DataFrame|np.ndarray, # table of `find_nuclei`, or array of `scan_nuclei`
                    step:Sequence, # width of the new voxels, (z,y,x) in voxels as stored
                    shape:Sequence, # of the frame in new voxels
-                  ) -> np.ndarray: # (n,12), as of `scan_nuclei`
+                  ) -> np.ndarray: # (n,18), as of `scan_nuclei`
     "Bring the boxes of nuclei to another scale; the other columns stay."
     table = isinstance(nuclei, pd.DataFrame)
     rows = np.array(nuclei[NUCLEUS_COLUMNS] if table else nuclei, float)
