@@ -16,9 +16,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from ..movies.links import find_field_shift, find_radii, link_nuclei
-from ..movies.motion import WALKING
 from ..movies.fates import describe_links
-from .decode import BELIEF, decode
+from .decode import decode
 from .predictions import Predictions
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #437eeefa
@@ -177,8 +176,7 @@ def decide_movie(own:Predictions, # of one movie, by the network alone
     for _ in range(2):
         links = link_nuclei(nuclei, size, known)
         step = float(links['distance'].median()) if len(links) else 0.
-        guessed = step/2 >= WALKING and (links['cost'] > 0).mean() > .5       # and few ids are kept
-        found = decode(own, links, describe_links(nuclei, links, size), BELIEF if guessed else 1., adjust)
+        found = decode(own, links, describe_links(nuclei, links, size), adjust)
         found, divisions = settle_divisions(found, nuclei, size, step)
         known = pick_adjacent(found, divisions)
     return found, divisions
