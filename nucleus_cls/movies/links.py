@@ -150,9 +150,9 @@ def pair_walkers(measure:Callable, # gives costs (n,m), as `compute_costs` with 
 # %% ../../nbs/05_movies/10_links.ipynb #1ee3eb74
 OFF_CENTRE = 1.2   #: the mother is at most so many radii from the middle between her daughters
 TOO_LARGE = 1.5    #: most that a daughter has of her mother's volume; masks of mothers are tight
-CHANGED = 4.       #: taken off the cost of a mother if her first daughter looks wholly different
+CHANGED = 4.       #: taken off the cost of a mother whose first daughter looks wholly different
 ENDED = 4.         #: taken off the cost of a mother whose id ends
-UNSURE = 1.        #: most that a second daughter may cost
+UNSURE = .7        #: most that a second daughter may cost
 
 def find_second_daughters(costs:np.ndarray, # (n,m), from `compute_costs`
                           step:np.ndarray, # vectors from t to t+1, radii, (n,m,3)
@@ -163,12 +163,13 @@ def find_second_daughters(costs:np.ndarray, # (n,m), from `compute_costs`
                          ) -> list: # triples (mother, column of the second daughter, cost)
     "Find for each nucleus left over a mother who already has one successor."
     left, child = sorted(set(range(costs.shape[1])) - set(pairs[:, 1])), dict(pairs.tolist())
+    change = np.maximum(looks - np.median([looks[i, j] for i, j in pairs] or [0]), 0)/(2*UNLIKE)
     found = []
     for j in left:
         for i in np.flatnonzero(np.isfinite(costs[:, j])):
             if i not in child or max(ratio[i, j], ratio[i, child[i]]) > TOO_LARGE: continue
             off = np.linalg.norm(step[i, j] + step[i, child[i]])/2
-            cost = off**2 + costs[i, j]/4 - CHANGED*looks[i, child[i]]/(2*UNLIKE) - ENDED*ends[i]
+            cost = off**2 + costs[i, j]/4 - CHANGED*change[i, child[i]] - ENDED*ends[i]
             if off <= OFF_CENTRE and cost <= UNSURE: found.append((float(cost), int(i), j))
     mothers, chosen = set(), {}
     for cost, i, j in sorted(found):
