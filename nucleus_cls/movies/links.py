@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'SHAPE', 'GROWTH', 'UNLIKE', 'WALKER', 'OFF_CENTRE', 'TOO_LARGE',
-           'CHANGED', 'ENDED', 'UNSURE', 'FAR_REACH', 'KEPT', 'FIVE', 'STRAY', 'LINK_COLUMNS', 'vote_shift',
+           'CHANGED', 'ENDED', 'UNSURE', 'FAR_REACH', 'KEPT', 'FURTHER', 'FIVE', 'STRAY', 'LINK_COLUMNS', 'vote_shift',
            'find_drift', 'find_radii', 'compute_costs', 'pair_nuclei', 'compare_shapes', 'compare_looks',
            'pair_walkers', 'find_second_daughters', 'pair_leftovers', 'find_known', 'find_namesakes',
            'find_field_shift', 'pair_with_namesakes', 'link_frames', 'link_nuclei', 'find_link_size', 'link_movie',
@@ -106,10 +106,10 @@ def pair_nuclei(costs:np.ndarray, # (n,m), inf: impossible
     return pairs[np.isfinite(costs[pairs[:, 0], pairs[:, 1]])]
 
 # %% ../../nbs/05_movies/10_links.ipynb #f0469ca9
-SHAPE = 50.      #: cost of a shape that is wholly different, in squares of the usual step
+SHAPE = 25.      #: cost of a shape that is wholly different, in squares of the usual step
 GROWTH = 6.      #: likewise of a volume that is e times as large
 UNLIKE = 6.      #: most that each of the two costs
-WALKER = 28.     #: likewise of a nucleus without a partner
+WALKER = 22.     #: likewise added to the cost of a nucleus without a partner
 
 def compare_shapes(a:pd.DataFrame, # nuclei of t, with MOMENTS
                    b:pd.DataFrame, # nuclei of t+1
@@ -144,7 +144,7 @@ def pair_walkers(measure:Callable, # gives costs (n,m), as `compute_costs` with 
         wide = max(1., usual)
         costs = measure(wide)
         share = (usual/wide)**2
-        pairs = pair_nuclei(costs + share*looks, max(ALONE/wide**2, WALKER*share))
+        pairs = pair_nuclei(costs + share*looks, ALONE/wide**2 + WALKER*share)
     return pairs, costs, wide
 
 # %% ../../nbs/05_movies/10_links.ipynb #1ee3eb74
@@ -205,6 +205,7 @@ def find_known(a:pd.DataFrame, # nuclei of t, with nucleus_id
 
 # %% ../../nbs/05_movies/10_links.ipynb #fc449ce2
 KEPT = .1   #: mean share of nuclei that lie nearer than the namesake, below which ids are kept
+FURTHER = 2.5   #: most times as far that namesakes lie as the nearest nuclei, by the medians, if ids are kept
 FIVE = 5     #: namesakes that are needed to tell
 STRAY = 4.   #: times the median step, and half a radius more, that a namesake is believed
 
@@ -223,6 +224,7 @@ def find_namesakes(a:pd.DataFrame, # nuclei of t: nucleus_id, z, y, x
     own = far.diagonal()
     if (far < own[:, None]).sum(1).mean() > KEPT*(len(ids) - 1): return none
     usual = np.median(own)
+    if usual > FURTHER*np.median(far.min(1)): return none
     near = own <= STRAY*usual + radius/2
     return list(zip(rows[near].tolist(), columns[near].tolist())), shift, float(usual/radius)
 
