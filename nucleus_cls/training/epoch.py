@@ -105,7 +105,6 @@ def train_epoch(model, opt, schedule, # what `share` made of the network, its op
         loss = loss_of(logits.float(), yb).sum()                                      # xb: (B,C,S,S,S)
         opt.zero_grad()
         (loss*team.size/len(whole)).backward()
-        if config.clip: torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         opt.step()
         if config.schedule == 'one_cycle': schedule.step()
         if mean is not None: update_mean(mean, model, config.ema, epoch*len(batches) + k)

@@ -31,7 +31,7 @@ from ..transforms.cache import Cache
 from ..models.registry import build_model
 from ..models.run import Run, hash_weights, load_run, read_weights, save_weights
 from ..models.pretrained import copy_weights, find_start
-from .config import TrainConfig
+from .config import GONE, TrainConfig
 from .metrics import score_predictions
 from .prepare import TrainingData, describe_training, prepare_training
 from .distributed import Team, find_team, share_model
@@ -138,8 +138,8 @@ def load_last(folder:Path, # run folder
                          'name another --output_dir, or delete it')
     last = read_last(path)
     if last['history']: read_weights(folder/'best_model.safetensors')
-    was = TrainConfig().to_dict() | last['config']   # with settings newer than the run
-    now = config.to_dict()
+    was = TrainConfig().to_dict() | GONE | last['config']   # with settings newer than the run
+    now = config.to_dict() | GONE
     changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
                if now[k] != was[k] and k not in ('device', 'cache_gib', 'init')]       # a start is past
     if last['data_hash'] != data_hash: changed.append('these are not the samples it began with')
