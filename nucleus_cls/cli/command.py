@@ -43,7 +43,7 @@ class PatientStream:
         except BrokenPipeError: self._leave()
 
     def _leave(self):
-        "Write to nowhere from now on."
+        "Discard all further output."
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def __getattr__(self, name): return getattr(self.stream, name)

@@ -89,7 +89,7 @@ class Run:
         return calibrate(np.concatenate(out), self.config.get('calibration'))
 
 def choose_views(n:int) -> tuple: # the first n of VIEWS
-    "Choose the views to average; `ValueError` for a number that there is not."
+    "Choose the views to average; `ValueError` for fewer than one, or more than there are."
     if not 1 <= n <= len(VIEWS): raise ValueError(f'tta = {n}: expected 1 to {len(VIEWS)} views')
     return VIEWS[:int(n)]
 
@@ -188,7 +188,7 @@ FORMAT = 1   #: of config.json; raised when an older version could not read it
 
 def check_run(path:str|Path, # config.json of a run
              ) -> dict: # its content
-    "Read the description of a network; refuse one that is none, or that no network can have."
+    "Read and check the config.json of a run; `ValueError` for values that no run can have."
     config = read_json(path)
     lacking = {'format_version', 'model_settings', 'states', 'preprocessing', 'logit_adjust'} - set(config)
     if lacking: raise ValueError(f'{path}: not of a training run: {", ".join(sorted(lacking))} missing')

@@ -23,7 +23,7 @@ def remove_drift(place:np.ndarray, # centroids, (N,3)
                  frame:np.ndarray, # (N,)
                  source, target, # rows of the nuclei linked
                 ) -> np.ndarray: # centroids as if nothing had drifted, (N,3)
-    "Take off what the linked nuclei of each frame have moved together."
+    "Subtract the motion that the linked nuclei of a frame share."
     step = pd.DataFrame(place[target] - place[source]).groupby(frame[source]).median()
     frames = range(frame.min(initial=0), frame.max(initial=0) + 1)
     moved = step.reindex(frames, fill_value=0).to_numpy().cumsum(0)

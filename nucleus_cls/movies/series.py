@@ -89,7 +89,7 @@ def open_imaris(path:str|Path, # .ims file
     except ValueError as e:
         raise ValueError(f'{path}: no Imaris file that can be read ({describe_error(e)})') from e
     inside = f'DataSet/ResolutionLevel 0/TimePoint {{t}}/Channel {c}/Data'
-    stacks, size = open_hdf(path, inside, what, 'ZYX'), _imaris_size(file, shape)
+    stacks, size = open_hdf(path, inside, what, 'ZYX'), _read_imaris_size(file, shape)
     return {t: (_Cut(stack, shape, size), i) for t, (stack, i) in stacks.items()}
 
 def _read_words(file:HdfFile, group:str, key:str) -> str: # '' where there are none
@@ -99,7 +99,7 @@ def _read_words(file:HdfFile, group:str, key:str) -> str: # '' where there are n
     parts = np.ravel(about.attrs[key]).tolist()
     return ''.join(c.decode(errors='replace') if isinstance(c, bytes) else str(c) for c in parts)
 
-def _imaris_size(file:HdfFile, shape:tuple) -> tuple: # (z,y,x), µm; None: not known
+def _read_imaris_size(file:HdfFile, shape:tuple) -> tuple: # (z,y,x), µm; None: not known
     "Divide the extent of the volume by its voxels."
     def number(key): return float(_read_words(file, 'Image', key))
     try:
@@ -246,7 +246,7 @@ def list_sources(path:str|Path, # folder
         frames = find_frames(p, FRAME_NAME) if p.is_dir() and not is_zarr(p) else {}
         if p.is_dir(): known = frames or (is_zarr(p) and open_zarr(p, channel=0))
         if not known: continue
-        key = p.name if p.is_dir() else _as_pattern(p.name)
+        key = p.name if p.is_dir() else _make_pattern(p.name)
         names.setdefault(key, []).append(p.name)
         words[key] = ' '.join([p.name, *(f.name for f in list(frames.values())[:1])])
     return {key if len(of) > 1 else of[0]: words[key] for key, of in names.items()}
@@ -262,7 +262,7 @@ def is_zarr(path:str|Path) -> bool:
     "Say whether a folder is a Zarr group or array."
     return any((Path(path)/mark).is_file() for mark in ('zarr.json', '.zarray', '.zgroup'))
 
-def _as_pattern(name:str) -> str: # with {t} for the last number of the stem, where it has one
+def _make_pattern(name:str) -> str: # with {t} for the last number of the stem, where it has one
     "Make a pattern of the name of a file."
     ending = r'(?=(_cp_masks|_masks|_mask|_seg|_labels?)?(\.ome)?\.[^.]+$)'
     timed = re.sub(TIME + ending, '{t}', name)

@@ -34,7 +34,7 @@ from ..movies.open import open_movie
 def take_predictions(predictions:Any, # Predictions, their table or file; None: there are none
                      name:str, # of the movie
                     ) -> Predictions:
-    "Take what is predicted for one movie."
+    "Take the predictions of one movie."
     if predictions is None:
         empty = {c: pd.Series(dtype=object) for c in ('movie', 'frame', 'nucleus_id', 'state')}
         return Predictions(pd.DataFrame(empty), ())
@@ -43,7 +43,7 @@ def take_predictions(predictions:Any, # Predictions, their table or file; None: 
     return Predictions(check_one_movie(taken), held.states)
 
 def look_up_parents(table:pd.DataFrame, # frame, nucleus_id and, where known, parent: `frame_nucleusid`
-                ) -> dict: # (frame, id) → (frame, id) of its parent, in an earlier frame
+                   ) -> dict: # (frame, id) → (frame, id) of its parent, in an earlier frame
     "Look up where nuclei came from."
     if 'parent' not in table: return {}
     known = table[table['parent'].map(lambda p: isinstance(p, str) and p != '').astype(bool)]
@@ -282,14 +282,14 @@ class Browser(Window):
     def __init__(self, *args, **kw): # as for `Window`
         super().__init__(*args, **kw)
         self.quiet, self.mouse = False, Event(source=self.image, watched_events=['click'])
-        self.mouse.on_dom_event(self.clicked)
+        self.mouse.on_dom_event(self.on_click)
         self.wheel = Event(source=self.image, watched_events=[], prevent_default_action=True,
                            throttle_or_debounce='throttle', wait=100)
-        self.wheel.on_dom_event(self.wheeled)
+        self.wheel.on_dom_event(self.on_wheel)
         self.time.observe(self.on_time, 'value')
-        self.nucleus.observe(self.chosen, 'value')
-        self.depth.observe(self.cut, 'value')
-        for w in (self.kind, self.outlined): w.observe(self.turned, 'value')
+        self.nucleus.observe(self.on_nucleus, 'value')
+        self.depth.observe(self.on_depth, 'value')
+        for w in (self.kind, self.outlined): w.observe(self.on_view, 'value')
 
     def on_time(self, change):
         "Go to another frame, and stay with the chosen nucleus where its track is there."
@@ -297,10 +297,10 @@ class Browser(Window):
         self.quiet = True
         self.list_nuclei(change['new'], *same)
         self.quiet = False
-        self.chosen()
+        self.on_nucleus()
 
-    def chosen(self, change=None):
-        "Take the chosen nucleus, and where the slice misses it, the slice to its middle."
+    def on_nucleus(self, change=None):
+        "Show the chosen nucleus; a slice that misses it moves to its middle."
         if self.quiet: return
         t, i = self.time.value, self.nucleus.value
         self.key = (t, i) if i is not None else None
@@ -311,21 +311,21 @@ class Browser(Window):
         self.quiet = False
         self.draw()
 
-    def cut(self, change):
+    def on_depth(self, change):
         "Show the slice at z, which ends the projection."
         if not self.quiet and self.plane is None: self.kind.value = 'slice'
-        else: self.turned(change)
+        else: self.on_view(change)
 
-    def turned(self, change):
-        "Draw anew, unless it comes along with another change; the wheel is watched over a slice alone."
+    def on_view(self, change):
+        "Draw again, unless another change does so; only over a slice does the wheel count."
         self.wheel.watched_events = [] if self.plane is None else ['wheel']
         if not self.quiet: self.draw()
 
-    def wheeled(self, event:dict): # as the web browser sends it
+    def on_wheel(self, event:dict): # as the web browser sends it
         "Go one slice on or back."
         if self.plane is not None: self.depth.value += int(np.sign(event['deltaY']))
 
-    def clicked(self, event:dict): # as the web browser sends it
+    def on_click(self, event:dict): # as the web browser sends it
         "Choose the nucleus under a click in the picture."
         across = event['relativeX']/event['boundingRectWidth']
         down = event['relativeY']/event['boundingRectHeight']

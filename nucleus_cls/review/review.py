@@ -116,7 +116,7 @@ class Review:
         self.queue = back + [i for i in self.queue if i not in back]
 
     def write(self, said:pd.DataFrame):
-        "Write the file first; only then is it said."
+        "Save judgements to the file, then keep them here."
         write_corrections(self.path, said)
         self.said = said
 

@@ -75,13 +75,13 @@ def find_samples(path:str|Path) -> list[Path]: # folders, sorted
     return sorted(p for p in found if not any(part.startswith('.') for part in p.relative_to(path).parts))
 
 # %% ../../nbs/06_samples/02_folders.ipynb #d6ecec26
-def _section(meta, key:str) -> dict:
-    "A part of somebody's metadata, empty where it is absent or something else."
+def _take_section(meta, key:str) -> dict:
+    "Take a section of metadata; empty where it is missing, or no dictionary."
     part = meta.get(key) if isinstance(meta, dict) else None
     return part if isinstance(part, dict) else {}
 
-def _whole(value) -> int: # None where it is no whole number
-    "Take a number or its text for a whole number."
+def _read_whole(value) -> int: # None where it is no whole number
+    "Read a whole number, given as number or as text."
     try: return int(value) if float(value) == int(value) and abs(int(value)) < 2**63 else None
     except (TypeError, ValueError, OverflowError): return None
 
@@ -91,10 +91,10 @@ def read_sample_row(path:str|Path, # a sample folder
     "Read what a sample folder says about its nucleus."
     path = Path(path).absolute()
     meta = read_json(path/'metadata.json') if (path/'metadata.json').is_file() else {}
-    about, lineage = _section(meta, 'nucleus_summary'), _section(meta, 'lineage_info')
+    about, lineage = _take_section(meta, 'nucleus_summary'), _take_section(meta, 'lineage_info')
     named = parse_sample_name(path.name)
     def number(key, name):
-        said = _whole(about.get(key))
+        said = _read_whole(about.get(key))
         return named.get(name) if said is None else said
     state = read_state({'stable2': 'stable'}.get(path.parent.name, path.parent.name))
     lacking = [o for o in (0, -1, 1) if not find_raw(path, o)]
@@ -109,7 +109,7 @@ def read_sample_row(path:str|Path, # a sample folder
             'state': state if state in (*STATES, UNKNOWN) else '',
             'near_event': lineage.get('near_event') is True, 'lost': lineage.get('lost') is True,
             'reason': f'no {name_offset(lacking[0])}' if lacking else '' if masks else 'no mask',
-            'track': _whole(lineage.get('track')), 'root': str(lineage.get('root') or ''),
+            'track': _read_whole(lineage.get('track')), 'root': str(lineage.get('root') or ''),
             'parent': cells('parent_cells'), 'daughters': cells('daughter_cells'),
             'n_nuclei': named.get('n_nuclei'),
             'path': str(path)}    # old metadata count the crop's nuclei instead
@@ -129,7 +129,7 @@ def read_cut(path:str|Path, # a sample folder
             ) -> dict: # voxel_size_um and, where known, size, padding, size_um
     "Read how a sample was cut; what makes no sense counts as not there."
     path = Path(path)/'metadata.json'
-    config = _section(read_json(path) if path.is_file() else {}, 'extraction_config')
+    config = _take_section(read_json(path) if path.is_file() else {}, 'extraction_config')
     cut:dict = {}
     try: cut = {'voxel_size_um': check_voxel_size(config.get('voxel_size_um'))}
     except ValueError: cut = {'voxel_size_um': None}
@@ -146,12 +146,12 @@ def read_cut(path:str|Path, # a sample folder
     return cut
 
 # %% ../../nbs/06_samples/02_folders.ipynb #5d2a6f49
-def _imaged(vol, # one crop, (Z,Y,X)
-            seg, # ids or mask at t
-            metadata:Path, # of that frame; may not exist
-           ) -> np.ndarray: # boolean (Z,Y,X)
+def _mark_imaged(vol, # one crop, (Z,Y,X)
+                 seg, # ids or mask at t
+                 metadata:Path, # of that frame; may not exist
+                ) -> np.ndarray: # boolean (Z,Y,X)
     "Mark the imaged voxels of one crop, by the note in its metadata or else from the crop itself."
-    note = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info')
+    note = _take_section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info')
     inside, seen = note.get('inside_volume'), np.zeros(vol.shape, bool)
     if not isinstance(inside, list) or len(inside) != 3:
         imaged = find_imaged(vol, seg)
@@ -164,7 +164,8 @@ def _imaged(vol, # one crop, (Z,Y,X)
 def read_start(metadata:Path, # of frame t
               ) -> list: # (z,y,x), voxels; None where it is not told
     "Read where in its frame a crop begins."
-    start = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info').get('crop_start')
+    meta = read_json(metadata) if metadata.is_file() else {}
+    start = _take_section(meta, 'extraction_info').get('crop_start')
     whole = isinstance(start, list) and all(type(n) is int and abs(n) < 2**31 for n in start)
     return start if whole and len(start) == 3 else None
 
@@ -196,7 +197,7 @@ def read_sample(path:str|Path, # a sample folder
     if len(shapes) > 1: raise ValueError(f'{path}: its crops have different shapes: {sorted(shapes)}')
     if not mask.any():
         raise ValueError(f'{path}: its mask is empty; nucleus {row["nucleus_id"]} is not in the crop')
-    imaged = np.stack([_imaged(vol, mask if seg is None else seg,
+    imaged = np.stack([_mark_imaged(vol, mask if seg is None else seg,
                                find_raw(path, o).with_name('metadata.json'))
                        for vol, o in zip(raw, (-1, 0, 1))])
     row = row | {name: cut.get(name) for name in ('voxel_size_um', 'nucleus_width')}
@@ -227,8 +228,8 @@ def find_complete(rows:pd.DataFrame, # one row per sample folder
     return complete
 
 # %% ../../nbs/06_samples/02_folders.ipynb #3192d285
-def _glance(path) -> tuple: # size and a checksum
-    "Tell a TIFF by its size and a few thousand bytes from its middle; reading all would take minutes."
+def _stamp_tiff(path) -> tuple: # size and a checksum
+    "Fingerprint a TIFF by its size and a few thousand bytes from its middle; reading all would take minutes."
     with open(path, 'rb') as file:
         size = file.seek(0, 2)
         file.seek(size//2)
@@ -270,7 +271,8 @@ class FolderReader:
         firsts = self.manifest.drop_duplicates('movie')
         self.cuts = {movie: read_cut(path) for movie, path in zip(firsts.movie, firsts.path)}
         self.complete = find_complete(self.manifest, sorted(self.path.glob('*_manifest.csv')))
-        self.fingerprint = fingerprint([[str(p.relative_to(path)), *map(_glance, sorted(p.rglob('*.tif')))]
+        self.fingerprint = fingerprint([[str(p.relative_to(path)),
+                                         *map(_stamp_tiff, sorted(p.rglob('*.tif')))]
                                         for p in rows])
 
     def crops(self, row:dict) -> Crops:

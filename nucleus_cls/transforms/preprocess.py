@@ -163,7 +163,7 @@ def open_for(prep:Preprocess, # settings of the run
              path:Any, # of a movie, as for `open_movie`
              **told, # more of `open_movie`
             ) -> Movie:
-    "Open a movie with the channels that a run reads; `ValueError` if others are said, or there are others."
+    "Open a movie with the channels that a run reads; `ValueError` if it lacks them, or others are asked for."
     said = ','.join(split_channels(told.get('channel')))
     if not prep.channel:
         if ',' in said: warnings.warn(f'this run looks at one channel, the first of {said}', stacklevel=3)
