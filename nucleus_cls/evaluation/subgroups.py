@@ -48,14 +48,15 @@ def score_subgroup(true:np.ndarray, # (N,) true states
                    states:list|tuple=STATES, # to score
                   ) -> dict: # n, accuracy, macro_f1, and f1 and n of each state
     "Score one subgroup; a state that does not occur is None."
-    n = {s: int((true == s).sum()) for s in states}
-    called = {s: int((pred == s).sum()) for s in states}
-    hits = {s: int(((true == s) & (pred == s)).sum()) for s in states}
-    f1 = {s: 2*hits[s]/(n[s] + called[s]) if n[s] else None for s in states}
-    known = [v for v in f1.values() if v is not None]
-    scores = dict(n=len(true), accuracy=float((true == pred).mean()), macro_f1=float(np.mean(known)))
-    scores |= {f'f1_{s}': v for s, v in f1.items()}
-    return scores | {f'n_{s}': v for s, v in n.items()}
+    scores = dict(n=len(true), accuracy=float((true == pred).mean()), macro_f1=0.)
+    f1, n = {}, {}
+    for s in states:
+        is_true, is_pred = true == s, pred == s
+        hits = int((is_true & is_pred).sum())
+        n[f'n_{s}'] = int(is_true.sum())
+        f1[f'f1_{s}'] = 2*hits/int(is_true.sum() + is_pred.sum()) if is_true.any() else None
+    scores['macro_f1'] = float(np.mean([v for v in f1.values() if v is not None]))
+    return scores | f1 | n
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d3e168aa
 def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
@@ -66,22 +67,25 @@ def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, 
                    ) -> pd.DataFrame: # by, low, high (or name), n, accuracy, macro_f1, f1_<state>, n_<state>
     "Score nuclei by movie, frame, depth, size and crowding, which counts unscored neighbours too."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
-    true, pred = np.asarray(true, object), np.asarray(pred, object)
-    out = []
+    true = np.asarray(true, object)
+    pred = np.asarray(pred, object)
     states = list_states(true, pred)
+    def score(part): return score_subgroup(true[part], pred[part], states)
+    out = []
     movie = table['movie'].to_numpy(object)[rows]
-    for m in sorted(set(movie)):
-        out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m], states))
-    for by, v in measure_properties(table).items():
-        v = v[rows]
-        edges = np.unique(np.nanquantile(v, np.linspace(0, 1, n_bins + 1))) if np.isfinite(v).any() else []
+    for m in sorted(set(movie)): out.append(dict(by='movie', name=m) | score(movie == m))
+    for by, values in measure_properties(table).items():
+        v = values[rows]
+        finite = np.isfinite(v)
+        if not finite.any(): continue
+        edges = np.unique(np.nanquantile(v, np.linspace(0, 1, n_bins + 1)))
         place = np.clip(np.searchsorted(edges, v, 'right') - 1, 0, len(edges) - 2)
         for k in range(len(edges) - 1):
-            inside = np.isfinite(v) & (place == k)
-            if inside.any(): out.append(dict(by=by, low=edges[k], high=edges[k+1])
-                                        | score_subgroup(true[inside], pred[inside], states))
-    order = ['by', 'name', 'low', 'high']
-    return pd.DataFrame(out, columns=order + [c for c in (out[0] if out else ()) if c not in order])
+            inside = finite & (place == k)
+            if inside.any(): out.append(dict(by=by, low=edges[k], high=edges[k + 1]) | score(inside))
+    first = ['by', 'name', 'low', 'high']
+    others = [c for c in (out[0] if out else ()) if c not in first]
+    return pd.DataFrame(out, columns=first + others)
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #c426099c
 @use_theme()
