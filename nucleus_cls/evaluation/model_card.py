@@ -120,10 +120,11 @@ def describe_confidence(config:dict) -> str:
     text = (f'Calibrated with a temperature of {c["temperature"]:.2f}{biases} on {c["n"]:,} held-out nuclei '
             f'at natural prevalence; calibration error {c["ece_before"]:.3f} before, {c["ece"]:.3f} after '
             f'({over}).')
-    if not c['threshold']: return text
-    return text + (f' Below a confidence of {c["threshold"]:.2f} a prediction is marked `doubtful`: '
-                   f'{1 - c["coverage"]:.1%} of the nuclei; the others are right in {c["accuracy"]:.1%} of '
-                   f'cases, all in {c["accuracy_all"]:.1%}.')
+    threshold = c['threshold']
+    if not threshold: return text
+    return (f'{text} Below a confidence of {threshold:.2f} a prediction is marked `doubtful`: '
+            f'{1 - c["coverage"]:.1%} of the nuclei; the others are right in {c["accuracy"]:.1%} of '
+            f'cases, all in {c["accuracy_all"]:.1%}.')
 
 def describe_events(metrics:dict) -> str:
     "Describe how well events are found within the tolerance."
@@ -147,31 +148,36 @@ def compose_card(config:dict, # config.json of a run
     "Compose the model card of a run."
     def join_names(words): return ', '.join(map(str, words)) or '–'
     def join_edges(size): return '×'.join(map(str, np.ravel(size)))
-    split, prep = config['split'], config['preprocessing']
-    held = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}[split['kind']]
+    split = config['split']
+    prep = config['preprocessing']
+    kinds = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}
+    held = join_names(split['held_out'] or split['val_movies'])
+    left_out = [f'left out, could not be read: {line}' for line in config.get('left_out', ())]
     versions = metrics.get('versions') or config.get('versions') or {}
     um = prep.get('size_um')
     cut = f'{um:g} µm' if um else f'{join_edges(prep["crop_size"] or "varying")} voxels'
     seen = 'resized to' if prep.get('zoom_to_fit') else 'of which the inner'
     failures = list_failures(config, metrics) or ['None stands out.']
-    return '\n'.join([
+    parts = [
         f'# Model card: {config["architecture"]}', '',
         f'Trained {config["date"]}, seed {config["seed"]}; {config["n_parameters"]:,} parameters. '
         f'Tells apart: {join_names(config["states"])}. Sees crops of {cut} '
         f'around a nucleus at t−1, t and t+1, {seen} {join_edges(prep["tensor_size"])} voxels.', '',
         '## Intended use', '', INTENDED_USE, '',
-        '## Data', '', f'Trained on movies: {join_names(split["train_movies"])}. Held out ({held}): '
-        f'{join_names(split["held_out"] or split["val_movies"])}.',
-        *(f'- {note}' for note in split['notes']),
-        *(f'- left out, could not be read: {line}' for line in config.get('left_out', ())), '',
-        format_data(config), f'Fingerprint of the samples: `{config["data_hash"]}`.', '',
+        '## Data', '',
+        f'Trained on movies: {join_names(split["train_movies"])}. Held out ({kinds[split["kind"]]}): {held}.',
+        *(f'- {note}' for note in (*split['notes'], *left_out)), '',
+        format_data(config),
+        f'Fingerprint of the samples: `{config["data_hash"]}`.', '',
         '## Scores on what was held out', '',
         'The best epoch was chosen on the same nuclei; expect a little less.', '',
-        format_scores(metrics, 'every_nucleus'), format_scores(metrics, 'balanced'),
+        format_scores(metrics, 'every_nucleus'),
+        format_scores(metrics, 'balanced'),
         describe_events(metrics), '',
         '## Probabilities', '', describe_confidence(config), '',
         '## Known failures', '', *(f'- {failure}' for failure in failures), '',
-        '## Versions', '', join_names(f'{k} {v}' for k, v in versions.items()), ''])
+        '## Versions', '', join_names(f'{k} {v}' for k, v in versions.items()), '']
+    return '\n'.join(parts)
 
 def write_card(folder, # run folder
                config:dict, # its config.json

@@ -36,9 +36,10 @@ PROPERTIES = {'frame': 'frame', 'depth': 'depth z (voxels)', 'size': 'volume (vo
 def measure_properties(table:pd.DataFrame, # one row per nucleus
                       ) -> dict: # name of PROPERTIES → values (N,), as far as the table tells
     "Collect the properties by which nuclei are grouped."
-    columns = dict(frame='frame', depth='z', size='volume')
-    found = {by: pd.to_numeric(table[c]).to_numpy(float, na_value=np.nan)
-             for by, c in columns.items() if c in table}
+    found = {}
+    for by, column in dict(frame='frame', depth='z', size='volume').items():
+        if column not in table: continue
+        found[by] = pd.to_numeric(table[column]).to_numpy(float, na_value=np.nan)
     if {'z', 'y', 'x', 'volume'} <= set(table): found['crowding'] = measure_crowding(table)
     return {by: values for by, values in found.items() if np.isfinite(values).any()}
 
@@ -109,13 +110,16 @@ def draw_slices(ax:Any, # matplotlib axes
     "Draw F1 of each state over the subgroups of one property; larger dots stand for more nuclei."
     import seaborn as sns
     states = [c.removeprefix('f1_') for c in part if c.startswith('f1_')]
-    rows = [dict(slice=k, state=s, f1=row[f'f1_{s}'], size=6 + 10*np.log10(1 + row[f'n_{s}']))
-            for k, row in enumerate(part.to_dict('records')) for s in states]
+    rows = []
+    for k, row in enumerate(part.to_dict('records')):
+        for s in states:
+            size = 6 + 10*np.log10(1 + row[f'n_{s}'])
+            rows.append(dict(slice=k, state=s, f1=row[f'f1_{s}'], size=size))
     long = pd.DataFrame(rows).astype({'f1': float}).dropna()
     colors = {s: pick_color(s) for s in states}
+    signs = {s: STATE_MARKERS.get(s, 'P') for s in states}
     how = dict(x='slice', y='f1', hue='state', palette=colors, legend=False, ax=ax)
     sns.lineplot(long, lw=1, estimator=None, **how)
-    signs = {s: STATE_MARKERS.get(s, 'P') for s in states}
     sns.scatterplot(long, s=long['size'], style='state', markers=signs, linewidth=0, **how)
     def number(v): return f'{v:,.0f}' if abs(v) >= 10 else f'{v:.2g}'
     ends = [f'{number(low)}–\n{number(high)}' for low, high in zip(part['low'], part['high'])]

@@ -221,7 +221,8 @@ def decode(predictions:Predictions, # of one movie, the network's
 def compute_missing_prior(run, # a trained run
                          ) -> np.ndarray: # (K,), added to the logarithms of its probabilities
     "Compute what to add to log probabilities so that they reflect the true rarity of the states."
-    given = run.config.get('training', {}).get('prior', 1.)
-    has_bias = 'bias' in (run.config.get('calibration') or {})     # which was found on nuclei as they occur
+    config = run.config
+    given = config.get('training', {}).get('prior', 1.)
+    has_bias = 'bias' in (config.get('calibration') or {})     # found on nuclei as they occur
     if has_bias or given <= 0: return np.zeros(len(run.states))
-    return np.asarray(run.config['logit_adjust'])*(1/given - 1)
+    return np.asarray(config['logit_adjust'])*(1/given - 1)
