@@ -45,11 +45,13 @@ def take_predictions(predictions:Any, # Predictions, their table or file; None: 
 def look_up_parents(table:pd.DataFrame, # frame, nucleus_id and, where known, parent: `frame_nucleusid`
                    ) -> dict: # (frame, id) → (frame, id) of its parent, in an earlier frame
     "Look up where nuclei came from."
-    if 'parent' not in table: return {}
-    known = table[table['parent'].map(lambda p: isinstance(p, str) and p != '').astype(bool)]
-    keys = zip(known['frame'].astype(int), known['nucleus_id'].astype(int))
-    parents = dict(zip(keys, map(parse_node_name, known['parent'])))
-    return {key: parent for key, parent in parents.items() if parent[0] < key[0]}
+    parents = {}
+    if 'parent' not in table: return parents
+    for t, i, name in zip(table['frame'], table['nucleus_id'], table['parent']):
+        if not isinstance(name, str) or not name: continue
+        parent = parse_node_name(name)
+        if parent[0] < t: parents[int(t), int(i)] = parent
+    return parents
 
 # %% ../../nbs/14_review/05_browse.ipynb #b5b0e827
 class MovieView:
@@ -341,5 +343,6 @@ def browse(movie:Any, # Movie, or what `open_movie` takes: a path in any layout,
     "Open a movie for a look: slide through time and depth, see the states, click on a nucleus and follow it."
     if isinstance(movie, Movie) and how:
         raise ValueError(f'{", ".join(how)}: movie {movie.name} is open already; give its path')
-    return Browser(movie if isinstance(movie, Movie) else open_movie(movie, **how), predictions, width)
+    if not isinstance(movie, Movie): movie = open_movie(movie, **how)
+    return Browser(movie, predictions, width)
 
