@@ -202,7 +202,7 @@ def take_image(single:SinglePass, t:int, image) -> list: # checksum, and whether
     def write(name, vol): return write_frame(single.arrays[name], single.index[t], vol, boxes)
     imaged = find_imaged(image)                                  # None: there is no wedge
     stored = imaged                                              # the same in the store's voxels
-    if seg is None and t in single.movie.seg_frames:             # an earlier run has scanned it
+    if seg is None and t in single.movie.seg_frames:             # scanned before a stop
         seg = read_checked(single, 'seg', t)
     if single.step is not None: image, stored, seg = rescale_frame(image, imaged, seg, single.step)
     wedge = imaged is not None
