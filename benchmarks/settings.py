@@ -35,7 +35,6 @@ CHANGES = {
     'label_smoothing 0.1': dict(label_smoothing=.1),
     'hard_negatives 3': dict(hard_negatives=3.),
     'ema 0.99': dict(ema=.99),
-    'clip 1': dict(clip=1.),
     'zoom 0.33': dict(zoom=.33),
     'elastic 1.5': dict(elastic=1.5),
     'drift 1': dict(drift=1.),

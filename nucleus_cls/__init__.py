@@ -45,15 +45,17 @@ _NAMES = {
     'report.nucleus_report': ('report_nuclei',),
     'video.video': ('make_video',),
     'review.check': ('check_movie',),
-    'review.browse': ('browse', 'browse_movie'),
+    'review.browse': ('browse',),
     'review.mislabels': ('predict_out_of_fold', 'find_wrong_states'),
     'review.review': ('review_samples',)}
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_OLDER = {'browse_movie': 'browse'}   #: a name of earlier versions → the one it has now
 __all__ = list(_HOMES)
 
 # %% ../nbs/api.ipynb #be01e017
 def __getattr__(name:str):
     "Fetch a public name from its module when it is first asked for."
+    name = _OLDER.get(name, name)
     if name in _HOMES:
         found = getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
         globals()[name] = found

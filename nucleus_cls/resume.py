@@ -144,7 +144,7 @@ _held:set = set()       # outputs that this process holds
 def sweep(path:Path, # held output
           beside:bool, # is it a file, or a folder that appears whole?
          ) -> None:
-    "Remove what a killed run has left there under a temporary name."
+    "Remove what a command that was killed has left there under a temporary name."
     name, around = escape(path.name[:60]), path.parent if beside else path
     kinds = (f'.tmp-{name}-*', f'.part-{name}-*') if beside else ('.tmp-*', '[!.]*/.tmp-*')
     found = [p for kind in kinds for p in around.glob(kind)]

@@ -43,7 +43,7 @@ class PatientStream:
         except BrokenPipeError: self._leave()
 
     def _leave(self):
-        "Write to nowhere from now on."
+        "Discard all further output."
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def __getattr__(self, name): return getattr(self.stream, name)
@@ -153,19 +153,23 @@ def split_list(text:str|None, # 'A,B' or None
               ) -> list|None: # None where nothing was given
     "Split a flag of several values at its commas."
     if text is None: return None
-    try: return [kind(part.strip()) for part in str(text).split(',') if part.strip()]
-    except ValueError: raise ValueError(f'--{what} {text}: expected numbers with commas between') from None
+    parts = [part.strip() for part in str(text).split(',')]
+    try: return [kind(part) for part in parts if part]
+    except ValueError:
+        raise ValueError(f'--{what} {text}: expected numbers with commas between') from None
 
 # %% ../../nbs/15_cli/01_command.ipynb #620e3724
 def make_flag(f, # a field made by `setting`
              ) -> Param:
     "Make the flag of a setting."
-    words = (f.metadata['doc'][:1].upper() + f.metadata['doc'][1:]).replace('%', '%%')
-    if f.default is False: return Param(words, bool)
-    if not isinstance(f.default, (bool, str)) and f.default != (): words += f': {describe_bounds(f)}'
-    if f.default not in ('', ()): words += f' (default: {show_value(f.default)})'
-    kind = type(f.default) if type(f.default) in (int, float) else str
-    choices = ('true', 'false') if f.default is True else f.metadata['choices']
+    doc, default = f.metadata['doc'], f.default
+    words = (doc[:1].upper() + doc[1:]).replace('%', '%%')
+    if default is False: return Param(words, bool)
+    is_word = isinstance(default, (bool, str)) or default == ()
+    if not is_word: words += f': {describe_bounds(f)}'
+    if default not in ('', ()): words += f' (default: {show_value(default)})'
+    kind = type(default) if type(default) in (int, float) else str
+    choices = ('true', 'false') if default is True else f.metadata['choices']
     return Param(words, kind, choices=choices)
 
 def take_settings(*classes, # dataclasses of settings

@@ -161,23 +161,25 @@ def show_samples(output_dir:str|Path, # folder of samples
     from nucleus_cls.resume import hold_output
     from nucleus_cls.samples.contact import plot_contact_sheet
     from nucleus_cls.samples.samples import open_samples
+    out = Path(output_dir)
     samples = open_samples(output_dir, strict=False)
+    state = samples.table['state']
     picture = plot_state_counts(count_states(samples.table)[:5], f'{len(samples):,} samples by state')
     with hold_output(output_dir, wait=60):          # jobs that fill one folder draw one after the other
-        save_figure(picture, Path(output_dir)/'counts.png')
-        save_figure(plot_contact_sheet(samples), Path(output_dir)/'contact.png', colors=64)
-    reports = [*Path(output_dir).glob('*.zarr/report.txt'), *Path(output_dir).glob('*_report.txt')]
+        save_figure(picture, out/'counts.png')
+        save_figure(plot_contact_sheet(samples), out/'contact.png', colors=64)
+    reports = [*out.glob('*.zarr/report.txt'), *out.glob('*_report.txt')]
     told = '\n'.join(read_text(path) for path in reports)
     doubts = [f'{kind} ({REMEDIES[kind]})' for kind in DOUBTS if f'× {kind}: ' in told]
-    shown = [s for s in list_states(samples.table['state']) if (samples.table['state'] == s).any()]
-    if (samples.table['state'] == 'unknown').mean() > .5:
+    if (state == 'unknown').mean() > .5:
         print('Most are unknown: near an event, or near the start or end of the movie, the rules do not '
               'decide. Training counts such nuclei, which are at rest, as stable.')
-    print(f'{samples}, in {output_dir}.', end=' ')
-    if doubts: print('Do not train on them yet:', '; '.join(doubts))
-    elif len(shown) < 2: print(f'Training needs two states or more, found {", ".join(shown) or "none"}: is '
-                               f'the lineage whole?')
-    else: print(f'Next: nucleus_train {output_dir} --output_dir run')
+    shown = [s for s in list_states(state) if (state == s).any()]
+    then = f'Next: nucleus_train {output_dir} --output_dir run'
+    if doubts: then = f'Do not train on them yet: {"; ".join(doubts)}'
+    elif len(shown) < 2:
+        then = f'Training needs two states or more, found {", ".join(shown) or "none"}: is the lineage whole?'
+    print(f'{samples}, in {output_dir}. {then}')
     return samples.left_out
 
 # %% ../../nbs/15_cli/02_data.ipynb #0e7b196b

@@ -31,7 +31,8 @@ def make_samples(out:Path, n_movies:int, n_frames:int, preset:str, size:int, # a
     from nucleus_cls.samples.samples import open_samples
     from nucleus_cls.simulation.movies import simulate
     print(f'1/7 Simulating {n_movies} movies of {n_frames} frames')
-    movies = [open_movie(path) for path in simulate(out/'simulated', n_movies, n_frames, 0, preset)]
+    paths = simulate(out/'simulated', n_movies, n_frames, 0, preset)
+    movies = [open_movie(path) for path in paths]
     print('2/7 Extracting every nucleus')
     for movie in movies: extract_movie(movie, out/'samples', size=size)
     samples = open_samples(out/'samples')
@@ -67,10 +68,11 @@ def predict_busiest(run, samples, test, # trained run; Samples with the states o
     "Predict the frame of a movie with most events."
     from nucleus_cls.plot.overlays import find_busiest_frame
     from nucleus_cls.prediction.inputs import predict_volumes
+    def read(one, frames, t): return one(t) if t in frames else None
     t = find_busiest_frame(samples.table[samples.table['movie'] == test.name])
-    window = [test.image(f) if f in test.image_frames else None for f in (t - 1, t, t + 1)]
+    window = [read(test.image, test.image_frames, f) for f in (t - 1, t, t + 1)]
+    beside = [read(test.seg, test.seg_frames, f) for f in (t - 1, t + 1)]
     where = {'movie': test.name, 'frame': t}
-    beside = [test.seg(f) if f in test.seg_frames else None for f in (t - 1, t + 1)]
     found = predict_volumes(run, *window, test.seg(t), full=True, where=where, beside=beside,
                             voxel_size=test.voxel_size)
     found.to_csv(path)
@@ -97,18 +99,21 @@ def show_all(out:Path, # folder for everything
     print(f'4/7 Training 4ncnn by the recipe of the old scripts, for {num_epochs} epochs')
     old = learn_from_others(samples, test, out/'run_reference', preset='reference', num_epochs=num_epochs)
     print(f'5/7 Scoring on {test.name}, which none of them has seen')
+    came = open_run('pretrained')
     said = compare_networks(samples, test.name, {
-        'Pretrained, without any training here': (open_run('pretrained'), out/'evaluation_as_it_comes'),
+        'Pretrained, without any training here': (came, out/'evaluation_as_it_comes'),
         f'After learning from {n_movies - 1} movies': (run, out/'evaluation'),
         f'Recipe of the old scripts, {num_epochs} epochs': (old, out/'evaluation_reference')})
     print('6/7 Predicting a timepoint, then every frame')
     t = predict_busiest(run, samples, test, out/'timepoint'/'predictions.csv')
     found = predict_movie(run, test, output_dir=out/'movie')
     print('7/7 Making a video and the report')
-    make_video(test, out/'movie'/'predictions.csv', out/'movie.mp4')
+    table, film, page = out/'movie'/'predictions.csv', out/'movie.mp4', out/'report.html'
+    make_video(test, table, film)
     notes = ('All movies are simulated; none is real.', *said)
-    build_report(out/'report.html', out/'run', samples, out/'evaluation', out/'movie'/'predictions.csv', test,
-                 t, title='nucleus_cls: the demo', notes=notes)
-    for line in (*said, f'The whole movie, decoded over time: {found}'): print(line)
-    print(f'Open {out/"report.html"} in a browser, and {out/"movie.mp4"} in a player.')
+    build_report(page, out/'run', samples, out/'evaluation', table, test, t,
+                 title='nucleus_cls: the demo', notes=notes)
+    for line in said: print(line)
+    print(f'The whole movie, decoded over time: {found}')
+    print(f'Open {page} in a browser, and {film} in a player.')
 

@@ -205,7 +205,7 @@ def export_all(run, found, movie, formats:list, output_dir:Path # trained run; P
     if tables: export_predictions(found, output_dir, tables, movie and {movie.name: movie}, replace=True)
     if tables == formats: return
     path = output_dir/f'{movie.name}_embedding.npz'
-    path.unlink(missing_ok=True)                                                # of an earlier run
+    path.unlink(missing_ok=True)                                                # of an earlier prediction
     export_embedding(run, movie, path)
 
 def predict_given(run, inputs:dict, told:dict, # trained run; as for `check_inputs`

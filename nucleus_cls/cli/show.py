@@ -115,7 +115,7 @@ _CELLS = (
     ('markdown', '# {name}\n\nThe states of the nuclei of one movie: what is in it, what the network says '
                  'of it.'),
     ('code', 'import pandas as pd\n'
-             'from nucleus_cls import (TrainConfig, browse_movie, check_movie, extract_movie,\n'
+             'from nucleus_cls import (TrainConfig, browse, check_movie, extract_movie,\n'
              '                         list_doubtful, make_video, open_movie, open_run, overlay,\n'
              '                         plot_states_over_time, predict_movie, train)\n\n'
              'movie = open_movie({movie!r}{options})\nmovie.name, len(movie.frames), movie.voxel_size'),
@@ -128,7 +128,7 @@ _CELLS = (
     ('code', 'overlay(movie, found)'),
     ('code', 'plot_states_over_time(found.table, movie.name)'),
     ('markdown', 'Slide through it; a click on a nucleus follows it.'),
-    ('code', 'browse_movie(movie, found)'),
+    ('code', 'browse(movie, found)'),
     ('markdown', 'Divisions, best first; and the nuclei to look at before anything is believed.'),
     ('code', "pd.read_csv('predictions/divisions.csv').head(20)"),
     ('code', 'list_doubtful(found.table).head(20)'))

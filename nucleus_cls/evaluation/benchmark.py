@@ -69,12 +69,14 @@ def choose_held_out(samples, # Samples
                     folds:int=None, # folds of a cross-validation; None: a single split
                    ) -> list: # tuples of names, one a fold
     "Choose what is held out in each fold."
-    if folds is not None and val: raise ValueError('val and folds exclude each other: give one of the two')
-    target = choose_targets(samples.table, config.targets, config.lost)
-    if folds is not None: return make_folds(samples.table, target, folds)
+    if folds is not None and val:
+        raise ValueError('val and folds exclude each other: give one of the two')
+    table = samples.table
+    target = choose_targets(table, config.targets, config.lost)
+    if folds is not None: return make_folds(table, target, folds)
     val = val if isinstance(val, str) else tuple(val)
     one = replace(config, split='movie', val=val, max_per_state=0)
-    return [tuple(split_samples(samples.table, target, one).held_out)]
+    return [tuple(split_samples(table, target, one).held_out)]
 
 def hold_out(samples, # Samples
              names, # movies, or trees as 'movie/root'

@@ -14,6 +14,17 @@ from ..core import list_states, write_text
 # %% ../../nbs/11_evaluation/05_model_card.ipynb #d987560e
 LOW = .75   #: precision and recall below this are named
 
+def _list_weaknesses(state:str, v:dict|None) -> list: # of `score_state`; sentences
+    "Name what a model is bad at in one state."
+    if v is None: return [f'How well it finds `{state}` is not known: none was held out.']
+    out = []
+    n, recall, precision = v['support'], v['recall'], v['precision']
+    if n < 20: out.append(f'Its scores for `{state}` rest on {n} nuclei.')
+    if recall < LOW: out.append(f'It misses {1 - recall:.0%} of the `{state}` nuclei.')
+    if precision < LOW and precision + recall > 0:
+        out.append(f'{1 - precision:.0%} of what it calls `{state}` is something else.')
+    return out
+
 def list_failures(config:dict, # config.json of a run
                   metrics:dict, # metrics.json
                  ) -> list: # sentences
@@ -23,34 +34,29 @@ def list_failures(config:dict, # config.json of a run
     if not scores: return ['It was never scored: nothing is known of its failures.']
     out = []
     for state, v in scores['per_state'].items():
-        if state not in config['states']:
+        if state in config['states']: out += _list_weaknesses(state, v)
+        else:
             missed = f', and all {v["support"]} held out are missed.' if v else '.'
             out.append(f'It does not know `{state}`: no such nucleus was in its training{missed}')
-            continue
-        if v is None:
-            out.append(f'How well it finds `{state}` is not known: none was held out.')
-            continue
-        if v['support'] < 20: out.append(f'Its scores for `{state}` rest on {v["support"]} nuclei.')
-        if v['recall'] < LOW: out.append(f'It misses {1 - v["recall"]:.0%} of the `{state}` nuclei.')
-        if v['precision'] < LOW and v['precision'] + v['recall'] > 0:
-            out.append(f'{1 - v["precision"]:.0%} of what it calls `{state}` is something else.')
     return out + describe_confusion(metrics, name) + describe_weakest(metrics, scores['macro_f1'])
 
 def describe_confusion(metrics:dict, name:str) -> list: # a sentence or none
     "Name the pair of states that is most often confused, as a share of the true one."
     cm = np.asarray((metrics.get('confusion') or {}).get(name) or [[0]], float)
-    share = cm/np.maximum(cm.sum(1, keepdims=True), 1)*(1 - np.eye(len(cm)))
-    states = list(metrics[name]['per_state'])
+    n_true = np.maximum(cm.sum(1, keepdims=True), 1)
+    share = cm/n_true*(1 - np.eye(len(cm)))
     a, b = np.unravel_index(share.argmax(), share.shape)
     if share[a, b] < .05: return []
+    states = list(metrics[name]['per_state'])
     return [f'Most often confused: {share[a, b]:.0%} of `{states[a]}` ({cm[a, b]:.0f} nuclei) are called '
             f'`{states[b]}`.']
 
 def describe_weakest(metrics:dict, whole:float) -> list: # a sentence or none
     "Name the subgroup of nuclei with the lowest macro-F1."
-    def count_events(r): return sum(n for k, n in r.items() if k.startswith('n_') and k != 'n_stable')
-    rows = [r for r in metrics.get('strata') or () if count_events(r) >= 20]
-    worst = min(rows, key=lambda r: r['macro_f1'], default=None)
+    def count_events(row):
+        return sum(n for key, n in row.items() if key.startswith('n_') and key != 'n_stable')
+    rows = [row for row in metrics.get('strata') or () if count_events(row) >= 20]
+    worst = min(rows, key=lambda row: row['macro_f1'], default=None)
     if worst is None or worst['macro_f1'] > whole - .05: return []
     where = f'{worst["low"]:.3g} to {worst["high"]:.3g}'
     if worst['by'] == 'movie': where = worst['name']
@@ -70,9 +76,10 @@ def format_scores(metrics:dict, # metrics.json
     title = f'**{name.replace("_", " ").capitalize()}**: '
     if not scores: return title + 'not scored.\n'
     spans = (metrics.get('intervals') or {}).get(name) or {}
-    means = [f'accuracy {scores["accuracy"]:.3f}{_format_interval(spans.get("accuracy"))}',
-             f'macro-F1 {scores["macro_f1"]:.3f}{_format_interval(spans.get("macro_f1"))}',
-             f'calibration error {scores["ece"]:.3f}']
+    means = []
+    for key, words in (('accuracy', 'accuracy'), ('macro_f1', 'macro-F1')):
+        means.append(f'{words} {scores[key]:.3f}{_format_interval(spans.get(key))}')
+    means.append(f'calibration error {scores["ece"]:.3f}')
     lines = [title + ', '.join(means), '',
              '| state | nuclei | precision | recall | F1 | average precision |', '|---|---|---|---|---|---|']
     for state, v in scores['per_state'].items():
@@ -82,21 +89,23 @@ def format_scores(metrics:dict, # metrics.json
             cells.append(f'{v[k]:.2f}{_format_interval(ends.get(k))}' if v else '–')
         lines.append(f'| {" | ".join(cells)} |')
     if spans:
+        n = spans['n_units']
         over = metrics['intervals'].get('over', 'movies')
-        few = '; so few say little about the next one.' if spans['n_units'] < 5 else '.'
-        units = f'{spans["n_units"]} {over}{few}'
-        lines += ['', f'In brackets: {spans["level"]:.0%} bootstrap intervals over {units}']
+        few = '; so few say little about the next one.' if n < 5 else '.'
+        lines += ['', f'In brackets: {spans["level"]:.0%} bootstrap intervals over {n} {over}{few}']
     return '\n'.join(lines) + '\n'
 
 def format_data(config:dict) -> str: # Markdown
     "Make the table of how many nuclei of each state there were, and their share."
-    lines = ['| state | trained on | share | held out | share |', '|---|---|---|---|---|']
-    sides = [config['split']['counts'].get(side, {}) for side in ('train', 'val')]
+    counts = config['split']['counts']
+    sides = [counts.get(side, {}) for side in ('train', 'val')]
     totals = [max(1, sum(side.values())) for side in sides]
-    for s in list_states(*sides):
-        if not any(s in side for side in sides): continue
-        cells = [f'{side.get(s, 0):,} | {side.get(s, 0)/n:.1%}' for side, n in zip(sides, totals)]
-        lines.append(f'| {s} | {" | ".join(cells)} |')
+    lines = ['| state | trained on | share | held out | share |', '|---|---|---|---|---|']
+    for state in list_states(*sides):
+        ns = [side.get(state) for side in sides]
+        if ns == [None, None]: continue
+        cells = [f'{n or 0:,} | {(n or 0)/total:.1%}' for n, total in zip(ns, totals)]
+        lines.append(f'| {state} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
 
 # %% ../../nbs/11_evaluation/05_model_card.ipynb #6d010f45
@@ -111,10 +120,11 @@ def describe_confidence(config:dict) -> str:
     text = (f'Calibrated with a temperature of {c["temperature"]:.2f}{biases} on {c["n"]:,} held-out nuclei '
             f'at natural prevalence; calibration error {c["ece_before"]:.3f} before, {c["ece"]:.3f} after '
             f'({over}).')
-    if not c['threshold']: return text
-    return text + (f' Below a confidence of {c["threshold"]:.2f} a prediction is marked `doubtful`: '
-                   f'{1 - c["coverage"]:.1%} of the nuclei; the others are right in {c["accuracy"]:.1%} of '
-                   f'cases, all in {c["accuracy_all"]:.1%}.')
+    threshold = c['threshold']
+    if not threshold: return text
+    return (f'{text} Below a confidence of {threshold:.2f} a prediction is marked `doubtful`: '
+            f'{1 - c["coverage"]:.1%} of the nuclei; the others are right in {c["accuracy"]:.1%} of '
+            f'cases, all in {c["accuracy_all"]:.1%}.')
 
 def describe_events(metrics:dict) -> str:
     "Describe how well events are found within the tolerance."
@@ -138,31 +148,36 @@ def compose_card(config:dict, # config.json of a run
     "Compose the model card of a run."
     def join_names(words): return ', '.join(map(str, words)) or '–'
     def join_edges(size): return '×'.join(map(str, np.ravel(size)))
-    split, prep = config['split'], config['preprocessing']
-    held = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}[split['kind']]
+    split = config['split']
+    prep = config['preprocessing']
+    kinds = {'movie': 'movies', 'lineage': 'lineage trees', 'random': 'samples, which leaks'}
+    held = join_names(split['held_out'] or split['val_movies'])
+    left_out = [f'left out, could not be read: {line}' for line in config.get('left_out', ())]
     versions = metrics.get('versions') or config.get('versions') or {}
     um = prep.get('size_um')
     cut = f'{um:g} µm' if um else f'{join_edges(prep["crop_size"] or "varying")} voxels'
     seen = 'resized to' if prep.get('zoom_to_fit') else 'of which the inner'
     failures = list_failures(config, metrics) or ['None stands out.']
-    return '\n'.join([
+    parts = [
         f'# Model card: {config["architecture"]}', '',
         f'Trained {config["date"]}, seed {config["seed"]}; {config["n_parameters"]:,} parameters. '
         f'Tells apart: {join_names(config["states"])}. Sees crops of {cut} '
         f'around a nucleus at t−1, t and t+1, {seen} {join_edges(prep["tensor_size"])} voxels.', '',
         '## Intended use', '', INTENDED_USE, '',
-        '## Data', '', f'Trained on movies: {join_names(split["train_movies"])}. Held out ({held}): '
-        f'{join_names(split["held_out"] or split["val_movies"])}.',
-        *(f'- {note}' for note in split['notes']),
-        *(f'- left out, could not be read: {line}' for line in config.get('left_out', ())), '',
-        format_data(config), f'Fingerprint of the samples: `{config["data_hash"]}`.', '',
+        '## Data', '',
+        f'Trained on movies: {join_names(split["train_movies"])}. Held out ({kinds[split["kind"]]}): {held}.',
+        *(f'- {note}' for note in (*split['notes'], *left_out)), '',
+        format_data(config),
+        f'Fingerprint of the samples: `{config["data_hash"]}`.', '',
         '## Scores on what was held out', '',
         'The best epoch was chosen on the same nuclei; expect a little less.', '',
-        format_scores(metrics, 'every_nucleus'), format_scores(metrics, 'balanced'),
+        format_scores(metrics, 'every_nucleus'),
+        format_scores(metrics, 'balanced'),
         describe_events(metrics), '',
         '## Probabilities', '', describe_confidence(config), '',
         '## Known failures', '', *(f'- {failure}' for failure in failures), '',
-        '## Versions', '', join_names(f'{k} {v}' for k, v in versions.items()), ''])
+        '## Versions', '', join_names(f'{k} {v}' for k, v in versions.items()), '']
+    return '\n'.join(parts)
 
 def write_card(folder, # run folder
                config:dict, # its config.json

@@ -36,9 +36,10 @@ PROPERTIES = {'frame': 'frame', 'depth': 'depth z (voxels)', 'size': 'volume (vo
 def measure_properties(table:pd.DataFrame, # one row per nucleus
                       ) -> dict: # name of PROPERTIES → values (N,), as far as the table tells
     "Collect the properties by which nuclei are grouped."
-    columns = dict(frame='frame', depth='z', size='volume')
-    found = {by: pd.to_numeric(table[c]).to_numpy(float, na_value=np.nan)
-             for by, c in columns.items() if c in table}
+    found = {}
+    for by, column in dict(frame='frame', depth='z', size='volume').items():
+        if column not in table: continue
+        found[by] = pd.to_numeric(table[column]).to_numpy(float, na_value=np.nan)
     if {'z', 'y', 'x', 'volume'} <= set(table): found['crowding'] = measure_crowding(table)
     return {by: values for by, values in found.items() if np.isfinite(values).any()}
 
@@ -48,14 +49,15 @@ def score_subgroup(true:np.ndarray, # (N,) true states
                    states:list|tuple=STATES, # to score
                   ) -> dict: # n, accuracy, macro_f1, and f1 and n of each state
     "Score one subgroup; a state that does not occur is None."
-    n = {s: int((true == s).sum()) for s in states}
-    called = {s: int((pred == s).sum()) for s in states}
-    hits = {s: int(((true == s) & (pred == s)).sum()) for s in states}
-    f1 = {s: 2*hits[s]/(n[s] + called[s]) if n[s] else None for s in states}
-    known = [v for v in f1.values() if v is not None]
-    scores = dict(n=len(true), accuracy=float((true == pred).mean()), macro_f1=float(np.mean(known)))
-    scores |= {f'f1_{s}': v for s, v in f1.items()}
-    return scores | {f'n_{s}': v for s, v in n.items()}
+    scores = dict(n=len(true), accuracy=float((true == pred).mean()), macro_f1=0.)
+    f1, n = {}, {}
+    for s in states:
+        is_true, is_pred = true == s, pred == s
+        hits = int((is_true & is_pred).sum())
+        n[f'n_{s}'] = int(is_true.sum())
+        f1[f'f1_{s}'] = 2*hits/int(is_true.sum() + is_pred.sum()) if is_true.any() else None
+    scores['macro_f1'] = float(np.mean([v for v in f1.values() if v is not None]))
+    return scores | f1 | n
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #d3e168aa
 def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, y, x, volume
@@ -66,22 +68,25 @@ def score_subgroups(table:pd.DataFrame, # one row per nucleus: movie, frame, z, 
                    ) -> pd.DataFrame: # by, low, high (or name), n, accuracy, macro_f1, f1_<state>, n_<state>
     "Score nuclei by movie, frame, depth, size and crowding, which counts unscored neighbours too."
     if n_bins < 2: raise ValueError(f'n_bins = {n_bins}: expected at least 2')
-    true, pred = np.asarray(true, object), np.asarray(pred, object)
-    out = []
+    true = np.asarray(true, object)
+    pred = np.asarray(pred, object)
     states = list_states(true, pred)
+    def score(part): return score_subgroup(true[part], pred[part], states)
+    out = []
     movie = table['movie'].to_numpy(object)[rows]
-    for m in sorted(set(movie)):
-        out.append(dict(by='movie', name=m) | score_subgroup(true[movie == m], pred[movie == m], states))
-    for by, v in measure_properties(table).items():
-        v = v[rows]
-        edges = np.unique(np.nanquantile(v, np.linspace(0, 1, n_bins + 1))) if np.isfinite(v).any() else []
+    for m in sorted(set(movie)): out.append(dict(by='movie', name=m) | score(movie == m))
+    for by, values in measure_properties(table).items():
+        v = values[rows]
+        finite = np.isfinite(v)
+        if not finite.any(): continue
+        edges = np.unique(np.nanquantile(v, np.linspace(0, 1, n_bins + 1)))
         place = np.clip(np.searchsorted(edges, v, 'right') - 1, 0, len(edges) - 2)
         for k in range(len(edges) - 1):
-            inside = np.isfinite(v) & (place == k)
-            if inside.any(): out.append(dict(by=by, low=edges[k], high=edges[k+1])
-                                        | score_subgroup(true[inside], pred[inside], states))
-    order = ['by', 'name', 'low', 'high']
-    return pd.DataFrame(out, columns=order + [c for c in (out[0] if out else ()) if c not in order])
+            inside = finite & (place == k)
+            if inside.any(): out.append(dict(by=by, low=edges[k], high=edges[k + 1]) | score(inside))
+    first = ['by', 'name', 'low', 'high']
+    others = [c for c in (out[0] if out else ()) if c not in first]
+    return pd.DataFrame(out, columns=first + others)
 
 # %% ../../nbs/11_evaluation/02_subgroups.ipynb #c426099c
 @use_theme()
@@ -105,13 +110,16 @@ def draw_slices(ax:Any, # matplotlib axes
     "Draw F1 of each state over the subgroups of one property; larger dots stand for more nuclei."
     import seaborn as sns
     states = [c.removeprefix('f1_') for c in part if c.startswith('f1_')]
-    rows = [dict(slice=k, state=s, f1=row[f'f1_{s}'], size=6 + 10*np.log10(1 + row[f'n_{s}']))
-            for k, row in enumerate(part.to_dict('records')) for s in states]
+    rows = []
+    for k, row in enumerate(part.to_dict('records')):
+        for s in states:
+            size = 6 + 10*np.log10(1 + row[f'n_{s}'])
+            rows.append(dict(slice=k, state=s, f1=row[f'f1_{s}'], size=size))
     long = pd.DataFrame(rows).astype({'f1': float}).dropna()
     colors = {s: pick_color(s) for s in states}
+    signs = {s: STATE_MARKERS.get(s, 'P') for s in states}
     how = dict(x='slice', y='f1', hue='state', palette=colors, legend=False, ax=ax)
     sns.lineplot(long, lw=1, estimator=None, **how)
-    signs = {s: STATE_MARKERS.get(s, 'P') for s in states}
     sns.scatterplot(long, s=long['size'], style='state', markers=signs, linewidth=0, **how)
     def number(v): return f'{v:,.0f}' if abs(v) >= 10 else f'{v:.2g}'
     ends = [f'{number(low)}–\n{number(high)}' for low, high in zip(part['low'], part['high'])]

@@ -22,7 +22,7 @@ from ..plot.charts import plot_history, save_figure
 from ..samples.samples import Samples, open_samples
 from ..samples.corrections import correct_samples
 from ..models.run import Run, calibrate
-from ..training.config import TrainConfig
+from ..training.config import GONE, TrainConfig
 from ..training.targets import settle_targets
 from ..training.splits import name_trees, split_samples
 from ..training.metrics import score_sets
@@ -41,7 +41,8 @@ def find_held_out(run:Run, # trained run
     "Find the samples that a training held out; `ValueError` if these are not the samples it had."
     if samples.data_hash != run.config.get('data_hash'):
         raise ValueError(f'{run.folder}: trained with other samples than these: give the ones it had')
-    config = TrainConfig(**run.config['training'])
+    told = run.config['training']
+    config = TrainConfig(**{name: told[name] for name in told if name not in GONE})
     split = run.config['split']
     table = samples.table
     if split['kind'] == 'random':

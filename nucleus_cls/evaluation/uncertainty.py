@@ -31,16 +31,23 @@ def compute_average_precisions(is_true:np.ndarray, # (N,) is it the state?
     prob = prob[order]
     unit = unit[order]
     block = np.r_[0, np.cumsum(np.diff(prob) != 0)]                 # number of the threshold, (N,)
-    kept = np.unique(block[is_true])
     last = np.flatnonzero(np.diff(block, append=-1))
-    above = np.array([np.cumsum(unit == g)[last[kept]] for g in range(weights.shape[1])], float)       # (G,M)
-    found = np.array([np.cumsum((unit == g) & is_true)[last[kept]] for g in range(weights.shape[1])], float)
+    ends = last[np.unique(block[is_true])]                          # of the M blocks with a true one
+    def count(mask): # of the nuclei of each unit up to each end, (G,M)
+        of_unit = (mask & (unit == g) for g in range(weights.shape[1]))
+        return np.array([np.cumsum(own)[ends] for own in of_unit], float)
+    above = count(np.ones(len(unit), bool))
+    found = count(is_true)
     out = []
-    for w in np.array_split(weights.astype(float), max(1, weights.shape[0]*len(kept)//2_000_000)):
-        tp, n = w @ found, w @ above                                # (b,M)
-        total = tp[:, -1:]
-        steps = np.diff(tp, axis=1, prepend=0)*np.divide(tp, n, out=np.zeros_like(tp), where=n > 0)
-        out.append(np.divide(steps.sum(1), total[:, 0], out=np.full(len(w), np.nan), where=total[:, 0] > 0))
+    n_parts = max(1, weights.shape[0]*len(ends)//2_000_000)
+    for w in np.array_split(weights.astype(float), n_parts):
+        tp = w @ found                                              # (b,M)
+        n = w @ above
+        total = tp[:, -1]
+        precision = np.divide(tp, n, out=np.zeros_like(tp), where=n > 0)
+        steps = np.diff(tp, axis=1, prepend=0)*precision
+        unknown = np.full(len(w), np.nan)
+        out.append(np.divide(steps.sum(1), total, out=unknown, where=total > 0))
     return np.concatenate(out)
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #399eadd7
@@ -51,12 +58,17 @@ def score_draws(is_true:np.ndarray, # (N,) is it the state?
                 weights:np.ndarray, # how often each unit counts, (B,G)
                ) -> dict: # precision, recall, f1, average_precision, each (B,); NaN: does not occur
     "Score one state in many weighted draws."
-    def count(mask): return weights @ np.bincount(unit[mask], minlength=weights.shape[1])
-    hits, n_true, n_pred = count(is_true & is_pred), count(is_true), count(is_pred)
+    n_units = weights.shape[1]
+    def count(mask): return weights @ np.bincount(unit[mask], minlength=n_units)
     def ratio(a, b): return np.where(n_true > 0, a/np.maximum(b, 1), np.nan)
+    hits = count(is_true & is_pred)
+    n_true = count(is_true)
+    n_pred = count(is_pred)
     if prob is None: precisions = ratio(0*hits, 1)
     else: precisions = compute_average_precisions(is_true, np.nan_to_num(prob), unit, weights)
-    return dict(precision=ratio(hits, n_pred), recall=ratio(hits, n_true), f1=ratio(2*hits, n_true + n_pred),
+    return dict(precision=ratio(hits, n_pred),
+                recall=ratio(hits, n_true),
+                f1=ratio(2*hits, n_true + n_pred),
                 average_precision=precisions)
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #d0d1a89f
@@ -73,19 +85,25 @@ def compute_intervals(true, # (N,) true states
     probs = np.asarray(probs, float)
     names, unit = np.unique(np.asarray(units).astype(str), return_inverse=True)
     n = len(names)
-    if len(true) != len(pred) or len(unit) != len(pred):
+    if not len(true) == len(unit) == len(pred):
         raise ValueError(
             f'{len(true)} true states and {len(unit)} units, but probabilities of {len(pred)} nuclei')
     if n < 2: return None
     weights = np.random.default_rng(0).multinomial(n, [1/n]*n, n_draws)
     column = {s: probs[:, k] for k, s in enumerate(states)}
-    draws = {s: score_draws(true == s, pred == s, column.get(s), unit, weights)
-             for s in list_states(true) if (true == s).any()}
-    def find_ends(values): return np.nanquantile(values, [(1 - level)/2, (1 + level)/2]).tolist()
+    ends = (1 - level)/2, (1 + level)/2
+    def find_ends(values): return np.nanquantile(values, ends).tolist()
+    per_state:dict = dict.fromkeys(list_states(states, true))
+    f1 = []
+    for s in list_states(true):
+        is_true = true == s
+        if not is_true.any(): continue
+        scores = score_draws(is_true, pred == s, column.get(s), unit, weights)
+        f1.append(scores['f1'])
+        per_state[s] = {k: find_ends(v) for k, v in scores.items()}
     right = weights @ np.bincount(unit[true == pred], minlength=n)
     accuracy = right/(weights @ np.bincount(unit))
-    macro_f1 = np.nanmean([d['f1'] for d in draws.values()], axis=0)
-    per_state:dict = dict.fromkeys(list_states(states, true))
-    for s, scores in draws.items(): per_state[s] = {k: find_ends(v) for k, v in scores.items()}
-    return dict(level=level, n_units=n, n_draws=n_draws, accuracy=find_ends(accuracy),
-                macro_f1=find_ends(macro_f1), per_state=per_state)
+    return dict(level=level, n_units=n, n_draws=n_draws,
+                accuracy=find_ends(accuracy),
+                macro_f1=find_ends(np.nanmean(f1, axis=0)),
+                per_state=per_state)

@@ -50,7 +50,7 @@ class _TrackMate:
             if node.tag in ('Spot', 'Edge', 'SpotsInFrame', 'Track'): node.clear()
 
     def take(self, node, track):
-        "Keep what one element says."
+        "Keep the content of one element."
         if node.tag == 'Spot': self.spots.append([node.get(k) for k in SPOT])
         elif node.tag == 'TrackID': self.chosen.add(node.get('TRACK_ID'))
         elif node.tag == 'ImageData': self.image = dict(node.attrib)

@@ -48,8 +48,10 @@ def shrink(x:torch.Tensor, # channels, (B,C,Z,Y,X)
            size:Sequence, # of a feature map, (z,y,x)
           ) -> torch.Tensor: # (B,C,z,y,x)
     "Average the channels over the places of a feature map."
-    step = [n//m for n, m in zip(x.shape[2:], size)]
-    if all(k*m == n for k, m, n in zip(step, size, x.shape[2:])): return F.avg_pool3d(x, step)
+    here, there = tuple(x.shape[2:]), tuple(size)
+    step = [n//m for n, m in zip(here, there)]
+    whole = all(k*m == n for k, m, n in zip(step, there, here))
+    if whole: return F.avg_pool3d(x, step)
     return F.adaptive_avg_pool3d(x, size)   # which ONNX does not know
 
 def mark_regions(inside:torch.Tensor, # share of each place that is nucleus, 0–1, (B,1,z,y,x)

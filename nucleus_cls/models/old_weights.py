@@ -62,6 +62,16 @@ def _allow_numbers(): # a context
     kinds = {type(np.dtype(k)) for k in '?bBhHiIlLqQefd'}
     return torch.serialization.safe_globals([*numbers, np.dtype, *kinds])
 
+def _take_weights(part) -> dict: # names → tensors
+    "Take the tensors of a dictionary, without the prefixes that wrappers of torch give their names."
+    if not isinstance(part, dict): return {}
+    names = {k: re.sub(r'^((module|_orig_mod|model|net)\.)+', '', str(k)) for k in part}
+    return {names[k]: v for k, v in part.items() if isinstance(v, torch.Tensor)}
+
+def _rank_weights(weights:dict) -> tuple: # the larger, the likelier
+    "Rank how likely these are the weights of an old network, and not of an optimizer."
+    return any('cnn_encoder.' in k for k in weights), len(weights)
+
 def read_old_weights(path:str|Path # .pth file
                     ) -> tuple: # (names → tensors; names of the states as the file has them, or ())
     "Read the tensors of a `.pth` file, and nothing that could be executed; `ValueError` for what is none."
@@ -71,13 +81,15 @@ def read_old_weights(path:str|Path # .pth file
         whole = 'weights_only' in str(e) or 'Weights only' in str(e)
         why = WHOLE_NETWORK if whole else str(e).splitlines()[0][:80]
         raise ValueError(f'{path}: no file of plain weights ({why})') from e
-    parts = [found, *found.values()] if isinstance(found, dict) else []
-    held = [{re.sub(r'^((module|_orig_mod|model|net)\.)+', '', str(k)): v for k, v in part.items()
-             if isinstance(v, torch.Tensor)} for part in parts if isinstance(part, dict)]
-    best = max(held, key=lambda part: (any('cnn_encoder.' in k for k in part), len(part)), default={})
-    names = next((found[k] for k in NAME_KEYS if isinstance(found, dict) and k in found), ())
-    words = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-    return best, tuple(map(read_state, names)) if words else ()
+    if not isinstance(found, dict): return {}, ()
+    best:dict = {}
+    for part in (found, *found.values()):
+        weights = _take_weights(part)
+        if _rank_weights(weights) > _rank_weights(best): best = weights
+    names = next((found[k] for k in NAME_KEYS if k in found), ())
+    if not isinstance(names, (list, tuple)): return best, ()
+    if not all(isinstance(name, str) for name in names): return best, ()
+    return best, tuple(map(read_state, names))
 
 # %% ../../nbs/08_models/07_old_weights.ipynb #fd19318e
 OLD_SIZES = {'cnn': 64, '3ncnn': 64, '4ncnn': 32, 'rnn': 32}   #: edge of their tensors, voxels
@@ -100,12 +112,17 @@ def import_weights(path:str|Path, # .pth file of the old scripts
                          'in their order with states')
     model = build_model(name, n)
     fill_model(model, weights, path)
-    size = tensor_size or OLD_SIZES[name]
+    prep = Preprocess(tensor_size=tensor_size or OLD_SIZES[name], imaged_only=False)
     save_weights(model, folder/'best_model.safetensors')
     write_json(folder/'config.json', dict(
-        format_version=FORMAT, architecture=name, model_settings=model.settings, states=states,
-        preprocessing=Preprocess(tensor_size=size, imaged_only=False).to_dict(), logit_adjust=[0.]*n,
-        imported_from=Path(path).name, weights=hash_weights(folder/'best_model.safetensors')))
+        format_version=FORMAT,
+        architecture=name,
+        model_settings=model.settings,
+        states=states,
+        preprocessing=prep.to_dict(),
+        logit_adjust=[0.]*n,
+        imported_from=Path(path).name,
+        weights=hash_weights(folder/'best_model.safetensors')))
     return load_run(folder)
 
 def fill_model(model:torch.nn.Module, # of `build_model`; filled in place

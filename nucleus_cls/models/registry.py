@@ -69,11 +69,10 @@ def pick_device(name:str='auto', # auto, cpu, cuda, cuda:1, mps
                ) -> torch.device:
     "Choose where to compute: CUDA, else Apple's MPS, else the CPU; `ValueError` if the one named is missing."
     there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
-    if name == 'auto': name = next(kind for kind, found in there.items() if found)
+    have = [kind for kind, found in there.items() if found]
+    if name == 'auto': name = have[0]
     kind, _, index = str(name).partition(':')
-    found = there.get(kind, False) and (not index or index.isdigit())
+    found = kind in have and (not index or index.isdigit())
     if found and kind == 'cuda' and index: found = int(index) < torch.cuda.device_count()
-    if not found:
-        have = ', '.join(kind for kind in there if there[kind])
-        raise ValueError(f'device {name!r} is not available here: use auto or one of {have}')
-    return torch.device(name)
+    if found: return torch.device(name)
+    raise ValueError(f'device {name!r} is not available here: use auto or one of {", ".join(have)}')

@@ -105,14 +105,14 @@ def _make_answers(run) -> torch.export.ExportedProgram:
     return make_program(copy.deepcopy(Answers(run)).cpu(), make_example(run).cpu())
 
 def _write_pt2(run, tmp, x) -> np.ndarray:
-    "Write a program of torch, and ask it."
+    "Write a program of torch, and compute its answers for a batch."
     with open(tmp, 'wb') as file:
         about = {'nucleus_cls.json': json.dumps(describe_input(run))}
         torch.export.save(_make_answers(run), file, extra_files=about)
     with open(tmp, 'rb') as file, torch.no_grad(): return torch.export.load(file).module()(x).numpy()
 
 def _write_onnx(run, tmp, x) -> np.ndarray:
-    "Write ONNX, and ask it."
+    "Write an ONNX file, and compute its answers for a batch."
     onnx, runtime = import_extra('onnx', 'onnx'), import_extra('onnxruntime', 'onnx')
     import_extra('onnxscript', 'onnx')
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)

@@ -23,11 +23,13 @@ def remove_drift(place:np.ndarray, # centroids, (N,3)
                  frame:np.ndarray, # (N,)
                  source, target, # rows of the nuclei linked
                 ) -> np.ndarray: # centroids as if nothing had drifted, (N,3)
-    "Take off what the linked nuclei of each frame have moved together."
-    step = pd.DataFrame(place[target] - place[source]).groupby(frame[source]).median()
+    "Subtract the motion that the linked nuclei of a frame share."
+    steps = pd.DataFrame(place[target] - place[source])
+    shared = steps.groupby(frame[source]).median()
     frames = range(frame.min(initial=0), frame.max(initial=0) + 1)
-    moved = step.reindex(frames, fill_value=0).to_numpy().cumsum(0)
-    return place - np.vstack([np.zeros(3), moved])[frame - frames[0]]
+    moved = shared.reindex(frames, fill_value=0).to_numpy().cumsum(0)
+    moved = np.vstack([np.zeros(3), moved])
+    return place - moved[frame - frames[0]]
 
 # %% ../../nbs/05_movies/13_fates.ipynb #84381026
 def classify_unlinked(alone, # rows of nuclei of one frame that have no partner in the next (or the last)
@@ -37,8 +39,10 @@ def classify_unlinked(alone, # rows of nuclei of one frame that have no partner 
                       radius:np.ndarray, # of all nuclei, (N,)
                      ) -> np.ndarray: # 'back', 'covered' or 'gone'
     "Say what became of nuclei without a partner."
-    hidden = (cdist(place[alone], place[near])/radius[near]).min(1, initial=np.inf) < COVERED
-    back = cdist(place[alone], place[beyond]).min(1, initial=np.inf) < BACK*np.median(radius)
+    to_near = (cdist(place[alone], place[near])/radius[near]).min(1, initial=np.inf)
+    to_beyond = cdist(place[alone], place[beyond]).min(1, initial=np.inf)
+    hidden = to_near < COVERED
+    back = to_beyond < BACK*np.median(radius)
     return np.select([back, hidden], ['back', 'covered'], 'gone')
 
 # %% ../../nbs/05_movies/13_fates.ipynb #55e94fcf

@@ -34,7 +34,7 @@ TIME = (r'(?i:(?<!\d)(?<!\d[dhm.,])(?:(?:\d+d)?\d+h\d\d(?:m|min)?(?:\d\ds)?|\d+m
         rf'|\d+(?:[.,]\d+)?(?:{_UNITS}))(?![a-z0-9]))')
 
 def make_name_pattern(endings:str='tiff?', # of the files, a regular expression
-               ) -> str: # a regular expression; its groups: a time, a number
+                     ) -> str: # a regular expression; its groups: a time, a number
     "Make the pattern of names that end with a number or a time."
     return rf'(?!\.)(?:.*({TIME})|(?:.*\D)?(\d+))(?i:\.ome)?\.(?i:{endings})'
 
@@ -242,7 +242,7 @@ def format_frames(frames:list # in order
     return f'{frames[0]}–{frames[-1]}' if frames else 'none'
 
 # %% ../../nbs/05_movies/02_movie.ipynb #3a0f6050
-def _by_frame(volumes) -> dict:
+def _make_reader(volumes) -> dict:
     "Make a function for every frame that returns its volume."
     frames = list(volumes) if isinstance(volumes, dict) else range(len(volumes))
     return {int(t): (lambda t=t: np.asarray(volumes[t])) for t in frames}
@@ -255,7 +255,7 @@ def movie_from_arrays(images:Any, # volumes by frame: list, dict or (T,Z,Y,X); n
                      ) -> Movie:
     "Make a movie of arrays in memory, or of anything lazy that is indexed by frame."
     name = check_name(name, 'movie name')
-    image_of, seg_of = _by_frame(images), _by_frame(segs)
+    image_of, seg_of = _make_reader(images), _make_reader(segs)
     movie = Movie(name, lambda t: image_of[t](), lambda t: seg_of[t](), sorted(image_of), sorted(seg_of),
                   voxel_size, lineage, 'arrays')
     return validate_movie(movie)
@@ -324,10 +324,10 @@ def same_nuclei(a:Movie, b:Movie) -> bool:
         pairs = np.stack([pairs >> 32, pairs & (2**32 - 1)])
         if any(len(np.unique(ids)) != pairs.shape[1] for ids in pairs): return False
         name |= {(t, i): (t, j) for i, j in pairs.T.tolist()}
-    ours, theirs = _links(a), _links(b)
+    ours, theirs = _list_links(a), _list_links(b)
     return {(name.get(i, i), name.get(j, j)) for i, j in ours} == theirs
 
-def _links(movie:Movie) -> set: # ((frame, id), (frame, id)), parent and child
+def _list_links(movie:Movie) -> set: # ((frame, id), (frame, id)), parent and child
     "List the links of a movie's lineage."
     lineage = movie.lineage()
     nodes = list(zip(lineage.nodes.frame.tolist(), lineage.nodes.nucleus_id.tolist()))

@@ -87,7 +87,7 @@ class Pyramid:
         self.n_channels = shape.get('c', 1)
         self.shape = tuple(shape.get(a, 1) for a in 'zyx')
         self.channel, self.guessed = 0, False
-        self.voxel_size, self.notes = _voxel_size(axes, self.axes, level, scales[0]), []
+        self.voxel_size, self.notes = _read_voxel_size(axes, self.axes, level, scales[0]), []
         units = [a.get('unit') for n, a in zip(self.axes, axes) if n in 'zyx' and a.get('unit')]
         if units and not self.voxel_size: self.notes = [f'voxel size not known: unit {units[-1]!r}']
         check_size(self.shape, self.array.dtype, what)
@@ -99,7 +99,8 @@ class Pyramid:
             return take_volume(self.array, self.axes, t, self.channel if channel is None else channel)
 
 # %% ../../nbs/05_movies/04_omezarr.ipynb #6af6afe7
-def _voxel_size(axes:list, names:str, level:dict, scale:dict) -> tuple: # (z,y,x), µm; None: not known
+def _read_voxel_size(axes:list, names:str, level:dict, scale:dict
+                    ) -> tuple: # (z,y,x), µm; None: not known
     "Read the voxel size from the scale of a level and that of the whole."
     size = np.ones(len(names))
     name = 'coordinateTransformations'
@@ -217,12 +218,12 @@ def write_omezarr(movie:Movie, # images, segmentations and, where there is one, 
         masks = root.create_group('labels/nuclei')
         _write_levels(root, movie, 'image', version)
         _write_levels(masks, movie, 'seg', version)
-        _write_ome(root, version, multiscales=_multiscales(movie, 'image', version),
+        _write_ome(root, version, multiscales=_describe_levels(movie, 'image', version),
                    omero={'channels': _list_channels(movie)})
         root.attrs['nucleus_cls'] = {'frames': movie.image_frames, 'version': list_versions()['nucleus_cls']}
         _write_ome(root['labels'], version, labels=['nuclei'])
         source = {'image-label': {'source': {'image': '../../'}}}
-        _write_ome(masks, version, multiscales=_multiscales(movie, 'nuclei', version), **source)
+        _write_ome(masks, version, multiscales=_describe_levels(movie, 'nuclei', version), **source)
         if movie.lineage_source is not None:
             lineage = movie.lineage()
             if geff: write_geff(lineage, part/'lineage.geff', movie.voxel_size)
@@ -239,15 +240,16 @@ def _list_channels(movie:Movie) -> list:
     "Describe the channels for viewers."
     names = 'nuclei', 'second'
     t = movie.image_frames[0]
-    return [_channel(read(t), name) for read, name in zip(_readers(movie, 'image'), names)]
+    readers = _list_readers(movie, 'image')
+    return [_describe_channel(read(t), name) for read, name in zip(readers, names)]
 
-def _channel(image:np.ndarray, name:str) -> dict:
+def _describe_channel(image:np.ndarray, name:str) -> dict:
     "Describe a channel."
     most = 255 if image.dtype == np.uint8 else 65535
     window = {'min': 0, 'max': most, 'start': int(image.min()), 'end': int(image.max())}
     return {'label': name, 'color': 'FFFFFF', 'active': True, 'window': window}
 
-def _readers(movie:Movie, kind:str) -> list: # functions of t, one a channel
+def _list_readers(movie:Movie, kind:str) -> list: # functions of t, one a channel
     "List what reads the channels of the images, or of the masks."
     if kind == 'seg': return [movie.seg]
     return [movie.image, movie.second] if movie.channel else [movie.image]
@@ -255,7 +257,8 @@ def _readers(movie:Movie, kind:str) -> list: # functions of t, one a channel
 # %% ../../nbs/05_movies/04_omezarr.ipynb #1ba64d77
 def _write_levels(group, movie:Movie, kind:str, version:str):
     "Write an image or its masks at full and at half resolution in y and x, frame by frame."
-    readers, frames = _readers(movie, kind), movie.seg_frames if kind == 'seg' else movie.image_frames
+    readers = _list_readers(movie, kind)
+    frames = movie.seg_frames if kind == 'seg' else movie.image_frames
     first = readers[0](movie.frames[0])
     dtype = first.dtype
     if kind == 'seg': dtype = np.dtype(np.uint16 if first.itemsize < 3 else np.uint32)
@@ -281,7 +284,7 @@ def _make_level(group, number:int, n:tuple, shape:tuple, step:int, dtype, versio
         chunk_key_encoding={'name': 'v2' if old else 'default', 'separator': '/'},
         dimension_names=None if old else 'tczyx')
 
-def _multiscales(movie:Movie, name:str, version:str) -> list:
+def _describe_levels(movie:Movie, name:str, version:str) -> list:
     "Describe the two levels, with the voxel size where it is known."
     unit = {'unit': 'micrometer'} if movie.voxel_size else {}
     axes = [{'name': 't', 'type': 'time'}, {'name': 'c', 'type': 'channel'},

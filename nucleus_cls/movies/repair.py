@@ -119,7 +119,7 @@ def flatten_background(image:np.ndarray, # raw intensity, (Z,Y,X), counts
                        tile:int, # edge of a tile, voxels: at least three nuclei
                       ) -> np.ndarray: # (Z,Y,X), same dtype; zeros stay zero
     "Subtract what makes the background uneven."
-    low = _tile_levels(image, tile)
+    low = _measure_tiles(image, tile)
     if np.isnan(low).all(): return image
     low = np.where(np.isnan(low), np.nanmedian(low), low) - np.nanmedian(low)
     wz, wy, wx = (weigh_tiles(n, k) for n, k in zip(image.shape, low.shape))
@@ -132,7 +132,7 @@ def flatten_background(image:np.ndarray, # raw intensity, (Z,Y,X), counts
         out[z] = np.where(plane == 0, 0, np.clip(even, 1, top))
     return out
 
-def _tile_levels(image, tile:int) -> np.ndarray: # one a tile, (z,y,x); NaN where too little was seen
+def _measure_tiles(image, tile:int) -> np.ndarray: # one a tile, (z,y,x); NaN where too little was seen
     "Take the darkest fifth of every tile for its level."
     counts = [max(1, round(n/tile)) for n in image.shape]
     cuts = [np.linspace(0, n, k + 1).astype(int) for n, k in zip(image.shape, counts)]
@@ -146,7 +146,7 @@ def _tile_levels(image, tile:int) -> np.ndarray: # one a tile, (z,y,x); NaN wher
 # %% ../../nbs/05_movies/08_repair.ipynb #b689bbc9
 def find_inner_box(seen:np.ndarray, # bool, (Z,Y,X): imaged in every frame
                   ) -> tuple: # three slices
-    "Trim a volume until no voxel was left unseen; `ValueError` if less than a quarter of an edge remains."
+    "Trim a volume until every voxel was imaged; `ValueError` if less than a quarter of an edge remains."
     unseen = ~seen
     a, b = [0, 0, 0], list(seen.shape)
     while True:

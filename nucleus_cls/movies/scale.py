@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 from scipy.stats import theilslopes
 
-from ..volumes.crops import find_nucleus_runs
+from ..volumes.crops import find_nucleus_spans
 from ..volumes.voxels import check_scale, check_voxel_size
 from .movie import Movie
 
@@ -23,7 +23,7 @@ from .movie import Movie
 def measure_spread(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 background
                   ) -> np.ndarray: # (n,7) a row per nucleus: volume, widths z y x, at a face along z y x
     "Measure how wide every nucleus of a frame is, and which faces of the volume it touches."
-    ids, start, length = find_nucleus_runs(seg)
+    ids, start, length = find_nucleus_spans(seg)
     if not len(ids): return np.empty((0, 7))
     begins = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     rows, x = np.divmod(start, seg.shape[2])
@@ -31,7 +31,7 @@ def measure_spread(seg:np.ndarray, # nucleus ids, (Z,Y,X), integers, 0 backgroun
     volume = np.add.reduceat(length, begins).astype(float)
     last, middle = x + length - 1, x + (length - 1)/2
     columns = [volume]
-    for at, own in (z, 1), (y, 1), (middle, length**2):   # a run of n voxels has the variance n²/12
+    for at, own in (z, 1), (y, 1), (middle, length**2):   # a span of n voxels has the variance n²/12
         mean = np.add.reduceat(at*length, begins)/volume
         square = np.add.reduceat((at.astype(float)**2 + own/12)*length, begins)/volume
         columns.append(np.sqrt(20*(square - mean**2)))

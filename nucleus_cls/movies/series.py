@@ -76,20 +76,25 @@ def open_imaris(path:str|Path, # .ims file
                 name:str=None, # of a channel, or of its arrays with {t}; None: the only one
                ) -> dict: # frame → (stack, frame in it)
     "Open a channel of an Imaris file, without the padding of its blocks."
-    file, inner = HdfFile(path), re.search(r'/Channel (\d+)/', name or '')
-    channels = sorted({int(m[1]) for m in map(IMARIS.fullmatch, file.arrays) if m})
+    file = HdfFile(path)
+    found = [IMARIS.fullmatch(name) for name in file.arrays]
+    channels = sorted({int(m[1]) for m in found if m})
     names = [_read_words(file, f'Channel {c}', 'Name') for c in channels]
+    inner = re.search(r'/Channel (\d+)/', name or '')
     wanted = inner[1] if inner else name or (None if channel == IDS else channel)
     if what == 'segs' and wanted is None and len(channels) > 1:
-        raise ValueError(f'{path}: which of its channels are the segs? Say so with segs: '
-                         f'{", ".join(n or f"/Channel {c}/" for c, n in zip(channels, names))}')
-    c = channels[choose_channel(len(channels), [n or f'channel {i}' for i, n in enumerate(names)], wanted,
-                                path)] if channels else 0
+        held = ', '.join(n or f'/Channel {c}/' for c, n in zip(channels, names))
+        raise ValueError(f'{path}: which of its channels are the segs? Say so with segs: {held}')
+    c = 0
+    if channels:
+        called = [n or f'channel {i}' for i, n in enumerate(names)]
+        c = channels[choose_channel(len(channels), called, wanted, path)]
     try: shape = tuple(int(_read_words(file, 'Image', key)) for key in 'ZYX')
     except ValueError as e:
         raise ValueError(f'{path}: no Imaris file that can be read ({describe_error(e)})') from e
     inside = f'DataSet/ResolutionLevel 0/TimePoint {{t}}/Channel {c}/Data'
-    stacks, size = open_hdf(path, inside, what, 'ZYX'), _imaris_size(file, shape)
+    stacks = open_hdf(path, inside, what, 'ZYX')
+    size = _read_imaris_size(file, shape)
     return {t: (_Cut(stack, shape, size), i) for t, (stack, i) in stacks.items()}
 
 def _read_words(file:HdfFile, group:str, key:str) -> str: # '' where there are none
@@ -99,7 +104,7 @@ def _read_words(file:HdfFile, group:str, key:str) -> str: # '' where there are n
     parts = np.ravel(about.attrs[key]).tolist()
     return ''.join(c.decode(errors='replace') if isinstance(c, bytes) else str(c) for c in parts)
 
-def _imaris_size(file:HdfFile, shape:tuple) -> tuple: # (z,y,x), µm; None: not known
+def _read_imaris_size(file:HdfFile, shape:tuple) -> tuple: # (z,y,x), µm; None: not known
     "Divide the extent of the volume by its voxels."
     def number(key): return float(_read_words(file, 'Image', key))
     try:
@@ -160,7 +165,8 @@ def name_arrays(path:str|Path, # .npz or HDF5
     else: names = [n for n, array in HdfFile(path).arrays.items() if array.ndim > 2]
     segs = [n for n in names if SEG_NAME.search(n)]
     images = [n for n in names if n not in segs and IMAGE_NAME.search(n)]
-    return (images[0], segs[0]) if len(images) == len(segs) == 1 else (None, None)
+    unsure = len(images) != 1 or len(segs) != 1
+    return (None, None) if unsure else (images[0], segs[0])
 
 # %% ../../nbs/05_movies/06_series.ipynb #95d89294
 def open_file(path:str|Path, # file that `find_file` sees
@@ -246,7 +252,7 @@ def list_sources(path:str|Path, # folder
         frames = find_frames(p, FRAME_NAME) if p.is_dir() and not is_zarr(p) else {}
         if p.is_dir(): known = frames or (is_zarr(p) and open_zarr(p, channel=0))
         if not known: continue
-        key = p.name if p.is_dir() else _as_pattern(p.name)
+        key = p.name if p.is_dir() else _make_pattern(p.name)
         names.setdefault(key, []).append(p.name)
         words[key] = ' '.join([p.name, *(f.name for f in list(frames.values())[:1])])
     return {key if len(of) > 1 else of[0]: words[key] for key, of in names.items()}
@@ -262,7 +268,7 @@ def is_zarr(path:str|Path) -> bool:
     "Say whether a folder is a Zarr group or array."
     return any((Path(path)/mark).is_file() for mark in ('zarr.json', '.zarray', '.zgroup'))
 
-def _as_pattern(name:str) -> str: # with {t} for the last number of the stem, where it has one
+def _make_pattern(name:str) -> str: # with {t} for the last number of the stem, where it has one
     "Make a pattern of the name of a file."
     ending = r'(?=(_cp_masks|_masks|_mask|_seg|_labels?)?(\.ome)?\.[^.]+$)'
     timed = re.sub(TIME + ending, '{t}', name)

@@ -32,7 +32,7 @@ def match_files(folder:str|Path, # the movie's folder
     if pattern.count('{t}') != 1 or pattern.count('{z}') > 1 or leads_out:
         raise ValueError(f'{folder}: pattern {pattern[:60]!r}: expected a path in {folder.name} with {{t}} '
                          "for the frame, such as 'raw/*_T{t}.tif', and perhaps {z} for the plane")
-    files, exact = {}, _as_regex(pattern)
+    files, exact = {}, _make_regex(pattern)
     unit = re.search(r'\{t\}(?i:(min|sec|hrs?|hours?)s?)(?![a-z])', pattern)
     for path in sorted(folder.glob(re.sub(r'\{[tz]\}|\*+', '*', pattern).replace('**', '*'))):
         match = re.fullmatch(exact, path.relative_to(folder).as_posix())
@@ -57,7 +57,7 @@ def _read_match(match:re.Match, unit:str) -> int|Seconds:
                              f'for all of it: {match.string.replace(clock[0], "{t}")!r}')
     return read_number(match['t'] + unit)
 
-def _as_regex(pattern:str) -> str:
+def _make_regex(pattern:str) -> str:
     "Turn a pattern into a regular expression; beside a star a number is taken whole."
     parts = [p for p in re.split(r'(\*+|\?|\{[tz]\})', pattern) if p]
     exact = ''
@@ -202,8 +202,9 @@ def open_stack(path:str|Path, # .tif, .npy or .npz
     path, letters = Path(path), str(axes or '').upper()
     refuse_format(path)
     array = load_array(path, key) if path.suffix.lower() in ('.npy', '.npz') else None
-    def open_as(axes): return TiffStack(path, axes, channel) if array is None else ArrayStack(array, axes,
-                                                                                              path, channel)
+    def open_as(axes):
+        if array is None: return TiffStack(path, axes, channel)
+        return ArrayStack(array, axes, path, channel)
     try: return open_as(axes)
     except ValueError:
         if 'C' not in letters: raise
@@ -234,12 +235,12 @@ def open_hdf(path:str|Path, # HDF5 file
     "Open arrays of an HDF5 file."
     out:dict = {}
     for t, array in HdfFile(path).find(name, what).items():
-        stack = _hdf_stack(array, f'{path}, {array.name}', axes, channel)
+        stack = _make_hdf_stack(array, f'{path}, {array.name}', axes, channel)
         if t is None: refuse_guess(stack, what, f'{path}, {array.name}')
         out |= list_frames(stack) if t is None else {t: (stack, 0)}
     return out
 
-def _hdf_stack(array, what:str, axes:str, channel) -> ArrayStack:
+def _make_hdf_stack(array, what:str, axes:str, channel) -> ArrayStack:
     "Make a stack of an HDF5 array that is no larger than its file can hold."
     names, tags = ''.join(read_axis(d.label) for d in array.dims), array.attrs.get('axistags')
     if isinstance(tags, str): names = ''.join(re.findall(r'"key"\s*:\s*"(\w)',

@@ -64,7 +64,7 @@ def check_unpacked(shape:tuple, dtype:Any, # of the volume that a file declares
                        'is it damaged, or of another movie?')
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #447ac44c
-def _pixels(tif, path) -> np.ndarray:
+def _decode(tif, path) -> np.ndarray:
     "Decode the first series: a plain stack by libtiff, beside other work, anything else by tifffile."
     import imagecodecs
     page = tif.pages[0]
@@ -98,7 +98,7 @@ def read_tiff(path:str|Path, # TIFF file of one volume
     with _collect_complaints() as heard:
         try:
             with tifffile.TiffFile(path, _multifile=False) as tif:
-                vol = _pixels(tif, path)
+                vol = _decode(tif, path)
         except OtherContent as e: raise ValueError(f'{path}: {e}') from e
         except (*BROKEN, tifffile.TiffFileError) as e:
             raise ValueError(f'{path}: not a readable TIFF ({describe_error(e)}){AGAIN}') from e
@@ -188,14 +188,14 @@ def choose_channel(n:int, # channels there are
 # %% ../../nbs/05_movies/01_tiff.ipynb #4bdd0268
 def read_voxel_size(tif) -> tuple: # (z,y,x), µm; None: not known
     "Read the voxel size of an open TIFF: OME first, then ImageJ's and tifffile's way."
-    try: size = _ome_size(tif.ome_metadata) if tif.is_ome else _tag_size(tif)
+    try: size = _read_ome_size(tif.ome_metadata) if tif.is_ome else _read_tag_size(tif)
     except (ValueError, TypeError, LookupError, ZeroDivisionError): return None
     possible = all(np.isfinite(v) and 0 < v < 1e6 for v in size)
     return tuple(map(float, size)) if possible else None
 
-def _ome_size(xml:str) -> list:
+def _read_ome_size(xml:str) -> list:
     "Read the voxel size of OME metadata."
-    pixels = next(node for node in _parsed(xml).iter() if node.tag.endswith('}Pixels')).attrib
+    pixels = next(node for node in _parse_xml(xml).iter() if node.tag.endswith('}Pixels')).attrib
     def um(axis):
         "Read the size of a pixel along an axis, µm."
         unit = read_unit(pixels.get(f'PhysicalSize{axis}Unit', 'µm'))
@@ -205,7 +205,7 @@ def _ome_size(xml:str) -> list:
                           1)) == 1                    # then z says how thick it is, which nobody asks
     return [um('Z') if 'PhysicalSizeZ' in pixels or not flat else y, y, x]
 
-def _tag_size(tif) -> list:
+def _read_tag_size(tif) -> list:
     "Read the voxel size from the resolution tags and the spacing that ImageJ or tifffile note."
     page = tif.pages[0]
     notes = tif.imagej_metadata or (tif.shaped_metadata or ({},))[0]
@@ -219,12 +219,12 @@ def _tag_size(tif) -> list:
 def read_channel_names(tif) -> list: # names, as far as known
     "Read the names of the channels of an open TIFF."
     if tif.is_ome:
-        every = _parsed(tif.ome_metadata).iter()
+        every = _parse_xml(tif.ome_metadata).iter()
         nodes = [node for node in every if node.tag.endswith('}Channel')]
         return [node.get('Name') or node.get('ID', '') for node in nodes]
     return [str(name) for name in (tif.imagej_metadata or {}).get('Channels', [])]
 
-def _parsed(xml:str):
+def _parse_xml(xml:str):
     "Parse XML that defines no entities."
     from defusedxml.ElementTree import fromstring
     try: return fromstring(xml, forbid_dtd=True)
@@ -258,7 +258,7 @@ class TiffStack:
         if not self.path.is_file(): raise FileNotFoundError(f'{path}: no such file')
         with _explain_errors(self.path):
             self.tif = tifffile.TiffFile(self.path, _multifile=False)
-            if self.tif.is_ome: _parsed(self.tif.ome_metadata)
+            if self.tif.is_ome: _parse_xml(self.tif.ome_metadata)
             series = self.tif.series[0]
             found = series.axes.upper()
             if found[-1] == 'S' and series.shape[-2] > 8: found = found[:-1] + 'C'      # colours of a pixel

@@ -37,7 +37,7 @@ DOUBT = .04   #: part of the shares that is dealt out evenly
 def compute_factors(shares:np.ndarray, # of what is seen (columns) with each state (rows), (K,n)
                     occurs:np.ndarray, # how often each state occurs, (K,), sums to 1
                    ) -> np.ndarray: # (K,n), the mean over all states as they occur is 1
-    "Turn shares of states into the factors that weigh probabilities, with some doubt mixed in."
+    "Compute by how much each state is likelier than usual where something is seen, with a margin of doubt."
     shares = shares/shares.sum(1, keepdims=True)*(1 - DOUBT) + DOUBT/shares.shape[1]
     return shares/(occurs @ shares)
 
@@ -159,7 +159,7 @@ def cap_probability(probs:np.ndarray, # posteriors, (N,K)
                     own:np.ndarray, # the network's probabilities, (N,K)
                     k:int, # column of the state
                    ) -> np.ndarray: # (N,K)
-    "Keep a state that the network all but rules out at the network's own probability."
+    "Keep the network's own probability where it all but rules a state out."
     seen = own[:, k] >= GLIMPSE
     most = np.where(seen, 1., own[:, k])
     p = np.fmin(probs[:, k], most)
@@ -217,8 +217,9 @@ def decode(predictions:Predictions, # of one movie, the network's
 # %% ../../nbs/10_prediction/03_decode.ipynb #688dcd0f
 def compute_missing_prior(run, # a trained run
                          ) -> np.ndarray: # (K,), added to the logarithms of its probabilities
-    "Compute what log probabilities still lack to reflect how rare the states truly are."
-    given = run.config.get('training', {}).get('prior', 1.)
-    has_bias = 'bias' in (run.config.get('calibration') or {})     # which was found on nuclei as they occur
+    "Compute what to add to log probabilities so that they reflect the true rarity of the states."
+    config = run.config
+    given = config.get('training', {}).get('prior', 1.)
+    has_bias = 'bias' in (config.get('calibration') or {})     # found on nuclei as they occur
     if has_bias or given <= 0: return np.zeros(len(run.states))
-    return np.asarray(run.config['logit_adjust'])*(1/given - 1)
+    return np.asarray(config['logit_adjust'])*(1/given - 1)

@@ -116,7 +116,7 @@ def _find_sources(table:pd.DataFrame) -> np.ndarray: # row numbers
 def settle_states(decoded:Predictions, # of one movie
                   divisions:pd.DataFrame, # of `find_divisions`
                  ) -> Predictions: # the same with states that agree
-    "Call states so that they agree with the divisions that are called."
+    "Change states so that they agree with the divisions that were chosen."
     if not len(decoded): return decoded
     table = decoded.table.reset_index(drop=True)
     states = decoded.states

@@ -163,8 +163,10 @@ def to_btrack(predictions:Predictions, # of one movie, all with a place
     if table[['z', 'y', 'x']].isna().any(axis=None):
         raise ValueError('btrack needs the place (z, y, x) of each nucleus')
     scale = dict(zip('zyx', voxel_size or (1, 1, 1)))
-    out = pd.DataFrame({'t': table['frame'], **{c: table[c]*scale[c] for c in 'xyz'},
-                        'label': table['state'].fillna('').map(BTRACK_LABELS), 'seg_id': table['nucleus_id']})
+    out = pd.DataFrame({'t': table['frame']})
+    for c in 'xyz': out[c] = table[c]*scale[c]
+    out['label'] = table['state'].fillna('').map(BTRACK_LABELS)
+    out['seg_id'] = table['nucleus_id']
     out = out.join(table[[f'p_{s}' for s in predictions.states]])
     with atomic_path(check_new_path(path)) as tmp:
         out.to_csv(tmp, index=False, na_rep='nan', float_format='%.6g', lineterminator='\n')
@@ -178,11 +180,16 @@ def to_ultrack(predictions:Predictions, # of one movie
     "Write for each nucleus t, z, y, x, seg_id, probabilities and ultrack's annotations."
     if not .5 < sure <= 1: raise ValueError(f'sure={sure}: expected more than 0.5, at most 1')
     table = check_one_movie(predictions).sort_values(['frame', 'nucleus_id'])
-    divides, dies = (table.get(f'p_{s}', pd.Series(np.nan, table.index)) for s in ('mitotic', 'death'))
-    division = np.select([divides >= sure, divides <= 1 - sure], ['REAL', 'FAKE'], 'UNKNOWN')
-    end = np.where(dies >= sure, 'REAL', 'UNKNOWN')
-    out = table[['frame', 'z', 'y', 'x', 'nucleus_id']].set_axis(['t', 'z', 'y', 'x', 'seg_id'], axis=1)
-    out = out.assign(division_prob=divides, disappear_prob=dies, division_annot=division, disappear_annot=end)
+    unknown = pd.Series(np.nan, table.index)
+    divides = table.get('p_mitotic', unknown)
+    dies = table.get('p_death', unknown)
+    out = table[['frame', 'z', 'y', 'x', 'nucleus_id']]
+    out = out.set_axis(['t', 'z', 'y', 'x', 'seg_id'], axis=1)
+    out['division_prob'] = divides
+    out['disappear_prob'] = dies
+    calls = [divides >= sure, divides <= 1 - sure]
+    out['division_annot'] = np.select(calls, ['REAL', 'FAKE'], 'UNKNOWN')
+    out['disappear_annot'] = np.where(dies >= sure, 'REAL', 'UNKNOWN')
     with atomic_path(check_new_path(path)) as tmp:
         out.to_csv(tmp, index=False, float_format='%.6g', lineterminator='\n')
     return Path(path)

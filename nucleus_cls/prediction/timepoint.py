@@ -28,7 +28,7 @@ def is_black(vol # volume (Z,Y,X), or None
 # %% ../../nbs/10_prediction/02_timepoint.ipynb #322d6ffb
 def fill_window(frames:Sequence, # volumes (Z,Y,X) in time order, an odd number; None: does not exist
                ) -> tuple: # (all volumes, quality such as 'no_t-1;no_t+1')
-    "Let the middle frame stand in for missing ones; `ValueError` if it is missing or shapes differ."
+    "Replace missing frames by the middle one; `ValueError` if that is missing or shapes differ."
     middle = len(frames)//2
     if frames[middle] is None: raise ValueError('frame t has no volume; only its neighbours may be missing')
     shape = np.shape(frames[middle])
@@ -48,7 +48,7 @@ def fill_as(second:Sequence, # second channel of each frame, (Z,Y,X) in time ord
             frames:Sequence, # the first channel, as it came
             filled:Sequence, # what `fill_window` made of it
            ) -> list: # (Z,Y,X)
-    "Let the middle frame stand in where it does in the first channel; `ValueError` if shapes differ."
+    "Replace the frames that the first channel lacks by the middle one; `ValueError` if shapes differ."
     middle = second[len(second)//2]
     whole = [vol if old is new else middle for vol, old, new in zip(second, frames, filled)]
     for vol, first in zip(whole, filled):

@@ -80,14 +80,17 @@ def make_card(png:bytes, # of `draw_strip`
     "Make the card of a nucleus."
     name = node_name(row.frame, row.nucleus_id)
     picture = Img(src=make_url(png, 'image/png'), alt=f'{name} in three frames')
-    others = [s for s in (*states, REJECTED) if s != row.state]
     options = [Option('not judged', value=''), Option(f'right: {row.state}', value=row.state)]
-    options += [Option(s, value=s) for s in others]
+    for state in (*states, REJECTED):
+        if state != row.state: options.append(Option(state, value=state))
     menu = Select(*options, aria_label=f'what {name} is')
     state = Span(make_dot(row.state), row.state)
     said = P(Span(name), state, Span(f'{row.confidence:.2f}'), Span(row.quality or ''))
-    about = {'data-movie': row.movie, 'data-frame': row.frame, 'data-nucleus': row.nucleus_id,
-             'data-state': row.state, 'data-p': f'{row.confidence:.4f}'}
+    about = {'data-movie': row.movie,
+             'data-frame': row.frame,
+             'data-nucleus': row.nucleus_id,
+             'data-state': row.state,
+             'data-p': f'{row.confidence:.4f}'}
     return Div(picture, said, menu, cls='card', **about)
 
 # %% ../../nbs/12_report/04_cards.ipynb #0c6a590f

@@ -37,9 +37,12 @@ def count_events(table:pd.DataFrame, # predictions of the movie
                 ) -> dict: # words → number
     "Count the events of a predicted movie, and the doubtful nuclei."
     n = table['state'].value_counts()
-    divisions = n.get('mitotic', 0) if divisions is None else len(divisions)
-    return {'nuclei': len(table), 'frames': table['frame'].nunique(), 'divisions': int(divisions),
-            'deaths': int(n.get('death', 0)), 'doubtful': len(list_doubtful(table))}
+    n_divisions = n.get('mitotic', 0) if divisions is None else len(divisions)
+    return {'nuclei': len(table),
+            'frames': table['frame'].nunique(),
+            'divisions': int(n_divisions),
+            'deaths': int(n.get('death', 0)),
+            'doubtful': len(list_doubtful(table))}
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #a2883b62
 SURE = .8        #: confidence below which an event is doubtful
@@ -49,12 +52,14 @@ PLACES = {'border', 'no_t-1', 'no_t+1', 'coarse', ''}
 def list_doubtful(table:pd.DataFrame # of predictions
                  ) -> pd.DataFrame: # rows of it, those to look at first on top
     "List the nuclei to look at: flagged doubtful, without a state, or events of low confidence."
-    marked = table['quality'].fillna('').map(lambda text: bool(set(str(text).split(';')) - PLACES))
+    marks = table['quality'].fillna('').astype(str).str.split(';')
+    marked = marks.map(lambda words: bool(set(words) - PLACES)).astype(bool)
     event = table['state'].isin(EVENTS)
     unsure = event & (table['confidence'] < SURE)
     none = ~table['state'].map(is_state).astype(bool)
     rows = table[marked | unsure | none]
-    return rows.assign(event=event[rows.index]).sort_values(['event', 'confidence'], ascending=[False, True])
+    rows = rows.assign(event=event[rows.index])
+    return rows.sort_values(['event', 'confidence'], ascending=[False, True])
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #b5fb4a11
 def show_nuclei(rows:pd.DataFrame, most:int=40 # of `list_doubtful`, or events; most to list
@@ -105,10 +110,12 @@ def report_movie(path:str|Path, # HTML file to write
     short = [make_tiles(counts), make_list(describe_reading(movie, run))]
     if film: short += show_film(Path(path).with_name(film))
     mothers = make_text('None.')
-    if divisions is not None and len(divisions): mothers = make_table(divisions.head(60).set_index('frame'))
-    deaths = table[table['state'].eq('death')].sort_values('confidence', ascending=False)
+    if divisions is not None and len(divisions):
+        mothers = make_table(divisions.head(60).set_index('frame'))
+    deaths = table[table['state'] == 'death'].sort_values('confidence', ascending=False)
     caveats = ['A confidence is calibrated, at best, for movies like those of the training.',
                'In the first and last frame a neighbour in time is missing: states there are less sure.']
+    settings = run.config if run is not None else {}
     sections = [
         ('In short', short),
         ('Events', show_cards(movie, table, divisions)),
@@ -117,6 +124,6 @@ def report_movie(path:str|Path, # HTML file to write
         ('Deaths', show_nuclei(deaths)),
         ('The movie', show_predictions(table, movie)),
         ('What to keep in mind', [make_list(caveats)]),
-        ('How it was made', list_settings(run.config if run is not None else {}))]
+        ('How it was made', list_settings(settings))]
     write_report(path, f'States of nuclei: {movie.name}', sections, f'Written {get_date()[:10]}.')
     return counts

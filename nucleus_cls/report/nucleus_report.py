@@ -198,15 +198,17 @@ def write_nucleus_page(folder:Path, # with the pictures
                        pictures:list, # names of the pictures there are
                       ) -> Path: # index.html
     "Write one page about a nucleus, with its pictures."
-    lead = f'{said["state"]}, {said["confidence"]:.2f}' if said['state'] else 'no prediction'
+    lead = 'no prediction'
+    if said['state']: lead = f'{said["state"]}, {said["confidence"]:.2f}'
     if said['true_state']: lead += f'; true state: {said["true_state"]}'
     if said['quality']: lead += f'; quality: {said["quality"]}'
     probs = pd.DataFrame({'probability': said['probabilities'] or {}})
     light = {f'{t}, before': values for t, values in numbers['frames'].items()}
     light |= {f'{t}, after': values for t, values in numbers.get('after', {}).items()}
-    files = {name: folder/f'{name}.png' for name in CAPTIONS if name in pictures}
-    first, *others = [embed_png(file.read_bytes(), CAPTIONS[name]) for name, file in files.items()]
-    sections = [('What the network says', [make_table(probs), first]), ('The nucleus', others),
+    first, *others = [embed_png((folder/f'{name}.png').read_bytes(), words)
+                      for name, words in CAPTIONS.items() if name in pictures]
+    sections = [('What the network says', [make_table(probs), first]),
+                ('The nucleus', others),
                 ('Grey values', [make_table(pd.DataFrame(light).T)])]
     return write_report(folder/'index.html', title, sections, lead)
 

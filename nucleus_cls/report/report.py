@@ -93,11 +93,12 @@ def show_scoring(scores:dict, # of one scoring, from metrics.json: per_state and
                 ): # a table
     "Show the scores of each state, the means above them."
     rows = {state: v for state, v in scores['per_state'].items() if v}
-    df = pd.DataFrame(rows.values(), index=list(rows)).rename(columns={'support': 'nuclei'})
+    df = pd.DataFrame(rows.values(), index=list(rows))
+    df = df.rename(columns={'support': 'nuclei'})
     if 'nuclei' in df: df['nuclei'] = df['nuclei'].astype(int)
     known = {name: scores.get(key) for key, name in MEAN_NAMES.items()}
-    means = ', '.join(f'{name} {value:.3f}' for name, value in known.items() if value is not None)
-    return make_table(df, f'Scores on {words}: {means}.')
+    means = [f'{name} {value:.3f}' for name, value in known.items() if value is not None]
+    return make_table(df, f'Scores on {words}: {", ".join(means)}.')
 
 def show_scores(metrics:dict, # content of metrics.json; empty: only the matrices
                 sets:dict, # of `pair_with_truth`

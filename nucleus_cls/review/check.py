@@ -132,20 +132,24 @@ def summarise_states(lineage:Lineage, # of the movie
                      table:pd.DataFrame, # of `forecast_samples`
                     ) -> dict: # words → text
     "Say what the lineage holds, and what extraction would give."
-    edges, frames = lineage.edges, lineage.nodes['frame']
-    divisions = int((np.bincount(edges[:, 0]) > 1).sum()) if len(edges) else 0
+    edges = lineage.edges
+    frames = lineage.nodes['frame']
+    n_children = np.bincount(edges[:, 0]) if len(edges) else np.zeros(1)
     nodes = f'{len(frames):,} nodes in frames {frames.min()} to {frames.max()}'
+    out = {'lineage': f'{nodes}; divisions: {(n_children > 1).sum()}'}
     kept = table[table['reason'] == '']
-    near, lost = kept['near_event'].sum(), kept['lost'].sum()
     counts = kept['state'].value_counts().reindex([*list_states(kept['state']), UNKNOWN]).dropna()
-    samples = f'{len(kept):,} if extracted: ' + ', '.join(f'{n:,.0f} {s}' for s, n in counts.items())
-    if near: samples += f' (at rest near an event, or near the start or end of the movie: {near:,})'
-    out = {'lineage': f'{nodes}; divisions: {divisions}', 'samples': samples}
+    held = ', '.join(f'{n:,.0f} {s}' for s, n in counts.items())
+    out['samples'] = f'{len(kept):,} if extracted: {held}'
+    near, lost = kept['near_event'].sum(), kept['lost'].sum()
+    if near:
+        out['samples'] += f' (at rest near an event, or near the start or end of the movie: {near:,})'
     if lineage.meaning: out['lineage read as'] = lineage.meaning
-    if lost: out['deaths'] = f'{lost:,} may only have left the view: at the border, or before a missing frame'
+    if lost:
+        out['deaths'] = f'{lost:,} may only have left the view: at the border, or before a missing frame'
     reasons = table['reason'].str.replace('no t', 'no image at t', regex=False)
-    words = [f'{n:,} ({reason})' for reason, n in reasons[reasons != ''].value_counts().items()]
-    if words: out['no sample'] = ', '.join(words)
+    why = reasons[reasons != ''].value_counts()
+    if len(why): out['no sample'] = ', '.join(f'{n:,} ({reason})' for reason, n in why.items())
     return out
 
 # %% ../../nbs/14_review/04_check.ipynb #f566a940

@@ -118,14 +118,17 @@ def find_frame_faults(movie:Movie, # that was scanned
                       scan:Scan, # of it
                      ) -> list: # of `Finding`
     "Say which frames are missing, unreadable, or unlike the others."
-    f = scan.frames
-    images, segs = set(movie.image_frames), set(movie.seg_frames)
-    failed = [f'frame {r.frame}, {what}: {error}' for r in f.itertuples()
-              for what, error in (('image', r.image_error), ('segmentation', r.seg_error)) if error]
-    ends = sorted(images | segs)
-    expected = set(range(ends[0], ends[-1] + 1))
-    other = [words for words in failed if not BROKEN_WORDS.search(words) and OTHER_WORDS.search(words)]
-    return [*note_cases('unreadable file', [words for words in failed if words not in other]),
+    images = set(movie.image_frames)
+    segs = set(movie.seg_frames)
+    failed = []
+    for r in scan.frames.itertuples():
+        for what, error in (('image', r.image_error), ('segmentation', r.seg_error)):
+            if error: failed.append(f'frame {r.frame}, {what}: {error}')
+    other = [w for w in failed if not BROKEN_WORDS.search(w) and OTHER_WORDS.search(w)]
+    broken = [w for w in failed if w not in other]
+    first, last = min(images | segs), max(images | segs)
+    expected = set(range(first, last + 1))
+    return [*note_cases('unreadable file', broken),
             *note_cases('file that holds something else', other),
             *note_cases('no neighbours in time', [] if failed else find_time_faults(movie)),
             *note_cases('segmentation that does not fit', [] if failed else find_misfit(movie)),
@@ -198,8 +201,10 @@ def find_movement_faults(scan:Scan) -> list: # of `Finding`
     def tell(shift): return ', '.join(f'{v:+.0f}' for v in shift) + ' voxels (z, y, x)'
     step = scan.frames[['dz', 'dy', 'dx']].to_numpy()
     width = find_usual_width(scan.nuclei)
-    jump = (np.abs(step) > np.maximum(.5*width, 1)).any(1)
-    jumps = [f'frame {t}: {tell(shift)}' for t, shift in zip(scan.frames['frame'][jump], step[jump])]
+    far = np.maximum(.5*width, 1)
+    jump = (np.abs(step) > far).any(1)
+    frames = scan.frames['frame'][jump]
+    jumps = [f'frame {t}: {tell(shift)}' for t, shift in zip(frames, step[jump])]
     drift = np.where(jump[:, None], 0, np.nan_to_num(step)).sum(0)
     drifts = [f'{tell(drift)} in all'] if (np.abs(drift) > width).any() else []
     return note_cases('frame that jumps', jumps) + note_cases('slow drift', drifts)

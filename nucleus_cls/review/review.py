@@ -37,14 +37,17 @@ def order_samples(table:pd.DataFrame, # one row per sample: movie, frame, nucleu
     "Put samples in the order in which they are looked at."
     if isinstance(order, pd.DataFrame): order = order.index
     if not isinstance(order, str): return [i for i in order if i in table.index]
-    if order not in ('doubtful', 'random'): raise ValueError(f'order={order!r}: expected doubtful or random')
-    drawn = np.random.default_rng(seed).permutation(len(table))
+    if order not in ('doubtful', 'random'):
+        raise ValueError(f'order={order!r}: expected doubtful or random')
+    n = len(table)
+    drawn = np.random.default_rng(seed).permutation(n)
     if order == 'random' or predictions is None: return table.index[drawn].tolist()
     p = np.nan_to_num(look_up_probs(table, predictions))
     given = pd.Index(predictions.states).get_indexer(table['state'])
-    own = np.where(given < 0, p.max(1, initial=0), p[np.arange(len(p)), given])
-    first = list_likely_wrong(table, predictions).index.tolist()
+    own = p[np.arange(n), given]                            # probability of the state it has
+    own = np.where(given < 0, p.max(1, initial=0), own)
     by_doubt = drawn[np.argsort(own[drawn], kind='stable')]
+    first = list_likely_wrong(table, predictions).index.tolist()
     rest = table.index[by_doubt].difference(first, sort=False)
     return first + rest.tolist()
 
@@ -116,7 +119,7 @@ class Review:
         self.queue = back + [i for i in self.queue if i not in back]
 
     def write(self, said:pd.DataFrame):
-        "Write the file first; only then is it said."
+        "Save judgements to the file, then keep them here."
         write_corrections(self.path, said)
         self.said = said
 

@@ -164,12 +164,14 @@ def scan_movie(movie:Movie, # images and segmentation; files may be broken
 def _tabulate_frames(rows:list) -> pd.DataFrame:
     "Make the table of frames, with every column there."
     words = ['image_error', 'seg_error', 'image_type', 'seg_type']
+    shapes = ['image_shape', 'seg_shape']
     numbers = ['n_nuclei', 'background', 'noise', 'contrast', 'saturated', 'hot', 'checksum']
     numbers += ['dz', 'dy', 'dx']
-    columns = ['frame', *words, 'image_shape', 'seg_shape', *numbers, 'empty']
+    columns = ['frame', *words, *shapes, *numbers, 'empty']
     table = pd.DataFrame(rows).reindex(columns=columns)
     for c in words: table[c] = [v if isinstance(v, str) else '' for v in table[c]]
-    return table.astype(dict.fromkeys(numbers, float)).assign(empty=table['empty'].eq(True))
+    types = dict.fromkeys(numbers, float)
+    return table.astype(types).assign(empty=table['empty'].eq(True))
 
 def _tabulate_nuclei(parts:list) -> pd.DataFrame:
     "Make the table of nuclei, with the types of a table of nuclei."

@@ -28,15 +28,19 @@ def draw_sample(ax, # matplotlib axes
                 bar:bool=False, # draw a scale bar, where the voxel size is known
                ) -> None:
     "Draw one sample of a contact sheet."
-    image, mask = cut_middle(crops.raw[len(crops.raw)//2]), cut_middle(crops.mask)
+    row = crops.row
+    image = cut_middle(crops.raw[len(crops.raw)//2])
+    mask = cut_middle(crops.mask)
     low, high = choose_contrast(image)
-    color, row = pick_color(crops.row['state']), crops.row
-    pixel = (find_voxel_size(crops) or (1, 1, 1))[1:]
-    draw_picture(ax, image, pixel, traced=trace_outlines(mask[None].astype(np.uint8)),
-                 look=lambda _: {'colors': color}, vmin=low, vmax=high)
+    color = pick_color(row['state'])
+    voxel = find_voxel_size(crops)
+    pixel = voxel[1:] if voxel else (1, 1)
+    outline = trace_outlines(mask[None].astype(np.uint8))
+    draw_picture(ax, image, pixel, traced=outline, look=lambda _: {'colors': color}, vmin=low, vmax=high)
     rows, columns = np.multiply(image.shape, pixel)
-    if bar and find_voxel_size(crops): draw_scale_bar(ax, columns, rows, 'µm')
-    ax.set_title(f'{row["movie"][-14:]}\n{row["frame"]}, {row["nucleus_id"]}', fontsize=5, loc='center')
+    if bar and voxel: draw_scale_bar(ax, columns, rows, 'µm')
+    title = f'{row["movie"][-14:]}\n{row["frame"]}, {row["nucleus_id"]}'
+    ax.set_title(title, fontsize=5, loc='center')
 
 @use_theme(dark=True)
 def plot_contact_sheet(samples:Samples, # what to look at
@@ -44,15 +48,19 @@ def plot_contact_sheet(samples:Samples, # what to look at
                        seed:int=0, # of the draw
                       ) -> Picture:
     "Draw some samples of each state at random."
-    table, rng = samples.table, np.random.default_rng(seed)
+    table = samples.table
+    rng = np.random.default_rng(seed)
     states = [s for s in order_states(table['state']) if s]
-    fig = Picture(figsize=(.95*n + .9, 1.15*max(1, len(states))))
-    axes = fig.subplots(max(1, len(states)), n, squeeze=False)
+    n_rows = max(1, len(states))
+    fig = Picture(figsize=(.95*n + .9, 1.15*n_rows))
+    axes = fig.subplots(n_rows, n, squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
     for state, line in zip(states, axes):
         rows = table.index[table['state'] == state]
-        for ax, i in zip(line, sorted(rng.choice(rows, min(n, len(rows)), replace=False))):
+        drawn = rng.choice(rows, min(n, len(rows)), replace=False)
+        for ax, i in zip(line, sorted(drawn)):
             draw_sample(ax, samples.crops(i), bar=ax is line[0])
-        line[0].text(-.12, .5, f'{state} ({len(rows):,})', transform=line[0].transAxes, rotation=90,
-                     va='center', ha='right', fontsize=7, color=pick_color(state))
+        ax = line[0]
+        ax.text(-.12, .5, f'{state} ({len(rows):,})', transform=ax.transAxes, rotation=90,
+                va='center', ha='right', fontsize=7, color=pick_color(state))
     return fig

@@ -82,11 +82,14 @@ def check_movies(path:str|Path, # corrections or a table of states
                  movies:Sequence, # names of those that are opened
                 ) -> None:
     "Refuse a table that is not there, or says nothing of these movies."
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections or states')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: no such table of corrections or states')
     named = sorted(set(read_corrections(path)['movie']))
     if set(named) & set(movies): return
-    raise ValueError(f'{path}: says nothing of movie {", ".join(list(movies)[:3])}, but of '
-                     f'{", ".join(named[:5]) or "none"}; its column movie must have the name of the movie')
+    wanted = ', '.join(list(movies)[:3])
+    there = ', '.join(named[:5]) or 'none'
+    raise ValueError(f'{path}: says nothing of movie {wanted}, but of {there}; '
+                     'its column movie must have the name of the movie')
 
 def states_from_table(path:str|Path, # states table: movie, frame, nucleus, state
                       movie:str, # name
@@ -113,16 +116,17 @@ def tell_matches(said:pd.DataFrame, # rows of a table, of `read_corrections`
                  what:str='samples', # what the nuclei are, in plural
                 ) -> None:
     "Warn of rows that are not used; `ValueError` if none of them is."
+    n = len(said)
     known = set(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
     keys = said[list(CORRECTIONS[:3])].itertuples(index=False, name=None)
     lone = [row for row in keys if row not in known]
     first = ', '.join(f'{m} {node_name(t, i)}' for m, t, i in lone[:3])
-    if len(said) and len(lone) == len(said):
-        raise ValueError(f'{path}: none of its {len(said):,} rows is one of these {what} ({first}); is it '
-                         f'of other movies?')
+    if n and len(lone) == n:
+        raise ValueError(f'{path}: none of its {n:,} rows is one of these {what} ({first}); is it '
+                         'of other movies?')
     blank = int((said['new_state'] == '').sum())
-    if not (lone or blank or not len(said)): return
-    told = [f'{len(said) - len(lone):,} of {len(said):,} rows are {what}']
+    if not n or not (lone or blank): return
+    told = [f'{n - len(lone):,} of {n:,} rows are {what}']
     if lone: told.append(f'{len(lone):,} are none of these ({first})')
     if blank: told.append(f'{blank:,} have no state and change nothing')
     warnings.warn(f'{path}: {", ".join(told)}', stacklevel=3)
@@ -132,15 +136,17 @@ def apply_corrections(table:pd.DataFrame, # one row per sample: movie, frame, nu
                       path:str|Path, # corrections.csv; must exist
                      ) -> pd.DataFrame: # a copy with the new states; '' where rejected
     "Put corrections into a table of samples."
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
-    said = read_corrections(path).drop_duplicates(list(CORRECTIONS[:3]), keep='last')
-    said = said[said['new_state'] != '']                                        # nothing was said of these
-    states = said['new_state'].replace(REJECTED, '')
-    new = dict(zip(zip(said['movie'], said['frame'], said['nucleus_id']), states))
-    keys = list(zip(table['movie'].astype(str), table['frame'], table['nucleus_id']))
-    found = np.array([key in new for key in keys], bool)
-    state = table['state'].to_numpy(object, copy=True)
-    state[found] = [new[key] for key in keys if key in new]
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: no such table of corrections')
+    key = list(CORRECTIONS[:3])
+    said = read_corrections(path).drop_duplicates(key, keep='last')
+    said = said[said['new_state'] != '']                     # nothing was said of these
+    keys = said[key].itertuples(index=False, name=None)
+    new = dict(zip(keys, said['new_state'].replace(REJECTED, '')))
+    rows = zip(table['movie'].astype(str), table['frame'], table['nucleus_id'])
+    states = [new.get(row) for row in rows]                  # None where nothing was said
+    found = np.array([s is not None for s in states], bool)
+    state = np.where(found, np.array(states, object), table['state'].to_numpy(object))
     table = table.assign(state=state)
     judged_dead = found & (state == 'death')
     if 'lost' in table: table['lost'] = table['lost'].eq(True) & ~judged_dead
@@ -152,11 +158,13 @@ def correct_samples(samples:Samples, # as `open_samples` gives them
                    ) -> Samples: # the same crops, with the new states
     "Give samples the corrected states; `ValueError` for another table, or if none of its rows is a sample."
     table = map_states(samples.table, mapping)
-    if not path and table is samples.table: return samples
-    if not path: return Samples(samples.readers, table, samples.left_out)
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: no such table of corrections')
-    tell_matches(read_corrections(path), table, path)
-    return Samples(samples.readers, apply_corrections(table, path), samples.left_out)
+    if path:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'{path}: no such table of corrections')
+        tell_matches(read_corrections(path), table, path)
+        table = apply_corrections(table, path)
+    if table is samples.table: return samples
+    return Samples(samples.readers, table, samples.left_out)
 
 # %% ../../nbs/06_samples/08_corrections.ipynb #04125e36
 def correct_states(states:pd.DataFrame, # table of states of a movie

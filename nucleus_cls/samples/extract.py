@@ -267,10 +267,11 @@ def extract_movie(movie:Movie, # the movie, with a lineage
 def _draw(movie:Movie, join, settings:dict) -> set: # (frame, nucleus id)
     "Look at every segmentation, and draw the nuclei that become samples."
     frames = progress(movie.seg_frames, f'{movie.name}: looking at every segmentation', 'file')
-    nuclei = join_frames({t: scan_nuclei(movie.seg(t)) for t in frames})
-    lots = draw_samples(join(nuclei), settings['max_samples'], settings['seed'])
-    drawn = lots[lots.reason == ''][['frame', 'nucleus_id']]
-    return set(drawn.itertuples(index=False, name=None))
+    nuclei = {t: scan_nuclei(movie.seg(t)) for t in frames}
+    table = join(join_frames(nuclei))
+    lots = draw_samples(table, settings['max_samples'], settings['seed'])
+    drawn = lots[lots.reason == '']
+    return set(drawn[['frame', 'nucleus_id']].itertuples(index=False, name=None))
 
 def _fill(movie:Movie, job:Job, lineage, states:pd.DataFrame, settings:dict, n_workers:int, scheduler):
     "Make one pass over the movie and complete the store under its hidden name."

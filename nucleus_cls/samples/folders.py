@@ -71,48 +71,63 @@ def find_samples(path:str|Path) -> list[Path]: # folders, sorted
     "Find the sample folders at a path: itself, or those up to three levels below that are not hidden."
     path = Path(path)
     if is_sample(path): return [path]
-    found = (p for n in (1, 2, 3) for p in path.glob('/'.join('*'*n)) if is_sample(p))
-    return sorted(p for p in found if not any(part.startswith('.') for part in p.relative_to(path).parts))
+    found = []
+    for pattern in ('*', '*/*', '*/*/*'):
+        for p in path.glob(pattern):
+            hidden = any(part.startswith('.') for part in p.relative_to(path).parts)
+            if is_sample(p) and not hidden: found.append(p)
+    return sorted(found)
 
 # %% ../../nbs/06_samples/02_folders.ipynb #d6ecec26
-def _section(meta, key:str) -> dict:
-    "A part of somebody's metadata, empty where it is absent or something else."
+def _take_section(meta, key:str) -> dict:
+    "Take a section of metadata; empty where it is missing, or no dictionary."
     part = meta.get(key) if isinstance(meta, dict) else None
     return part if isinstance(part, dict) else {}
 
-def _whole(value) -> int: # None where it is no whole number
-    "Take a number or its text for a whole number."
+def _read_whole(value) -> int: # None where it is no whole number
+    "Read a whole number, given as number or as text."
     try: return int(value) if float(value) == int(value) and abs(int(value)) < 2**63 else None
     except (TypeError, ValueError, OverflowError): return None
 
 # %% ../../nbs/06_samples/02_folders.ipynb #9a929c95
+def _find_reason(path:Path) -> str: # '' where nothing is lacking
+    "Say which file a sample folder lacks."
+    for offset in (0, -1, 1):
+        if not find_raw(path, offset): return f'no {name_offset(offset)}'
+    mask = find_part(path, 0, ('binary_label_cropped.tif', 'label_cropped.tif'))
+    return '' if mask else 'no mask'
+
 def read_sample_row(path:str|Path, # a sample folder
                    ) -> dict: # as a row of the manifest; `reason` says what it lacks
     "Read what a sample folder says about its nucleus."
     path = Path(path).absolute()
     meta = read_json(path/'metadata.json') if (path/'metadata.json').is_file() else {}
-    about, lineage = _section(meta, 'nucleus_summary'), _section(meta, 'lineage_info')
+    about = _take_section(meta, 'nucleus_summary')
+    lineage = _take_section(meta, 'lineage_info')
     named = parse_sample_name(path.name)
     def number(key, name):
-        said = _whole(about.get(key))
+        said = _read_whole(about.get(key))
         return named.get(name) if said is None else said
-    state = read_state({'stable2': 'stable'}.get(path.parent.name, path.parent.name))
-    lacking = [o for o in (0, -1, 1) if not find_raw(path, o)]
-    masks = find_part(path, 0, ('binary_label_cropped.tif', 'label_cropped.tif'))
     def cells(key):
         names = lineage.get(key)
         return ' '.join(map(str, names)) if isinstance(names, list) else ''
+    folder = path.parent.name
+    state = read_state('stable' if folder == 'stable2' else folder)
     movie = str(about.get('dataset_name') or named.get('movie') or path.parent.parent.name)
     with explain_errors(path): check_name(movie, 'movie name')
     return {'movie': movie,
-            'frame': number('event_frame', 'frame'), 'nucleus_id': number('nucleus_id', 'nucleus_id'),
+            'frame': number('event_frame', 'frame'),
+            'nucleus_id': number('nucleus_id', 'nucleus_id'),
             'state': state if state in (*STATES, UNKNOWN) else '',
-            'near_event': lineage.get('near_event') is True, 'lost': lineage.get('lost') is True,
-            'reason': f'no {name_offset(lacking[0])}' if lacking else '' if masks else 'no mask',
-            'track': _whole(lineage.get('track')), 'root': str(lineage.get('root') or ''),
-            'parent': cells('parent_cells'), 'daughters': cells('daughter_cells'),
-            'n_nuclei': named.get('n_nuclei'),
-            'path': str(path)}    # old metadata count the crop's nuclei instead
+            'near_event': lineage.get('near_event') is True,
+            'lost': lineage.get('lost') is True,
+            'reason': _find_reason(path),
+            'track': _read_whole(lineage.get('track')),
+            'root': str(lineage.get('root') or ''),
+            'parent': cells('parent_cells'),
+            'daughters': cells('daughter_cells'),
+            'n_nuclei': named.get('n_nuclei'),     # old metadata count the crop's nuclei instead
+            'path': str(path)}
 
 # %% ../../nbs/06_samples/02_folders.ipynb #04c553bd
 def read_widths(value) -> list: # None where it is none
@@ -129,34 +144,40 @@ def read_cut(path:str|Path, # a sample folder
             ) -> dict: # voxel_size_um and, where known, size, padding, size_um
     "Read how a sample was cut; what makes no sense counts as not there."
     path = Path(path)/'metadata.json'
-    config = _section(read_json(path) if path.is_file() else {}, 'extraction_config')
-    cut:dict = {}
-    try: cut = {'voxel_size_um': check_voxel_size(config.get('voxel_size_um'))}
-    except ValueError: cut = {'voxel_size_um': None}
-    names = {'size': 'size', 'padding': 'crop_padding', 'size_um': 'size_um'}
-    ours = {name: config.get(key) for name, key in names.items()}
-    if (widths := read_widths(config.get('nucleus_width'))) is not None: cut['nucleus_width'] = widths
+    config = _take_section(read_json(path) if path.is_file() else {}, 'extraction_config')
+    try: voxel = check_voxel_size(config.get('voxel_size_um'))
+    except ValueError: voxel = None
+    cut:dict = {'voxel_size_um': voxel}
+    widths = read_widths(config.get('nucleus_width'))
+    if widths is not None: cut['nucleus_width'] = widths
     if isinstance(config.get('channel'), str): cut['channel'] = config['channel']
-    sizes, number = np.ravel(ours['size']).tolist(), lambda v: type(v) in (int, float) and 0 < v < 2000
-    if ours['size'] is not None and len(sizes) in (1, 3) and all(type(n) is int and n > 0 for n in sizes):
-        cut |= {'size': ours['size'], 'padding': None}
-        if number(ours['size_um']) and cut['voxel_size_um']: cut['size_um'] = ours['size_um']
-    elif 'size' in config and ours['size'] is None and number(ours['padding']) and ours['padding'] >= 1:
-        cut |= {'size': None, 'padding': ours['padding']}
+    def is_number(v): return type(v) in (int, float) and 0 < v < 2000
+    size, um = config.get('size'), config.get('size_um')
+    edges = np.ravel(size).tolist()
+    if size is None:
+        padding = config.get('crop_padding')
+        if 'size' in config and is_number(padding) and padding >= 1:
+            cut |= {'size': None, 'padding': padding}
+    elif len(edges) in (1, 3) and all(type(n) is int and n > 0 for n in edges):
+        cut |= {'size': size, 'padding': None}
+        if is_number(um) and voxel: cut['size_um'] = um
     return cut
 
 # %% ../../nbs/06_samples/02_folders.ipynb #5d2a6f49
-def _imaged(vol, # one crop, (Z,Y,X)
-            seg, # ids or mask at t
-            metadata:Path, # of that frame; may not exist
-           ) -> np.ndarray: # boolean (Z,Y,X)
+def _mark_imaged(vol, # one crop, (Z,Y,X)
+                 seg, # ids or mask at t
+                 metadata:Path, # of that frame; may not exist
+                ) -> np.ndarray: # boolean (Z,Y,X)
     "Mark the imaged voxels of one crop, by the note in its metadata or else from the crop itself."
-    note = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info')
-    inside, seen = note.get('inside_volume'), np.zeros(vol.shape, bool)
+    meta = read_json(metadata) if metadata.is_file() else {}
+    note = _take_section(meta, 'extraction_info')
+    seen = np.zeros(vol.shape, bool)
+    inside = note.get('inside_volume')
     if not isinstance(inside, list) or len(inside) != 3:
         imaged = find_imaged(vol, seg)
         return ~seen if imaged is None else imaged
-    with explain_errors(metadata): seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
+    with explain_errors(metadata):
+        seen[tuple(slice(int(a), int(b)) for a, b in inside)] = True
     wedge = find_zeros_at_faces(vol) if note.get('wedge') else None
     return seen if wedge is None else seen & ~wedge
 
@@ -164,7 +185,8 @@ def _imaged(vol, # one crop, (Z,Y,X)
 def read_start(metadata:Path, # of frame t
               ) -> list: # (z,y,x), voxels; None where it is not told
     "Read where in its frame a crop begins."
-    start = _section(read_json(metadata) if metadata.is_file() else {}, 'extraction_info').get('crop_start')
+    meta = read_json(metadata) if metadata.is_file() else {}
+    start = _take_section(meta, 'extraction_info').get('crop_start')
     whole = isinstance(start, list) and all(type(n) is int and abs(n) < 2**31 for n in start)
     return start if whole and len(start) == 3 else None
 
@@ -184,11 +206,15 @@ def read_sample(path:str|Path, # a sample folder
     if not is_sample(path):
         raise FileNotFoundError(f'{path}: no sample folder; expected t/raw_cropped.tif in it')
     row = row or read_sample_row(path)
-    if row['reason']: raise ValueError(f'{path}: the sample has {row["reason"]}; its whole window is needed')
-    raw = [read_tiff(find_raw(path, o)) for o in (-1, 0, 1)]
-    labels = [find_part(path, o, ('label_cropped.tif',)) for o in (-1, 0, 1)]
+    if row['reason']:
+        raise ValueError(f'{path}: the sample has {row["reason"]}; its whole window is needed')
+    window = -1, 0, 1
+    files = [find_raw(path, o) for o in window]
+    raw = [read_tiff(file) for file in files]
+    labels = [find_part(path, o, ('label_cropped.tif',)) for o in window]
     segs = [place and read_tiff(place) for place in labels]
-    seg, binary = segs[1], find_part(path, 0, ('binary_label_cropped.tif',))
+    seg = segs[1]
+    binary = find_part(path, 0, ('binary_label_cropped.tif',))
     mask = read_tiff(binary) > 0 if binary else seg == row['nucleus_id']
     cut = read_cut(path)
     second = read_second(path) if cut.get('channel') else None
@@ -196,14 +222,13 @@ def read_sample(path:str|Path, # a sample folder
     if len(shapes) > 1: raise ValueError(f'{path}: its crops have different shapes: {sorted(shapes)}')
     if not mask.any():
         raise ValueError(f'{path}: its mask is empty; nucleus {row["nucleus_id"]} is not in the crop')
-    imaged = np.stack([_imaged(vol, mask if seg is None else seg,
-                               find_raw(path, o).with_name('metadata.json'))
-                       for vol, o in zip(raw, (-1, 0, 1))])
+    ids = mask if seg is None else seg
+    imaged = [_mark_imaged(vol, ids, file.with_name('metadata.json')) for vol, file in zip(raw, files)]
+    imaged = None if np.all(imaged) else np.stack(imaged)
     row = row | {name: cut.get(name) for name in ('voxel_size_um', 'nucleus_width')}
     row['start'] = read_start(path/'t'/'metadata.json') if row['nucleus_width'] else None
-    known = any(s is not None for s in (segs[0], segs[2]))
-    return Crops(np.stack(raw), mask, seg, None if imaged.all() else imaged, row,
-                 (lambda: segs) if known else None, second)
+    known = segs[0] is not None or segs[2] is not None
+    return Crops(np.stack(raw), mask, seg, imaged, row, (lambda: segs) if known else None, second)
 
 # %% ../../nbs/06_samples/02_folders.ipynb #476b495b
 def find_complete(rows:pd.DataFrame, # one row per sample folder
@@ -214,21 +239,22 @@ def find_complete(rows:pd.DataFrame, # one row per sample folder
     for path in manifests:
         try: listed |= dict(tuple(read_manifest(path).groupby('movie')))
         except ValueError: continue                                # somebody else's table of that name
+    def pairs(table): return set(zip(table.frame, table.nucleus_id))
     for movie, part in rows.groupby('movie'):
-        whole, asked = part[part.reason == ''], listed.get(movie)
+        whole = part[part.reason == '']
+        asked = listed.get(movie)
         if asked is None:
             frames = whole.groupby('frame')
             full = (frames.size() >= frames.n_nuclei.max()).fillna(False).all()
             complete[movie] = bool(full) and len(whole) == len(part)
         else:
-            pairs = lambda table: set(zip(table.frame, table.nucleus_id))
             there = pairs(asked[asked.reason == '']) <= pairs(whole)
             complete[movie] = there and 'not drawn' not in set(asked.reason)
     return complete
 
 # %% ../../nbs/06_samples/02_folders.ipynb #3192d285
-def _glance(path) -> tuple: # size and a checksum
-    "Tell a TIFF by its size and a few thousand bytes from its middle; reading all would take minutes."
+def _stamp_tiff(path) -> tuple: # size and a checksum
+    "Fingerprint a TIFF by its size and a few thousand bytes from its middle; reading all would take minutes."
     with open(path, 'rb') as file:
         size = file.seek(0, 2)
         file.seek(size//2)
@@ -240,8 +266,10 @@ def name_own_states(rows:pd.DataFrame, # one row per sample folder
                    ) -> pd.Series: # states
     "Take the names of class folders side by side for states of their own."
     folders = rows['path'].map(lambda p: Path(p).parent)
-    own = folders.map(lambda p: p.name) if folders.nunique() > 1 else pd.Series('', rows.index)
-    beside = folders.map(lambda p: p.parent == Path(path).absolute() and p.name not in set(rows['movie']))
+    if folders.nunique() < 2: return rows['state']
+    top, movies = Path(path).absolute(), set(rows['movie'])
+    beside = folders.map(lambda p: p.parent == top and p.name not in movies)
+    own = folders.map(lambda p: p.name)
     return rows['state'].where((rows['state'] != '') | ~beside, own)
 
 # %% ../../nbs/06_samples/02_folders.ipynb #0fc666ec
@@ -270,7 +298,8 @@ class FolderReader:
         firsts = self.manifest.drop_duplicates('movie')
         self.cuts = {movie: read_cut(path) for movie, path in zip(firsts.movie, firsts.path)}
         self.complete = find_complete(self.manifest, sorted(self.path.glob('*_manifest.csv')))
-        self.fingerprint = fingerprint([[str(p.relative_to(path)), *map(_glance, sorted(p.rglob('*.tif')))]
+        self.fingerprint = fingerprint([[str(p.relative_to(path)),
+                                         *map(_stamp_tiff, sorted(p.rglob('*.tif')))]
                                         for p in rows])
 
     def crops(self, row:dict) -> Crops:

@@ -68,9 +68,9 @@ def find_id_offset(nuclei:pd.DataFrame, # nuclei found: frame, nucleus_id
     missed = {}
     for d in (0, -1, 1):
         moved = {(t + d, i) for t, i in nodes if t + d in frames}
-        looked = {t for t, _ in moved}
-        missed[d] = len(moved ^ {key for key in found if key[0] in looked})
-    best = min(missed, key=lambda d: missed[d])
+        seen = {t for t, _ in moved}
+        missed[d] = len(moved ^ {(t, i) for t, i in found if t in seen})
+    best = min(missed, key=missed.get)
     if not best or missed[0] < 2 or missed[best] > .2*missed[0]: return []
     words = f'{missed[0]:,} nuclei do not fit, {missed[best]:,} with lineage_offset={best}'
     return note_names('lineage that fits another frame better', [words])
@@ -124,19 +124,22 @@ def add_fates(table:pd.DataFrame, # the joined table
     "Add how each track ends (division, death, lost; empty: the movie does) and how the volume varies."
     last = states.sort_values('frame').drop_duplicates('track', keep='last').set_index('track')
     lost = last['lost'] | last.index.isin(table['track'][table['lost']])
-    ends = last['state'].map({'mitotic': 'division', 'death': 'death'}).fillna('').mask(lost, 'lost')
-    table['fate'] = table['track'].map(ends).fillna('')
+    ends = last['state'].map({'mitotic': 'division', 'death': 'death'}).fillna('')
+    ends = ends.mask(lost, 'lost')
     ended = last['frame'].where(ends != '')
+    table['fate'] = table['track'].map(ends).fillna('')
     table['fate_frame'] = table['track'].map(ended).astype('Int64')
     names = list(map(node_name, table['frame'], table['nucleus_id']))
     volume = pd.Series(table['volume'].array, names)
     frame = pd.Series(table['frame'].array, names)
     def find_volume(relative, t): # of a nucleus that is named in a column, if it lies in frame t
-        return table[relative].map(volume).where(table[relative].map(frame) == t)
+        there = table[relative].map(frame) == t
+        return table[relative].map(volume).where(there)
     before = find_volume('parent', table['frame'] - 1)
     after = find_volume('daughters', table['frame'] + 1)
     series = pd.concat([table['volume'], before, after], axis=1)
-    table['volume_variance'] = series.var(axis=1, ddof=0).where(series.count(axis=1) > 1)
+    several = series.count(axis=1) > 1
+    table['volume_variance'] = series.var(axis=1, ddof=0).where(several)
     return table
 
 # %% ../../nbs/06_samples/05_manifest.ipynb #7207182d

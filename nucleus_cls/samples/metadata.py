@@ -115,7 +115,7 @@ def compose_frame_metadata(crops:Crops, reader:StoreReader, offset:int) -> dict:
 def link_again(path:Path, # of a file
                name:str, # second one, beside it
               ):
-    "Give a file a second name."
+    "Link a file under a second name, or copy it where links are not possible."
     try: os.link(path, path.with_name(name))
     except OSError: shutil.copyfile(path, path.with_name(name))
 

@@ -19,10 +19,11 @@ from ..movies.scale import find_step, grow_widths
 # %% ../../nbs/06_samples/06_recipe.ipynb #2de1c6a5
 def settle_size(size, padding, size_um, voxel) -> Any: # voxels, one edge or three; None: the nucleus decides
     "Settle how large boxes are from the three ways to say it; `ValueError` if they make no sense."
-    if size_um is not None and padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
-    if padding is not None: size = None
-    if size_um is not None: size = list(box_edges(size_um, voxel))
-    place_boxes(np.empty((0, 12)), size, padding)                     # complains if they make no sense
+    if size_um is not None:
+        if padding is not None: raise ValueError(f'{padding=} {size_um=}: give one')
+        size = list(box_edges(size_um, voxel))
+    elif padding is not None: size = None
+    place_boxes(np.empty((0, 12)), size, padding)            # complains if they make no sense
     if size_um is not None or np.size(size) != 3: return size
     return int(size[0]) if len(set(size)) == 1 else [int(n) for n in size]
 
@@ -31,16 +32,16 @@ def settle_scale(size, widths, growth, span, folders:bool) -> dict:
     "Settle how voxels are read where nuclei are to come out equally wide."
     scale = {'nucleus_width': list(widths)}
     step = find_step(widths)
-    if growth:                                                        # boxes hold the widest nuclei
+    if growth:
         scale['growth'] = list(growth)
         widest = max(grow_widths(widths, growth, t) for t in span)
-        step = find_step(widest) or (1,)*3
+        step = find_step(widest) or (1, 1, 1)                # boxes hold the widest nuclei
     if step is None: return scale
     if not folders and not growth: return scale | {'step': list(step)}
-    if size is None: return scale                                     # crops keep voxels as stored
+    if size is None: return scale                            # crops keep voxels as stored
     edges = []
     for n, s in zip(np.broadcast_to(size, 3).tolist(), step):
-        more = 2*math.ceil(max(s, 1))                                 # what the outermost voxels read take in
+        more = 2*math.ceil(max(s, 1))                        # what the outermost voxels read take in
         edges.append(max(n, math.ceil(n*s - 1e-6) + more))
     return scale | {'edges': edges}
 
@@ -60,8 +61,12 @@ def make_extract_settings(timeframe, size, padding, state_window, max_samples, s
     if max_samples is not None: check_integer(max_samples, 'max_samples', 1, 2**63)
     check_integer(seed, 'seed', 0, 2**63)
     size = settle_size(size, padding, size_um, voxel)
-    settings = {'timeframe': int(timeframe), 'size': size, 'padding': padding,
-                'state_window': int(state_window), 'max_samples': max_samples, 'seed': int(seed)}
+    settings = {'timeframe': int(timeframe),
+                'size': size,
+                'padding': padding,
+                'state_window': int(state_window),
+                'max_samples': max_samples,
+                'seed': int(seed)}
     if register != 'none' and not folders: settings['register'] = register
     if size_um is not None: return settings | {'size_um': size_um}
     if widths is None: return settings

@@ -203,7 +203,7 @@ def take_image(single:SinglePass, t:int, image) -> list: # checksum, and whether
     def write(name, vol): return write_frame(single.arrays[name], single.index[t], vol, boxes)
     imaged = find_imaged(image)                                  # None: there is no wedge
     stored = imaged                                              # the same in the store's voxels
-    if seg is None and t in single.movie.seg_frames:             # an earlier run has scanned it
+    if seg is None and t in single.movie.seg_frames:             # scanned before a stop
         seg = read_checked(single, 'seg', t)
     if single.step is not None: image, stored, seg = rescale_frame(image, imaged, seg, single.step)
     wedge = imaged is not None
@@ -222,9 +222,11 @@ def take_image(single:SinglePass, t:int, image) -> list: # checksum, and whether
 # %% ../../nbs/06_samples/07_single_pass.ipynb #bd3dc8bc
 def do_part(single:SinglePass, frames, alone:bool=False):
     "Work through a stretch of frames; yields (what, frame, values) for each file that is done."
-    order = order_files(single.movie.seg_frames, single.movie.image_frames, single.k)
+    movie = single.movie
     mine = {'image': set(frames), 'seg': join_windows(frames, single.k)}
-    todo = [(what, t) for what, t in order if t in mine[what] and (what, t) not in single.done]
+    todo = []
+    for what, t in order_files(movie.seg_frames, movie.image_frames, single.k):
+        if t in mine[what] and (what, t) not in single.done: todo.append((what, t))
     read = partial(read_checked, single)
     files = read_ahead(read, todo) if alone else ((what, t, read(what, t)) for what, t in todo)
     take = {'seg': take_seg, 'image': take_image}

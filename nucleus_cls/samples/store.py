@@ -202,18 +202,23 @@ def read_store(path:str|Path, # folder of a finished store
 
 def check_parts(reader): # a StoreReader
     "Refuse a store whose parts do not fit together."
-    k, rows = reader.settings['timeframe'], reader.manifest[reader.manifest.reason == '']
+    settings, arrays = reader.settings, reader.arrays
+    k = settings['timeframe']
+    rows = reader.manifest[reader.manifest.reason == '']
     boxes = rows[['cz', 'cy', 'cx', 'dz', 'dy', 'dx']].to_numpy(int)
+    moves = rows.reindex(columns=list(MOVES)).fillna(0)
     shape = (len(reader.index), *reader.shape)
-    fits = isinstance(k, int) and 0 < k < 100 and all(a.shape == shape for a in reader.arrays.values())
-    fits &= ('second' in reader.arrays) == bool(reader.settings.get('channel'))
+    fits = isinstance(k, int) and 0 < k < 100
+    fits = fits and all(a.shape == shape for a in arrays.values())
+    fits &= ('second' in arrays) == bool(settings.get('channel'))
     if len(boxes): fits &= boxes[:, 3:].min() > 0 and abs(boxes).max() <= 2**31
-    fits &= not (abs(rows.reindex(columns=list(MOVES)).fillna(0)) > 2**31).any(axis=None)
-    if not fits:
-        raise make_damage_error(reader.path, 'its parts do not fit together')
+    fits &= not (abs(moves) > 2**31).any(axis=None)
+    if not fits: raise make_damage_error(reader.path, 'its parts do not fit together')
     check_name(reader.name, 'movie name')
-    for name, array in reader.arrays.items(): check_array(array, name)
-    if len(boxes): check_size((2*k + 1, *boxes[:, 3:].max(0)), reader.arrays['image'].dtype, 'a sample')
+    for name, array in arrays.items(): check_array(array, name)
+    if len(boxes):
+        largest = boxes[:, 3:].max(0)
+        check_size((2*k + 1, *largest), arrays['image'].dtype, 'a sample')
 
 # %% ../../nbs/06_samples/01_store.ipynb #4c9e3464
 def check_manifest(path:Path, mark:str # folder of the store; its fingerprint

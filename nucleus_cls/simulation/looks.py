@@ -25,14 +25,14 @@ DEATH = {0.: (.55, .9, 1.3, 0., .12, 1), .5: (.58, .9, 1.9, 0., .12, .8), 1.: (.
 def interpolate_look(keys:dict, # clock reading → look
                      clock, # readings, (N,)
                     ) -> np.ndarray: # (N, len(LOOKS))
-    "Read looks off the key frames."
+    "Interpolate size, shape and brightness between the key frames."
     readings = list(keys)
     columns = zip(*keys.values())
     return np.stack([np.interp(clock, readings, column) for column in columns], 1)
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #8356d44a
 def _measure_passed(minutes, length):
-    "Say what share of a phase of some length is over after some minutes."
+    "Compute the share of a phase that is over after some minutes."
     return np.clip(minutes/length, 0, 1)
 
 def read_clocks(nuclei:np.ndarray, cells:np.ndarray, s:EmbryoSettings,
@@ -69,7 +69,7 @@ def name_phases(mitosis, newborn, death, spell) -> np.ndarray: # (N,), words
 
 # %% ../../nbs/01_simulation/03_looks.ipynb #95e10cb1
 def _read_look(keys:dict, clock) -> dict: # look → (N,)
-    "Read all looks off the key frames, by name."
+    "Interpolate all looks between the key frames, by name."
     return dict(zip(LOOKS, interpolate_look(keys, clock).T))
 
 def dress_nuclei(nuclei:np.ndarray, # type NUCLEUS, places known

@@ -33,11 +33,14 @@ def make_optimizer(model:torch.nn.Module, # the network
                    n_steps:int, # steps in one epoch
                   ) -> tuple: # optimizer, schedule
     "Make the optimizer, and the schedule of its rate."
-    kind = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam}[config.optimizer]
-    opt = kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    kinds = {'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam}
+    make = kinds[config.optimizer]
+    opt = make(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedules = torch.optim.lr_scheduler
-    if config.schedule == 'plateau': return opt, schedules.ReduceLROnPlateau(opt, factor=.2, patience=10)
-    return opt, schedules.OneCycleLR(opt, config.lr, total_steps=n_steps*config.num_epochs)
+    if config.schedule == 'plateau':
+        return opt, schedules.ReduceLROnPlateau(opt, factor=.2, patience=10)
+    total = n_steps*config.num_epochs
+    return opt, schedules.OneCycleLR(opt, config.lr, total_steps=total)
 
 # %% ../../nbs/09_training/10_epoch.ipynb #bf8fc190
 def update_mean(mean:torch.nn.Module, # the running mean: a network of the same kind, changed in place
@@ -91,25 +94,28 @@ def train_epoch(model, opt, schedule, # what `share` made of the network, its op
     total = torch.zeros(2, device=device)
     draws = draw_epoch(m.y, config.epoch_samples, config.balance, config.seed, epoch, m.weights)
     batches = np.split(draws, cut_batches(len(draws), config.batch_size))
+    size, second = m.prep.tensor_size, bool(m.prep.channel)
+    amp = config.amp and has_bfloat16(device)
     model.train()
     for k, whole in enumerate(batches):
-        rows = team.part(len(whole))
+        n = len(whole)
+        rows = team.part(n)
         chosen = whole[rows]
         raw, masks, lo, hi = map(torch.from_numpy, m.cache.batch(m.at[chosen]))
         xb = from_cache(raw, masks, lo, hi, m.prep.channels).to(device)
-        xb = augment(xb, config, generator, m.prep.tensor_size, m.isotropic[whole], len(whole), rows.start,
-                     bool(m.prep.channel))
-        yb = torch.from_numpy(m.y[chosen]).to(device)                                 # (B,)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.amp and has_bfloat16(device)):
-            logits = model(xb.contiguous(memory_format=torch.channels_last_3d))       # (B,K)
-        loss = loss_of(logits.float(), yb).sum()                                      # xb: (B,C,S,S,S)
+        xb = augment(xb, config, generator, size, m.isotropic[whole], n, rows.start, second)
+        xb = xb.contiguous(memory_format=torch.channels_last_3d)        # (B,C,S,S,S)
+        yb = torch.from_numpy(m.y[chosen]).to(device)                   # (B,)
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            logits = model(xb)                                          # (B,K)
+        loss = loss_of(logits.float(), yb).sum()
         opt.zero_grad()
-        (loss*team.size/len(whole)).backward()
-        if config.clip: torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        (loss*team.size/n).backward()
         opt.step()
         if config.schedule == 'one_cycle': schedule.step()
         if mean is not None: update_mean(mean, model, config.ema, epoch*len(batches) + k)
-        total += torch.stack([loss.detach(), (logits.argmax(1) == yb).sum()])
+        n_right = (logits.argmax(1) == yb).sum()
+        total += torch.stack([loss.detach(), n_right])
         if bar is not None: bar.update()
     loss, accuracy = (team.total(total)/len(draws)).tolist()
     if not np.isfinite(loss): raise ValueError(f'the loss of epoch {epoch + 1} is {loss}: lower lr')

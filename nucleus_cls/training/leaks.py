@@ -61,15 +61,16 @@ def check_leaks(table:pd.DataFrame, # one row per sample
     leaks = find_leaks(table, split.train, split.val)
     if split.kind == 'lineage': leaks = leaks[leaks['leak'] != 'same movie']
     if not len(leaks): return []
-    if split.kind == 'random':
-        kinds = []
-        for kind, part in leaks.groupby('leak', sort=False):
-            r = part.iloc[0]
-            kinds.append(f'{part["pairs"].sum()} {kind}, such as {r["movie"]} {r["train"]} and {r["val"]}')
-        return ['random split: scores will be too good, since near copies are on both sides (pairs: '
-                + '; '.join(kinds) + ')']
-    first = '; '.join(f'{r.leak}: {r.movie} {r.train} and {r.val}' for r in leaks.head(3).itertuples())
-    raise ValueError(f'the split leaks in {len(leaks)} places ({first}): is a nucleus in the samples twice?')
+    if split.kind != 'random':
+        first = '; '.join(f'{r.leak}: {r.movie} {r.train} and {r.val}' for r in leaks.head(3).itertuples())
+        raise ValueError(f'the split leaks in {len(leaks)} places ({first}): '
+                         'is a nucleus in the samples twice?')
+    kinds = []
+    for kind, part in leaks.groupby('leak', sort=False):
+        r = part.iloc[0]
+        kinds.append(f'{part["pairs"].sum()} {kind}, such as {r["movie"]} {r["train"]} and {r["val"]}')
+    return [f'random split: scores will be too good, since near copies are on both sides '
+            f'(pairs: {"; ".join(kinds)})']
 
 # %% ../../nbs/09_training/03_leaks.ipynb #8b7b100d
 def hash_crops(raw:np.ndarray # crops of N samples, (N,T,L,L,L), any dtype

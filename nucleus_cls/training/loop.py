@@ -31,7 +31,7 @@ from ..transforms.cache import Cache
 from ..models.registry import build_model
 from ..models.run import Run, hash_weights, load_run, read_weights, save_weights
 from ..models.pretrained import copy_weights, find_start
-from .config import TrainConfig
+from .config import GONE, TrainConfig
 from .metrics import score_predictions
 from .prepare import TrainingData, describe_training, prepare_training
 from .distributed import Team, find_team, share_model
@@ -51,10 +51,11 @@ def validate(run:Run, # the network as it is now
     mine = np.arange(len(at))[team.part(len(at))]
     for some in np.split(mine, range(64, len(mine), 64)):
         raw, masks, lo, hi = cache.batch(at[some])
-        xb = fit_shape(from_cache(raw, masks, lo, hi, prep.channels), prep.tensor_size)
-        probs[some] = run.probs(xb)
+        xb = from_cache(raw, masks, lo, hi, prep.channels)
+        probs[some] = run.probs(fit_shape(xb, prep.tensor_size))
     probs = team.total(torch.from_numpy(probs).to(run.device)).cpu().numpy()
-    right = np.max(probs*(true[:, None] == np.array(run.states)), axis=1)   # probability of the true state
+    is_true = true[:, None] == np.array(run.states)
+    right = np.max(probs*is_true, axis=1)   # probability of the true state
     loss = -float(np.log(np.maximum(right, np.exp(-16))).mean())
     s = score_predictions(true, probs, run.states)
     return dict(val_loss=loss, val_accuracy=s['accuracy'], val_macro_f1=s['macro_f1'])
@@ -104,7 +105,8 @@ def save_epoch(folder:Path, # run folder
     "Write the results of an epoch, each file whole or not at all."
     if best is not None: save_weights(best, folder/'best_model.safetensors', info)
     history = pd.DataFrame(state['history'])
-    with core.atomic_path(folder/'history.csv') as tmp: history.to_csv(tmp, index=False, float_format='%.6g')
+    with core.atomic_path(folder/'history.csv') as tmp:
+        history.to_csv(tmp, index=False, float_format='%.6g')
     whole = state | {name: part.state_dict() for name, part in parts.items()}
     packed = io.BytesIO()               # a full disk is an error of writing bytes, not one of torch
     torch.save(whole, packed)
@@ -138,10 +140,12 @@ def load_last(folder:Path, # run folder
                          'name another --output_dir, or delete it')
     last = read_last(path)
     if last['history']: read_weights(folder/'best_model.safetensors')
-    was = TrainConfig().to_dict() | last['config']   # with settings newer than the run
-    now = config.to_dict()
-    changed = [f'{k} was {was[k]!r} and is now {now[k]!r}' for k in now
-               if now[k] != was[k] and k not in ('device', 'cache_gib', 'init')]       # a start is past
+    was = TrainConfig().to_dict() | GONE | last['config']   # with settings newer than the run
+    now = config.to_dict() | GONE
+    changed = []
+    for name, value in now.items():
+        if name in ('device', 'cache_gib', 'init'): continue   # where and how fast; a start is past
+        if value != was[name]: changed.append(f'{name} was {was[name]!r} and is now {value!r}')
     if last['data_hash'] != data_hash: changed.append('these are not the samples it began with')
     if not changed: return last
     raise ValueError(f'{folder}: cannot resume: {changed[0]}; give the same, or begin a new training from '

@@ -41,7 +41,7 @@ def compute_state_weights(shares:np.ndarray, # share of each state in the draws,
     return weights
 
 # %% ../../nbs/09_training/06_losses.ipynb #2acbb024
-def make_loss(config:TrainConfig, # loss, class_weights, focal_gamma, label_smoothing
+def make_loss(config:TrainConfig, # loss, class_weights, label_smoothing
               shares:np.ndarray, # share of each state in the draws, (K,)
               states:tuple, # their names
               device:str|torch.device='cpu', # where the network computes
@@ -52,5 +52,5 @@ def make_loss(config:TrainConfig, # loss, class_weights, focal_gamma, label_smoo
     if config.loss == 'weighted': weights *= compute_state_weights(shares)
     given = (weights != 1).any()
     tensor = torch.tensor(weights, dtype=torch.float32, device=device) if given else None
-    gamma = config.focal_gamma if config.loss == 'focal' else 0.
+    gamma = 2. if config.loss == 'focal' else 0.
     return partial(compute_losses, weights=tensor, gamma=gamma, smoothing=config.label_smoothing)

@@ -41,12 +41,13 @@ def score_state(state:str, # the state to score
                 prob:np.ndarray|None, # (N,) probability of the state; None: the model cannot predict it
                ) -> dict|None: # precision, recall, f1, average_precision, support; None: does not occur
     "Score one state against all others."
-    is_true, is_pred = true == state, pred == state
+    is_true = true == state
+    is_pred = pred == state
     if not is_true.any(): return None
-    precision, recall, f1, _ = precision_recall_fscore_support(is_true, is_pred, average='binary',
-                                                               zero_division=0)
+    scores = precision_recall_fscore_support(is_true, is_pred, average='binary', zero_division=0)
+    precision, recall, f1 = map(float, scores[:3])
     average = 0. if prob is None else average_precision_score(is_true, np.nan_to_num(prob))
-    return dict(precision=float(precision), recall=float(recall), f1=float(f1),
+    return dict(precision=precision, recall=recall, f1=f1,
                 average_precision=float(average), support=int(is_true.sum()))
 
 # %% ../../nbs/09_training/07_metrics.ipynb #2fb1a1ec
@@ -55,7 +56,8 @@ def score_predictions(true:ArrayLike, # (N,) true states
                       states:Sequence, # the model's states, K names in the order of the columns
                      ) -> dict: # accuracy, macro_f1, ece, per_state {state: scores of `score_state`}
     "Score probabilities against the truth; `ValueError` without nuclei or with a state that is none."
-    true, probs = np.asarray(true, object), np.asarray(probs, float)
+    true = np.asarray(true, object)
+    probs = np.asarray(probs, float)
     pred = pick_states(probs, states)
     if len(true) != len(probs):
         raise ValueError(f'{len(true)} true states, but probabilities of {len(probs)} nuclei')
@@ -63,10 +65,13 @@ def score_predictions(true:ArrayLike, # (N,) true states
     if other := {s for s in true if not is_state(s)}:
         raise ValueError(f'true states hold {sorted(map(str, other))}: expected only states')
     column = {s: probs[:, k] for k, s in enumerate(states)}
-    per_state = {s: score_state(s, true, pred, column.get(s)) for s in list_states(states, true)}
+    names = list_states(states, true)
+    per_state = {s: score_state(s, true, pred, column.get(s)) for s in names}
     f1 = [v['f1'] for v in per_state.values() if v]
-    ece = measure_ece(np.nan_to_num(probs).max(1), true == pred)
-    return dict(accuracy=float((true == pred).mean()), macro_f1=float(np.mean(f1)), ece=ece,
+    right = true == pred
+    return dict(accuracy=float(right.mean()),
+                macro_f1=float(np.mean(f1)),
+                ece=measure_ece(np.nan_to_num(probs).max(1), right),
                 per_state=per_state)
 
 # %% ../../nbs/09_training/07_metrics.ipynb #9489002e
@@ -78,11 +83,12 @@ def choose_scored(table:pd.DataFrame, # one row per sample: movie, state, lost
     state = table['state'].to_numpy(object)
     lost = table['lost'].eq(True).to_numpy()
     known = set(list_states(state if states is None else states))
-    clear = np.flatnonzero([s in known for s in state])
+    clear = np.array([s in known for s in state], bool)
     sets:dict = dict(balanced=None, every_nucleus=None)
-    if len(clear): sets['balanced'] = clear, state[clear]
-    if not len(table) or not all(complete.get(m, False) for m in table['movie'].unique()): return sets
-    every = np.flatnonzero(~lost & [s == UNKNOWN or s in known for s in state])
+    if clear.any(): sets['balanced'] = np.flatnonzero(clear), state[clear]
+    whole = [complete.get(m, False) for m in table['movie'].unique()]
+    if not whole or not all(whole): return sets
+    every = np.flatnonzero(~lost & (clear | (state == UNKNOWN)))
     truth = np.where(state[every] == UNKNOWN, 'stable', state[every])
     if len(every): sets['every_nucleus'] = every, truth
     return sets
@@ -93,7 +99,11 @@ def score_sets(sets:dict, # of `choose_scored`
                states:Sequence, # the model's states, K names
               ) -> dict: # 'balanced', 'every_nucleus' → scores or None
     "Score both sets of nuclei."
-    return {name: s and score_predictions(s[1], np.asarray(probs)[s[0]], states) for name, s in sets.items()}
+    probs = np.asarray(probs)
+    scores = dict.fromkeys(sets)
+    for name, chosen in sets.items():
+        if chosen: scores[name] = score_predictions(chosen[1], probs[chosen[0]], states)
+    return scores
 
 # %% ../../nbs/09_training/07_metrics.ipynb #e3f8ebfd
 _TITLES = dict(balanced='Clear cases only (balanced): nuclei to which the rules give a state',

@@ -65,9 +65,9 @@ def find_channel(samples:Samples, # of one or more movies
     "Find the two channels that the samples hold; `ValueError` where some movies have others than the rest."
     examples = {s.get('channel') or '': movie for movie, s in samples.settings.items()}
     if len(examples) <= 1: return next(iter(examples), '')
-    told = ', '.join(f'{movie}: {channel or "one"}' for channel, movie in examples.items())
-    raise ValueError(f'movies were extracted with different channels ({told}): extract them with the '
-                     'same --channel')
+    told = [f'{movie}: {channel or "one"}' for channel, movie in examples.items()]
+    raise ValueError(f'movies were extracted with different channels ({", ".join(told)}): '
+                     'extract them with the same --channel')
 
 # %% ../../nbs/09_training/08_prepare.ipynb #a860fbab
 def choose_voxel(samples:Samples, # of one or more movies

@@ -22,7 +22,7 @@ from .intensity import add_noise, blur, change_light, compute_depth_factor, drop
 # %% ../../nbs/07_transforms/05_augment.ipynb #ff1d7dfb
 @dataclass(frozen=True)
 class AugmentSettings(Settings):
-    "How far a sample may be moved and its light be changed."
+    "How strongly samples are varied in a training."
     drop_segs:float = setting(.2, 'share of samples shown without the other nuclei (channels 4 and up)',
                               low=0, high=1)
     flips:bool = setting(True, 'mirror each axis half of the time')
@@ -68,7 +68,7 @@ def draw_space_changes(n:int, # samples
                        rand, # function: shape, half-width → uniform numbers around 0
                        isotropic:torch.Tensor=None, # bool (n,): samples whose axes may be swapped; None: all
                       ) -> dict: # name → tensor, a sample per row
-    "Draw where every sample goes."
+    "Draw the shift, rotation, zoom, bend and flips of each sample."
     loose = rand(n, .5) + .5 < s.turned
     place = rand((n, 1, 3), s.shift).repeat(1, 3, 1)
     place[:, [0, 2]] += rand((n, 2, 3), s.drift)
@@ -92,7 +92,7 @@ def draw_light_changes(n:int, # samples
                        s:AugmentSettings, # what may change
                        rand, # function: shape, half-width → uniform numbers around 0
                       ) -> dict: # name → tensor, a sample per row
-    "Draw what happens to the light of every sample."
+    "Draw the changes of contrast, brightness, blur and noise of each sample."
     def chance(): return rand(n, .5) + .5
     which = (chance()*3).long().clamp_max(2)
     light = torch.where(chance() < s.dim, 2/3*chance() + 1/3, 1.)
@@ -117,7 +117,7 @@ def draw_changes(n:int, # samples in the batch
                  isotropic=None, # bool (n,): samples whose axes may be swapped; None: all
                  second:bool=False, # draw changes of light for a second channel, too
                 ) -> dict: # name → tensor, a sample per row
-    "Draw everything that will happen to a batch."
+    "Draw all random changes of a batch."
     s = settings or AugmentSettings()
     def rand(shape, half): return draw_uniform(shape, -half, half, generator, device)
     if isotropic is not None: isotropic = torch.as_tensor(np.asarray(isotropic), device=device)
@@ -149,7 +149,7 @@ def apply_changes(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames fi
                   bank:torch.Tensor=None, # a stretch of noise to read from, (M,), M > size³; needed for noise
                   second:bool=False, # are the last three the frames of a second channel?
                  ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
-    "Do to every sample of a batch what was drawn for it."
+    "Apply to each sample of a batch the changes drawn for it."
     masks = xb.shape[1] - 3*second if xb.ndim == 5 else 0
     if (np.array(xb.shape[2:]) < size).any() or not 4 <= masks <= len(CHANNEL_FRAMES):
         raise ValueError(f'batch of shape {tuple(xb.shape)}: expected (B,C,L,L,L), '
@@ -173,7 +173,7 @@ def augment(xb:torch.Tensor, # (B,C,L,L,L) float in [0,1], three frames first, L
             first:int=0, # number of this part's first sample in it
             second:bool=False, # are the last three the frames of a second channel?
            ) -> torch.Tensor: # (B,C,size,size,size) in [0,1], channels from 3 on 0/1
-    "Move every sample through space and change the light of its frames, each sample in its own way."
+    "Augment a batch: change the position and the intensities of each sample at random."
     s = settings or AugmentSettings()
     device = xb.device
     edges = np.broadcast_to(size, 3).tolist()

@@ -73,22 +73,26 @@ def load_cache(samples:Any, # Samples, as `open_samples` gives them
     row_of = dict(zip(ids, rows))
     firsts = ids[~table['movie'].iloc[rows].duplicated()]
     dtype = _find_dtype([samples.crops(i) for i in firsts], prep)
-    n_channels = 2 if prep.channel else 1
+    n = len(rows)
     edges = np.broadcast_to(size, 3).tolist()
-    raw = empty_array((len(rows), n_channels*len(prep.offsets), *edges), dtype, limit_gib, folder)
-    mask = empty_array((len(rows), *edges), np.uint8, limit_gib, folder)
-    ranges = (len(rows), n_channels) if prep.channel else (len(rows),)
-    lo, hi = np.zeros((2, *ranges), np.float32)
+    n_channels = 2 if prep.channel else 1
+    n_frames = n_channels*len(prep.offsets)
+    raw = empty_array((n, n_frames, *edges), dtype, limit_gib, folder)
+    mask = empty_array((n, *edges), np.uint8, limit_gib, folder)
+    lo, hi = np.zeros((2, n, 2) if prep.channel else (2, n), np.float32)
     order, skipped = [], []
     for i, crops in samples.iter_crops(ids, 'reading crops'):
-        k = len(order)
         more = _collect_more(crops, prep)
-        try: raw[k], mask[k], lo[k], hi[k] = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, *more)
-        except ValueError as e: skipped.append(f'{describe_sample(table.iloc[row_of[i]])}: {e}')
-        else: order.append(row_of[i])
-    n = len(order)
-    if not n: raise ValueError(f'none of the {len(rows)} samples can be used; the first: {skipped[0]}')
-    return Cache(np.array(order, int), raw[:n], mask[:n], lo[:n], hi[:n], skipped, tuple(prep.channels))
+        try: kept = to_cache(crops.raw, crops.mask, crops.imaged, prep, size, *more)
+        except ValueError as e:
+            skipped.append(f'{describe_sample(table.iloc[row_of[i]])}: {e}')
+            continue
+        k = len(order)
+        raw[k], mask[k], lo[k], hi[k] = kept
+        order.append(row_of[i])
+    k = len(order)
+    if not k: raise ValueError(f'none of the {n} samples can be used; the first: {skipped[0]}')
+    return Cache(np.array(order, int), raw[:k], mask[:k], lo[:k], hi[:k], skipped, tuple(prep.channels))
 
 def describe_sample(row) -> str:
     "Name a sample for people: movie, frame and nucleus."

@@ -32,7 +32,7 @@ def compute_depth_factor(loss:torch.Tensor, # share of the light lost, (B,), −
 def drop_frames(frames:torch.Tensor, # raw channels, (B,T,Z,Y,X); changed in place
                 missing:torch.Tensor, # number of the missing frame, (B,); the middle one: none is
                ) -> torch.Tensor: # the same tensor
-    "Let the middle frame stand in for a missing one."
+    "Replace a missing frame by the middle one."
     middle = frames.shape[1]//2
     rows = (missing != middle).nonzero()[:, 0]
     frames[rows, missing[rows]] = frames[rows, middle]

@@ -36,11 +36,12 @@ def _check_cut(prep):
 
 def _check_um(prep):
     "Refuse a box in µm where the size of its voxels is not known, or is to change."
-    if prep.size_um is None: return
-    if prep.voxel_um is None: raise ValueError(f'Preprocess: size_um={prep.size_um}: give voxel_um, too')
+    um = prep.size_um
+    if um is None: return
+    if prep.voxel_um is None: raise ValueError(f'Preprocess: size_um={um}: give voxel_um, too')
     if not prep.zoom_to_fit: return
-    raise ValueError('Preprocess: zoom_to_fit resizes the box, but samples cut in µm '
-                     f'({prep.size_um:g}) come with voxels of voxel_um: choose one')
+    raise ValueError(f'Preprocess: zoom_to_fit resizes the box, but samples cut in µm ({um:g}) come with '
+                     'voxels of voxel_um: choose one')
 
 def _check_least(name:str, value, least:float):
     "Refuse numbers that are too small, or not whole where voxels are counted."
@@ -53,12 +54,14 @@ def _check_least(name:str, value, least:float):
 
 def _check_frames(prep):
     "Refuse frames out of order, and channels that no network sees."
-    if not prep.offsets or list(prep.offsets) != sorted({int(o) for o in prep.offsets}):
-        raise ValueError(f'Preprocess: offsets={prep.offsets}: expected ascending numbers, as (-1, 0, 1)')
+    offsets, channels = prep.offsets, tuple(prep.channels)
+    if not offsets or list(offsets) != sorted({int(o) for o in offsets}):
+        raise ValueError(f'Preprocess: offsets={offsets}: expected ascending numbers, as (-1, 0, 1)')
     more = SECOND if prep.channel else ()
-    few, all_ = CHANNELS[:4] + more, CHANNELS + more
-    if tuple(prep.channels) in (few, all_): return
-    raise ValueError(f'Preprocess: channels={prep.channels}: expected {few} or {all_}')
+    few = CHANNELS[:4] + more
+    whole = CHANNELS + more
+    if channels in (few, whole): return
+    raise ValueError(f'Preprocess: channels={prep.channels}: expected {few} or {whole}')
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #b1d228ea
 @dataclass(frozen=True)
@@ -112,11 +115,11 @@ def find_voxel_step(prep:Preprocess, # settings of the run
     step = tuple(u/v for u, v in zip(prep.voxel_um, voxel))
     if in_um: return step
     ratio = max(max(s, 1/s) for s in step)
-    if ratio > MAX_RATIO:
-        raise ValueError(f'the voxels of this movie, {show_voxel(voxel)}, are too far from those the network '
-                         f'was trained on, {show_voxel(prep.voxel_um)} (more than a factor of '
-                         f'{MAX_RATIO:g}): is the voxel size right? If so, train on movies like this one')
-    return step if ratio > ALIKE else None
+    if ratio <= MAX_RATIO: return step if ratio > ALIKE else None
+    here, there = show_voxel(voxel), show_voxel(prep.voxel_um)
+    raise ValueError(f'the voxels of this movie, {here}, are too far from those the network was trained on, '
+                     f'{there} (more than a factor of {MAX_RATIO:g}): is the voxel size right? '
+                     'If so, train on movies like this one')
 
 def show_voxel(voxel) -> str:
     "Write a voxel size in words."
@@ -139,15 +142,16 @@ def check_space(prep:Preprocess, # settings of the run
                 rescaled:bool=False, # was it stored at the scale of its nuclei?
                ) -> None:
     "Refuse voxels that do not fit a run, and warn where their size is not known."
-    if rescaled and prep.width is None and (voxel is None or prep.voxel_um is None):
+    known = voxel is not None and prep.voxel_um is not None
+    if rescaled and prep.width is None and not known:
         raise ValueError(f'{what} was extracted at the scale of its nuclei, and this run reads voxels as '
                          'they are stored: extract it with --scale none, or train again')
     try: find_voxel_step(prep, voxel)
     except ValueError as e: raise ValueError(f'{what}: {e}') from None
     if voxel is not None or prep.voxel_um is None or prep.width is not None: return
-    warnings.warn(
-        f'{what} does not say its voxel size: taken for {show_voxel(prep.voxel_um)}, as in the training; '
-        'if it is another, give it with --voxel_size Z,Y,X', stacklevel=3)
+    size = show_voxel(prep.voxel_um)
+    warnings.warn(f'{what} does not say its voxel size: taken for {size}, as in the training; '
+                  'if it is another, give it with --voxel_size Z,Y,X', stacklevel=3)
 
 # %% ../../nbs/07_transforms/01_preprocess.ipynb #0a1bb0b8
 def apply_scale(prep:Preprocess, # settings of the run
@@ -163,7 +167,7 @@ def open_for(prep:Preprocess, # settings of the run
              path:Any, # of a movie, as for `open_movie`
              **told, # more of `open_movie`
             ) -> Movie:
-    "Open a movie with the channels that a run reads; `ValueError` if others are said, or there are others."
+    "Open a movie with the channels that a run reads; `ValueError` if it lacks them, or others are asked for."
     said = ','.join(split_channels(told.get('channel')))
     if not prep.channel:
         if ',' in said: warnings.warn(f'this run looks at one channel, the first of {said}', stacklevel=3)

@@ -50,16 +50,19 @@ def compose_ffmpeg_command(path, # file to write, .mp4 or .gif
     "Compose the command line of ffmpeg."
     from imageio_ffmpeg import get_ffmpeg_exe
     width, height = size
-    pipe = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{width}x{height}', '-r', str(fps), '-i', '-']
-    begin = [get_ffmpeg_exe(), '-y', '-loglevel', 'error', *pipe]
+    command = [get_ffmpeg_exe(), '-y', '-loglevel', 'error']
+    command += ['-f', 'rawvideo', '-pix_fmt', 'rgb24']
+    command += ['-s', f'{width}x{height}', '-r', str(fps), '-i', '-']
     if Path(path).suffix == '.gif':
-        look = ['-i', str(palette), '-lavfi', 'paletteuse=dither=none:diff_mode=rectangle', '-loop', '0']
-        return [*begin, *look, '-fflags', '+bitexact', str(path)]
-    look = ['-an', '-vf', 'scale=out_color_matrix=bt709:out_range=tv,format=yuv420p']
-    for what in ('colorspace', 'color_primaries', 'color_trc'): look += [f'-{what}', 'bt709']
-    code = ['-c:v', 'libx264', '-preset', speed, '-crf', str(crf), '-movflags', '+faststart',
-            '-x264-params', 'chroma_qp_offset=-12:no-fast-pskip=1']
-    return [*begin, *look, *code, '-fflags', '+bitexact', '-flags:v', '+bitexact', str(path)]
+        command += ['-i', str(palette), '-loop', '0']
+        command += ['-lavfi', 'paletteuse=dither=none:diff_mode=rectangle']
+        return [*command, '-fflags', '+bitexact', str(path)]
+    command += ['-an', '-vf', 'scale=out_color_matrix=bt709:out_range=tv,format=yuv420p']
+    for what in ('colorspace', 'color_primaries', 'color_trc'): command += [f'-{what}', 'bt709']
+    command += ['-c:v', 'libx264', '-preset', speed, '-crf', str(crf)]
+    command += ['-x264-params', 'chroma_qp_offset=-12:no-fast-pskip=1']
+    command += ['-movflags', '+faststart']
+    return [*command, '-fflags', '+bitexact', '-flags:v', '+bitexact', str(path)]
 
 # %% ../../nbs/13_video/01_encode.ipynb #4def2418
 @contextmanager

@@ -34,7 +34,7 @@ def style_state(state, # a state, `unknown`, or '' and None for no prediction
 # %% ../../nbs/13_video/06_legend.ipynb #112efb1f
 def keep_states(states:pd.Series, # words
                ) -> pd.Series: # the same; '' for what is no state and not `unknown`
-    "Blank out words that have no colour."
+    "Replace words that are no state by ''."
     return states.where(states.map(is_state).astype(bool) | (states == UNKNOWN), '')
 
 def look_up_predictions(rows:pd.DataFrame, # rows of one frame: nucleus_id, state; confidence, where known

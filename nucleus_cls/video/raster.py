@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from PIL.ImageColor import getrgb
 
-from ..volumes.crops import find_nucleus_runs
+from ..volumes.crops import find_nucleus_spans
 from ..plot.charts import pick_color
 from .look import Look, parse_color
 
@@ -44,7 +44,7 @@ def cast_shadows(seg:np.ndarray, # nucleus ids, (Z,Y,X), 0 is background
                  pad:int=0, # empty pixels to leave round every shadow
                 ) -> tuple: # ids (n,); axis → (corners (n,2): row and column; n shadows, 0 or 255)
     "Find the shadow of every nucleus along several axes, from one scan."
-    ids, start, length = find_nucleus_runs(seg)
+    ids, start, length = find_nucleus_spans(seg)
     if not len(ids): return ids, {axis: (np.zeros((0, 2), int), []) for axis in axes}
     begins = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     which = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(ids)))
