@@ -75,7 +75,7 @@ def describe_reading(movie:Movie, # the movie
     if run is not None and run.preprocess.width: said.append(f'{describe_movie_scale(movie)}.')
     said += [f'{note}.' for note in movie.notes]
     if run is not None:
-        said.append(f'Predicted by the run {run.folder.name}, a {run.config.get("architecture")}.')
+        said.append(f'Predicted by the network “{run.folder.name}” ({run.config.get("architecture")}).')
     return said
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #70c43231
