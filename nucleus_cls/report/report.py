@@ -208,7 +208,7 @@ def list_caveats(metrics:dict, # content of metrics.json; None: not known
         if not v: said.append(f'No {state} occurs in the truth: nothing is known about how well it is found.')
         elif v['support'] < 30:
             share = f'{1/v["support"]:.0%}'
-            said.append(f'The recall of {state} rests on {v["support"]} nuclei: each of them is {share} of it.')
+            said.append(f'Recall of {state} rests on {v["support"]} nuclei: each of them is {share} of it.')
     clear, every = (((metrics.get(k) or {}).get('per_state', {}).get('death') or {}).get('support', 0)
                     for k in ('balanced', 'every_nucleus'))
     if every and clear > every:
