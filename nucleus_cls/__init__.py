@@ -28,6 +28,8 @@ _NAMES = {
     'samples.corrections': ('read_corrections', 'correct_samples'),
     'samples.extract': ('extract_movie',),
     'samples.contact': ('plot_contact_sheet',),
+    'models.registry': ('add_model', 'build_model'),
+    'models.contract': ('check_model',),
     'models.run': ('Run',),
     'models.pretrained': ('open_run',),
     'models.old_weights': ('import_weights',),

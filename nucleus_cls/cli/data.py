@@ -74,7 +74,8 @@ def nucleus_simulate(
     write = simulate if layout == 'blastospim' else partial(simulate_as, layout)
     movies = write(output_dir, n_movies, n_frames, seed, preset, channels)
     where = f'{output_dir} --channel 0,1' if channels == 2 else output_dir
-    print(f'{len(movies)} movies in {output_dir}. Next: nucleus_extract {where} --output_dir samples')
+    movies_made = '1 movie' if len(movies) == 1 else f'{len(movies)} movies'
+    print(f'{movies_made} in {output_dir}. Next: nucleus_extract {where} --output_dir samples')
 
 # %% ../../nbs/15_cli/02_data.ipynb #b53fe5cd
 @command

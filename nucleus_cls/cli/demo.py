@@ -96,14 +96,15 @@ def show_all(out:Path, # folder for everything
     how = settings | {'num_epochs': num_epochs}
     print(f'3/7 Training nucleusnet, from pretrained weights, on {n_movies - 1} movies')
     run = learn_from_others(samples, test, out/'run', model='nucleusnet', split='lineage', **how)
-    print(f'4/7 Training 4ncnn by the recipe of the old scripts, for {num_epochs} epochs')
+    epochs = f'{num_epochs} epoch' + 's'*(num_epochs != 1)
+    print(f'4/7 Training 4ncnn by the recipe of the old scripts, for {epochs}')
     old = learn_from_others(samples, test, out/'run_reference', preset='reference', num_epochs=num_epochs)
     print(f'5/7 Scoring on {test.name}, which none of them has seen')
     came = open_run('pretrained')
     said = compare_networks(samples, test.name, {
         'Pretrained, without any training here': (came, out/'evaluation_as_it_comes'),
         f'After learning from {n_movies - 1} movies': (run, out/'evaluation'),
-        f'Recipe of the old scripts, {num_epochs} epochs': (old, out/'evaluation_reference')})
+        f'Recipe of the old scripts, {epochs}': (old, out/'evaluation_reference')})
     print('6/7 Predicting a timepoint, then every frame')
     t = predict_busiest(run, samples, test, out/'timepoint'/'predictions.csv')
     found = predict_movie(run, test, output_dir=out/'movie')

@@ -7,7 +7,7 @@ __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'SHAPE', 'GROWTH', 'UN
            'CHANGED', 'ENDED', 'UNSURE', 'FAR_REACH', 'KEPT', 'FURTHER', 'FIVE', 'STRAY', 'LINK_COLUMNS', 'vote_shift',
            'find_drift', 'find_radii', 'compute_costs', 'pair_nuclei', 'compare_shapes', 'compare_looks',
            'pair_walkers', 'find_second_daughters', 'pair_leftovers', 'find_known', 'find_namesakes',
-           'find_field_shift', 'pair_with_namesakes', 'link_frames', 'link_nuclei', 'find_link_size', 'link_movie',
+           'find_field_shift', 'pair_with_namesakes', 'link_frames', 'find_link_size', 'link_nuclei', 'link_movie',
            'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
@@ -292,6 +292,13 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
     return pd.DataFrame([(ids[i], jds[j], np.linalg.norm(step[i, j]), c, s) for i, j, c, s in rows],
                         columns=LINK_COLUMNS[1:])
 
+# %% ../../nbs/05_movies/10_links.ipynb #8cc4fe42
+def find_link_size(movie:Movie) -> tuple|None: # (z,y,x); None: equal sides
+    "Find the size of a voxel for links, in µm or in widths of nuclei."
+    if movie.voxel_size is not None: return movie.voxel_size
+    widths = measure_movie(movie)
+    return None if widths is None else tuple(1/w for w in widths)
+
 # %% ../../nbs/05_movies/10_links.ipynb #c8151629
 def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y, x, volume
                 size:Any=None, # of a voxel, (z,y,x), µm; None: not known
@@ -307,13 +314,6 @@ def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y
     whole = [part for part in parts if len(part)]
     links = pd.concat(whole)[LINK_COLUMNS] if whole else pd.DataFrame(columns=LINK_COLUMNS)
     return links.sort_values(['frame', 'source', 'target'], ignore_index=True)
-
-# %% ../../nbs/05_movies/10_links.ipynb #8cc4fe42
-def find_link_size(movie:Movie) -> tuple|None: # (z,y,x); None: equal sides
-    "Find the size of a voxel for links, in µm or in widths of nuclei."
-    if movie.voxel_size is not None: return movie.voxel_size
-    widths = measure_movie(movie)
-    return None if widths is None else tuple(1/w for w in widths)
 
 # %% ../../nbs/05_movies/10_links.ipynb #551d4f8f
 def link_movie(movie:Movie, # its segmentation is read, nothing else

@@ -154,9 +154,9 @@ MIN_WIDTH = 8.   #: voxels across (y, x) below which a nucleus shows too little
 def name_factor(step:float) -> str:
     "Say a scale in words."
     for n in 2, 3, 4:
-        if abs(step/n - 1) < .08: return f'at {("a half", "a third", "a quarter")[n - 2]}'
-        if abs(step*n - 1) < .08: return f'at {n} times its voxels'
-    return f'at {1/step:.2g} of its voxels' if step > 1 else f'at {1/step:.2g} times its voxels'
+        if abs(step/n - 1) < .08: return f'at {("half", "a third", "a quarter")[n - 2]} of their size'
+        if abs(step*n - 1) < .08: return f'at {n} times their size'
+    return 'at their own size' if f'{1/step:.2g}' == '1' else f'at {1/step:.2g} times their size'
 
 def describe_scale(widths:Sequence|None, # (z,y,x), voxels as stored; None: read as stored
                    width:float=WIDTH, # that nuclei have where they are read, voxels
@@ -165,7 +165,7 @@ def describe_scale(widths:Sequence|None, # (z,y,x), voxels as stored; None: read
                   ) -> str: # one line
     "Say how wide nuclei are and how a movie is read."
     if widths is None: return 'voxels are read as they are stored'
-    if isinstance(scale, float): return f'read {name_factor(1/scale)}, as told'
+    if isinstance(scale, float): return f'nuclei are read {name_factor(1/scale)}, as told'
     if ends:
         first, last = (math.sqrt(y*x) for _, y, x in ends)
         return (f'nuclei are {first:.0f} voxels wide at first and {last:.0f} at last, '

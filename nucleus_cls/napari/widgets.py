@@ -47,7 +47,7 @@ def movie_from_layers(image, # (T,Z,Y,X), or (T,Y,X) for one slice
 def list_networks() -> dict: # words of a menu → what `open_run` takes
     "List the networks in the package, as a menu shows them."
     named = {name: f'pretrained:{name}' for name in list_pretrained()}
-    return {f'{read_architecture(run)}, comes along': run for run in named.values()}
+    return {f'{read_architecture(run)}, in the package': run for run in named.values()}
 
 def classify_layers(image, seg, # as for `movie_from_layers`
                     name:str, scale:tuple, # likewise

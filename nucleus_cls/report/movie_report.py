@@ -80,7 +80,7 @@ def describe_reading(movie:Movie, # the movie
     if run is not None and run.preprocess.width: said.append(f'{describe_movie_scale(movie)}.')
     said += [f'{note}.' for note in movie.notes]
     if run is not None:
-        said.append(f'Predicted by a {run.config.get("architecture")}, from {run.folder.name}.')
+        said.append(f'Predicted by the network “{run.folder.name}” ({run.config.get("architecture")}).')
     return said
 
 # %% ../../nbs/12_report/05_movie_report.ipynb #70c43231

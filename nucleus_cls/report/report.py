@@ -42,11 +42,12 @@ def show_data(samples, # Samples: .table, .omitted
     return blocks
 
 # %% ../../nbs/12_report/02_report.ipynb #751f5849
-def name_some(names # of movies
+def name_some(names # of movies, or of lineage trees: movie/node
              ) -> str:
-    "Name movies, or say how many there are."
+    "Name movies or lineage trees, or say how many there are."
     names = [*map(str, names)]
-    return ', '.join(names) if len(names) <= 6 else f'{len(names)} movies, {names[0]} to {names[-1]}'
+    kind = 'lineage trees' if any('/' in name for name in names) else 'movies'
+    return ', '.join(names) if len(names) <= 6 else f'{len(names)} {kind}, {names[0]} to {names[-1]}'
 
 # %% ../../nbs/12_report/02_report.ipynb #8f9c0c42
 def show_training(config:dict, # content of config.json; None: not known
@@ -208,7 +209,12 @@ def list_caveats(metrics:dict, # content of metrics.json; None: not known
         if not v: said.append(f'No {state} occurs in the truth: nothing is known about how well it is found.')
         elif v['support'] < 30:
             share = f'{1/v["support"]:.0%}'
-            said.append(f'Only {v["support"]} {state} to score: one nucleus moves the recall by {share}.')
+            said.append(f'Recall of {state} rests on {v["support"]} nuclei: each of them is {share} of it.')
+    clear, every = (((metrics.get(k) or {}).get('per_state', {}).get('death') or {}).get('support', 0)
+                    for k in ('balanced', 'every_nucleus'))
+    if every and clear > every:
+        said.append(f'{clear} deaths among the clear cases, {every} among every nucleus: the others end at '
+                    'the border or before a missing frame. They may only be lost: no truth to score on.')
     return said + ['The truth comes from a lineage, which is uncertain by about one frame: some errors next '
                    'to an event are a matter of opinion.',
                    'A confidence is calibrated, at best, for movies like those of the training.']
