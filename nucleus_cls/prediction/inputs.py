@@ -34,8 +34,8 @@ from ..movies.links import find_link_size
 from ..movies.motion import choose_register
 from ..samples.folders import find_samples, read_cut, read_sample, read_sample_row
 from ..samples.samples import describe_instead, is_store, list_places
-from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
-                                               find_crop_edges, find_voxel_step)
+from ..transforms.preprocess import Preprocess, apply_scale, check_channel, check_space
+from ..transforms.preprocess import find_crop_edges, find_voxel_step
 from ..transforms.tensors import list_segs, to_tensor
 from .predictions import Predictions, join_flags, predict_stream, tabulate, try_tensor
 from .timepoint import fill_as, fill_window, stream_timepoint
@@ -202,10 +202,9 @@ def predict_volumes(run:Run, # trained run
     if whole:
         found = _predict_timepoint(run, frames, second, segs, nuclei_ids, where, step, voxel_size)
     elif frames[1] is not None and is_timepoint(frames[1], seg, run.preprocess, step):
-        raise ValueError(
-            f'{frames[1].shape} voxels look like a whole timepoint: give full=True (--full_timestamp) for '
-            'all nuclei, nuclei_ids for some; for one, crops with the nucleus at the centre, or its binary '
-            'mask')
+        raise ValueError(f'{frames[1].shape} voxels look like a whole timepoint: give full=True '
+                         '(--full_timestamp) for all nuclei, nuclei_ids for some; for one, crops with the '
+                         'nucleus at the centre, or its binary mask')
     else: found = _predict_one(run, frames, second, segs, where, step)
     if blind: found.table['quality'] = [join_flags(q, BLIND) for q in found.table['quality'].fillna('')]
     check_space(run.preprocess, voxel_size, 'this volume')   # an error says enough, so a warning comes last
