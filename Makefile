@@ -9,7 +9,7 @@ TORCH = $(shell sed -n 's/^torch==//p' constraints.txt)
 NBDEV = $(shell sed -nE '/^(nbdev|fastcore|execnb|ghapi|fastgit|ipykernel|nbclient|smalldocs)==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-hold test-validate test-lowest lint dist-check run readme contents film docs docs-check widgets-check bench freeze clean
+.PHONY: napari-check help setup demo test check check-house test-slow test-outputs test-hold test-validate test-lowest lint dist-check run readme contents film docs docs-check report-check widgets-check bench freeze clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ docs: $(READY) ## the documentation site in _docs/
 
 docs-check: $(READY) ## every page of the site in headless Chromium
 	@$(BIN)/python tools/browser.py
+
+report-check: $(READY) ## the page of a movie, used by clicks in headless Chromium
+	@$(BIN)/python tools/report_check.py
 
 test-validate: ## results checked by the libraries of others, in an environment of their own
 	@'$(PYTHON)' -m venv .venv-validate

@@ -38,11 +38,11 @@ def join_streams(outputs):
 
 
 def texts(nb):
-    "What each cell of a notebook says: lists of words, numbers as numbers."
+    "What each cell of a notebook says: lists of words, numbers as numbers; not how many milliseconds it took."
     for cell in nb.cells:
         outs = cell.get('outputs', ()) if 'cpu_count' not in cell.source else ()
         said = ' '.join(''.join(o.get('text') or o.get('data', {}).get('text/plain', '')) for o in outs)
-        yield [word for word in re.split(r'(-?\d+(?:[.,]\d+)*)|\s+', re.sub(r'0x[0-9a-f]+|/tmp/\S+', '', said)) if word]
+        yield [word for word in re.split(r'(-?\d+(?:[.,]\d+)*)|\s+', re.sub(r'0x[0-9a-f]+|/tmp/\S+|\d+ ms\b', '', said)) if word]
 
 
 def alike(a, b):

@@ -172,7 +172,7 @@ def score_known(found, # Predictions
     more = {'n': n, 'mean_confidence': mean, 'seconds_per_sample': each}
     write_json(Path(output_dir)/'scores.json', scores | more)
     per_state = ', '.join(f'{s} {v["f1"]:.2f} ({v["support"]})' for s, v in scores['per_state'].items() if v)
-    print(f'Accuracy {scores["accuracy"]:.3f} on {n:,} samples of known state; F1 {per_state}; '
+    print(f'Accuracy {scores["accuracy"]:.3f} on {n:,} sample{"s"*(n != 1)} of known state; F1 {per_state}; '
           f'mean confidence {mean:.2f}, {1000*each:.0f} ms a sample')
 
 # %% ../../nbs/15_cli/04_predict.ipynb #f7dea1b5
@@ -306,5 +306,6 @@ def nucleus_predict(
     if save_analysis:
         inputs['movie'] = opened
         folders = report_inputs(loaded, found, inputs, bool(whole), size, out, told.get('scale'))
-        print(f'A close look at {len(folders)} nuclei, a folder for each, in {out}')
+        nuclei = '1 nucleus' if len(folders) == 1 else f'{len(folders)} nuclei, a folder for each'
+        print(f'A close look at {nuclei}, in {out}')
     if found.failed: raise ValueError(list_failed(found, out, 'files' if movie else 'sample folders'))
