@@ -1,5 +1,6 @@
 "Everything `make test` looks at: notebooks as text, the modules made of them, every notebook run, README, site."
 import argparse
+import ast
 import configparser
 import filecmp
 import os
@@ -111,6 +112,18 @@ def light_import():
 def silent_modules():
     "Every module imports without a word."
     return [text for text in python(f'import {", ".join(house.modules())}') if text]
+
+
+def scripts():
+    "What scripts in benchmarks/ and tools/ take from the package is there."
+    wanted = set()
+    for path in sorted([*(ROOT/'benchmarks').glob('*.py'), *(ROOT/'tools').glob('*.py')]):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('nucleus_cls'):
+                wanted |= {f'from {node.module} import {a.name}' for a in node.names}
+    code = 'import sys\nfor line in sys.stdin:\n    try: exec(line)\n    except ImportError as e: print(e)'
+    told = run(sys.executable, '-c', code, input='\n'.join(sorted(wanted)))
+    return told.stdout.splitlines() + told.stderr.splitlines()[-1:]
 
 
 def commands():
@@ -238,7 +251,7 @@ QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': note
          'words for readers': notebooks.words,
          'stored outputs': notebooks.outputs, 'notebooks clean': clean, 'export in sync, no orphan module': in_sync,
          'ruff': lint, 'light import': light_import, 'modules import silently': silent_modules,
-         'commands answer --help': commands, 'chapters listed': contents.stale, **house.CHECKS, 'requirements are used': requirements,
+         'commands answer --help': commands, 'scripts find the package': scripts, 'chapters listed': contents.stale, **house.CHECKS, 'requirements are used': requirements,
          'batch scripts': batch_scripts, 'repository': repository, 'README current': readme.stale}
 
 
