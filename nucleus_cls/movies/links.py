@@ -237,7 +237,8 @@ def find_field_shift(a:pd.DataFrame, # nuclei of one frame: nucleus_id, z, y, x
     "Find the shift that all nuclei share, by their ids where those are kept, else by their places."
     _, shift, _ = find_namesakes(a, b, size, radius)
     if shift is not None: return shift
-    return find_drift(*(t[['z', 'y', 'x']].to_numpy()*size for t in (a, b)), radius=radius)
+    here, there = (table[['z', 'y', 'x']].to_numpy()*size for table in (a, b))
+    return find_drift(here, there, radius=radius)
 
 # %% ../../nbs/05_movies/10_links.ipynb #faa6b550
 def pair_with_namesakes(costs:np.ndarray, # (n,m), from `compute_costs`
@@ -262,7 +263,8 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
     radius = np.median(find_radii(pd.concat([a, b]), size))
     same, shift, usual = find_namesakes(a, b, size, radius)
     kept = shift is not None
-    if not kept: shift = find_drift(*(t[['z', 'y', 'x']].to_numpy()*size for t in (a, b)), radius=radius)
+    here, there = (table[['z', 'y', 'x']].to_numpy()*size for table in (a, b))
+    if not kept: shift = find_drift(here, there, radius=radius)
     born = find_known(a, b, known)
     mothers, daughters = [i for i, _ in born], [j for _, j in born]
     def measure(wide):
