@@ -10,6 +10,7 @@ from itertools import zip_longest
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from notebooks import NOTEBOOKS
 
 FLAG = re.compile(r'^#\|\s*(slow|cuda|validate)\b', re.M)
@@ -58,7 +59,10 @@ def compare(path, flags=()):
     with tempfile.NamedTemporaryFile(dir=os.path.dirname(os.path.abspath(path)), prefix='.compare_', suffix='.ipynb') as copy:
         nb = nbformat.read(path, as_version=4)
         nbformat.write(nb, copy.name)
-        execute(copy.name, flags)
+        try: execute(copy.name, flags)
+        except CellExecutionError as error:
+            yield f'{path} does not run: {str(error).strip().splitlines()[-1]}'
+            return
         for index, (old, new) in enumerate(zip(texts(nb), texts(nbformat.read(copy.name, as_version=4)), strict=True)):
             other = [(a, b) for a, b in zip_longest(old, new) if not alike(a, b)]
             if other: yield f'{path}, cell {index}: {len(other)} of {len(old)} words differ, such as {other[0]}'
@@ -88,8 +92,11 @@ if __name__ == '__main__':
     parser.add_argument('--compare', action='store_true', help='store nothing; tell what has changed')
     args = parser.parse_args()
     if args.compare:
-        found = [row for path in args.notebooks or NOTEBOOKS for row in compare(path, args.flags.split(','))]
-        sys.exit('\n'.join(found) or 0)
+        found = 0
+        for row in (row for path in args.notebooks or NOTEBOOKS for row in compare(path, args.flags.split(','))):
+            print(row, flush=True)
+            found += 1
+        sys.exit(bool(found))
     for path in args.notebooks or NOTEBOOKS:
         execute(path, args.flags.split(','))
         print(path, flush=True)

@@ -90,7 +90,8 @@ def show_all(out:Path, # folder for everything
     "Do everything in one folder; results of an earlier try are used."
     from nucleus_cls.models.pretrained import open_run
     from nucleus_cls.prediction.whole_movie import predict_movie
-    from nucleus_cls.report.report import build_report
+    from nucleus_cls.report.movie_report import report_movie
+    from nucleus_cls.report.report import list_sections
     from nucleus_cls.video.video import make_video
     samples, test = make_samples(out, n_movies, n_frames, preset, size)
     how = settings | {'num_epochs': num_epochs}
@@ -106,14 +107,14 @@ def show_all(out:Path, # folder for everything
         f'After learning from {n_movies - 1} movies': (run, out/'evaluation'),
         f'Recipe of the old scripts, {epochs}': (old, out/'evaluation_reference')})
     print('6/7 Predicting a timepoint, then every frame')
-    t = predict_busiest(run, samples, test, out/'timepoint'/'predictions.csv')
+    predict_busiest(run, samples, test, out/'timepoint'/'predictions.csv')
     found = predict_movie(run, test, output_dir=out/'movie')
     print('7/7 Making a video and the report')
     table, film, page = out/'movie'/'predictions.csv', out/'movie.mp4', out/'report.html'
     make_video(test, table, film)
     notes = ('All movies are simulated; none is real.', *said)
-    build_report(page, out/'run', samples, out/'evaluation', table, test, t,
-                 title='nucleus_cls: the demo', notes=notes)
+    scores = list_sections(out/'run', samples, out/'evaluation', notes)
+    report_movie(page, test, table, run, film.name, 'nucleus_cls: the demo', scores)
     for line in said: print(line)
     print(f'The whole movie, decoded over time: {found}')
     print(f'Open {page} in a browser, and {film} in a player.')

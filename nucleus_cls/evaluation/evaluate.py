@@ -26,7 +26,7 @@ from ..training.metrics import choose_scored, format_report, score_sets
 from ..prediction.predictions import predict_probs, tabulate_samples
 from .events import score_events
 from .subgroups import plot_subgroups, score_subgroups
-from .uncertainty import choose_units, compute_intervals
+from .uncertainty import choose_units, compute_intervals, plot_precision_recall
 from .calibration import measure_reliability, plot_reliability
 
 # %% ../../nbs/11_evaluation/06_evaluate.ipynb #431a9d08
@@ -136,7 +136,7 @@ def write_scores(folder, # where to; made if need be
                  states, # the model's states
                  curves:dict=None, # words → probabilities, for reliability.png; None: `probs` alone
                 ):
-    "Write metrics.json, classification_report.txt, confusion_matrix.png, reliability.png and strata.png."
+    "Write metrics.json, classification_report.txt, and pictures: confusion, precision, reliability, strata."
     from nucleus_cls.plot.charts import save_figure
     folder = Path(folder)
     pred = pick_states(probs, states)
@@ -154,6 +154,8 @@ def write_scores(folder, # where to; made if need be
     curves = {words: curve(p) for words, p in (curves or {'as predicted': probs}).items()}
     title = f'{name.replace("_", " ")}, calibration error {metrics[name]["ece"]:.3f}'
     save_figure(plot_reliability(curves, title), folder/'reliability.png')
+    ranked = plot_precision_recall(true, probs[rows], states, metrics['intervals'].get(name))
+    save_figure(ranked, folder/'precision_recall.png')
     found = pd.DataFrame(metrics['strata'])
     save_figure(plot_subgroups(found, name.replace('_', ' ')), folder/'strata.png')
 

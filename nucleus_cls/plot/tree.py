@@ -66,6 +66,7 @@ def draw_nodes(ax, # matplotlib axes
         return
     dashes.set_color(tab.state.map(pick_color))
     for state, n in count_states(tab)[:-2].items():
+        if state == UNKNOWN and not n: continue
         dots = tab.state.eq(state).to_numpy() & (state in EVENTS)
         ax.scatter(t[dots], y[dots], s=np.clip(800/n_lanes, 9, 30), fc=pick_color(state), ec='#222222', lw=.5,
                    marker=STATE_MARKERS.get(state, '.'), zorder=3, label=f'{state} {n:,}')

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CERTAIN', 'LEAST', 'FARTHEST', 'MIDWAY', 'FAMILY', 'ENOUGH', 'GAP', 'score_division', 'propose_divisions',
-           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions', 'pick_adjacent', 'decide_movie']
+           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions', 'pick_adjacent', 'settle_parents',
+           'decide_movie']
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #1fbb71f0
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from ..core import node_name
 from ..movies.links import TOO_LARGE, find_field_shift, find_radii, link_nuclei
 from ..movies.fates import describe_links
 from .decode import decode
@@ -165,6 +167,25 @@ def pick_adjacent(found:Predictions, # with states that agree
     near = [{(t + 1, a), (t + 1, b)} <= there for t, a, b in rows]
     return divisions[np.array(near, bool)]
 
+def settle_parents(found:Predictions, # with states that agree, and the parents of `decode`
+                   divisions:pd.DataFrame, # that are called
+                   links:pd.DataFrame, # of `link_nuclei`: frame, target, distance
+                  ) -> Predictions: # the same with parents that agree
+    "Change parents so that exactly the mothers of divisions have two daughters."
+    table = found.table.reset_index(drop=True)
+    if not len(table) or 'parent' not in table: return found
+    row = {key: k for k, key in enumerate(zip(table['frame'], table['nucleus_id']))}
+    far = dict(zip(zip(links['frame'] + 1, links['target']), links['distance']))
+    table['far'] = [far.get(key, np.inf) for key in row]
+    mothers = set()
+    for d in pick_adjacent(found, divisions).itertuples():
+        mothers.add(node_name(d.frame, d.mother))
+        for daughter in (d.daughter_1, d.daughter_2):
+            table.loc[row[d.frame + 1, daughter], ['parent', 'far']] = node_name(d.frame, d.mother), 0.
+    rank = table.sort_values('far', kind='stable').groupby('parent').cumcount().sort_index()
+    table.loc[rank >= 1 + table['parent'].isin(mothers), 'parent'] = ''
+    return Predictions(table.drop(columns='far'), found.states)
+
 def decide_movie(own:Predictions, # of one movie, by the network alone
                  nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                  size:Any=None, # of a voxel, (z,y,x); None: equal sides
@@ -178,4 +199,4 @@ def decide_movie(own:Predictions, # of one movie, by the network alone
         found = decode(own, links, describe_links(nuclei, links, size), adjust)
         found, divisions = settle_divisions(found, nuclei, size, step)
         known = pick_adjacent(found, divisions)
-    return found, divisions
+    return settle_parents(found, divisions, links), divisions

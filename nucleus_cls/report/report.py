@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['SCORING_NAMES', 'MEAN_NAMES', 'CLOSEUP', 'show_data', 'name_some', 'show_training', 'pair_with_truth', 'show_scoring',
            'show_scores', 'cut_closeup', 'show_examples', 'show_predictions', 'flatten_settings', 'fold_settings',
-           'list_settings', 'list_caveats', 'show_headline', 'read_part', 'build_report']
+           'list_settings', 'list_caveats', 'show_headline', 'read_part', 'list_sections', 'build_report']
 
 # %% ../../nbs/12_report/02_report.ipynb #71684cdd
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from ..plot.charts import (count_states_by, plot_confusion, plot_history, plot_s
                                      plot_states_over_time)
 from ..plot.views import find_voxel_size, plot_crops
 from ..plot.overlays import find_busiest_frame, overlay, take_movie
+from ..evaluation.uncertainty import plot_precision_recall
 from ..training.metrics import choose_scored
 from ..prediction.predictions import list_predicted, read_predictions
 from .page import embed_figure, make_list, make_table, make_text, make_tiles, write_report
@@ -104,7 +106,7 @@ def show_scoring(scores:dict, # of one scoring, from metrics.json: per_state and
 def show_scores(metrics:dict, # content of metrics.json; empty: only the matrices
                 sets:dict, # of `pair_with_truth`
                ) -> list: # blocks
-    "Show both scores: those of each state, and confusion matrices."
+    "Show both scores: those of each state, confusion matrices, and precision against recall."
     known = {name: s for name in SCORING_NAMES if (s := (metrics or {}).get(name))}
     blocks = [show_scoring(s, SCORING_NAMES[name]) for name, s in known.items()]
     for name, rows in sets.items():
@@ -113,6 +115,12 @@ def show_scores(metrics:dict, # content of metrics.json; empty: only the matrice
         cm = confusion_matrix(rows['truth'], rows['state'], labels=states)
         words = f'{len(rows):,} nuclei ({SCORING_NAMES[name]}); in %, the share of the row.'
         blocks.append(embed_figure(plot_confusion(cm, states, SCORING_NAMES[name]), words))
+        predicted = list_predicted(rows)
+        probs = rows[[f'p_{s}' for s in predicted]].to_numpy()
+        spans = ((metrics or {}).get('intervals') or {}).get(name)
+        fig = plot_precision_recall(rows['truth'], probs, predicted, spans, rows['state'])
+        blocks.append(embed_figure(fig, f'Precision against recall ({SCORING_NAMES[name]}); a dot is what is '
+                                        'called.'))
     return blocks
 
 # %% ../../nbs/12_report/02_report.ipynb #775c9023
@@ -241,17 +249,12 @@ def read_part(folder, # Path; None: not known
     "Read a file of a run or an evaluation, where there is one."
     return reader(folder/name) if folder and (folder/name).is_file() else None
 
-def build_report(path:str|Path, # HTML file to write
-                 run_folder:str|Path=None, # folder of a training: config.json, history.csv, metrics.json
-                 samples:Samples=None, # Samples
-                 evaluation_dir:str|Path=None, # folder of an evaluation: metrics.json, predictions.csv
-                 predictions_csv:str|Path=None, # predictions of a movie
-                 movie:Movie=None, # Movie they belong to
-                 frame:int=None, # frame to draw; None: the one with most kinds of events
-                 title:str='States of nuclei', # heading of the page
-                 notes:tuple=(), # sentences that come before the caveats
-                ) -> Path: # `path`
-    "Write a page about a training, its scores and a prediction; what is not given is left out."
+def list_sections(run_folder:str|Path|None=None, # folder of a training: config.json, history.csv, metrics.json
+                  samples:Samples|None=None, # Samples
+                  evaluation_dir:str|Path|None=None, # folder of an evaluation: metrics.json, predictions.csv
+                  notes:Sequence=(), # sentences that come before the caveats
+                 ) -> list: # (heading, list of blocks) pairs; empty ones are left out of a page
+    "List what a page says of a training and its scores."
     run, evaluation = (None if f is None else Path(f) for f in (run_folder, evaluation_dir))
     for folder in (run, evaluation):
         if folder and not folder.is_dir(): raise FileNotFoundError(f'{folder}: no such folder')
@@ -260,15 +263,27 @@ def build_report(path:str|Path, # HTML file to write
     metrics = read_part(evaluation or run, 'metrics.json', read_json)
     tested = read_part(evaluation, 'predictions.csv', read_predictions)
     sets = {} if tested is None else pair_with_truth(tested, samples)
-    movies = show_predictions(read_predictions(predictions_csv), movie, frame) if predictions_csv else []
     examples = show_examples(samples, next(iter(sets.values()))) if samples is not None and sets else []
-    sections = [
-        ('In short', [show_headline(metrics, samples)]),
-        ('Data', show_data(samples)),
-        ('Training', show_training(config, history)),
-        ('Scores', show_scores(metrics, sets)),
-        ('Right and wrong, when surest', examples),
-        ('Predicted movie', movies),
-        ('What to keep in mind', [make_list([*notes, *list_caveats(metrics, tested)])]),
-        ('How it was made', list_settings(config or {}))]
+    return [('Scores in short', [show_headline(metrics, samples)]),
+            ('Data', show_data(samples)),
+            ('Training', show_training(config, history)),
+            ('Scores', show_scores(metrics, sets)),
+            ('Right and wrong, when surest', examples),
+            ('What to keep in mind', [make_list([*notes, *list_caveats(metrics, tested)])]),
+            ('How it was made', list_settings(config or {}))]
+
+def build_report(path:str|Path, # HTML file to write
+                 run_folder:str|Path=None, # as for `list_sections`
+                 samples:Samples=None, # likewise
+                 evaluation_dir:str|Path=None, # likewise
+                 predictions_csv:str|Path=None, # predictions of a movie
+                 movie:Movie=None, # Movie they belong to
+                 frame:int=None, # frame to draw; None: the one with most kinds of events
+                 title:str='States of nuclei', # heading of the page
+                 notes:tuple=(), # sentences that come before the caveats
+                ) -> Path: # `path`
+    "Write a page about a training, its scores and a prediction; what is not given is left out."
+    sections = list_sections(run_folder, samples, evaluation_dir, notes)
+    movies = show_predictions(read_predictions(predictions_csv), movie, frame) if predictions_csv else []
+    sections.insert(-2, ('Predicted movie', movies))
     return write_report(path, title, sections, f'Written {get_date()[:10]}.')
