@@ -75,10 +75,10 @@ def score_draws(is_true:np.ndarray, # (N,) is it the state?
                 average_precision=precisions)
 
 # %% ../../nbs/11_evaluation/03_uncertainty.ipynb #d0d1a89f
-def compute_intervals(true, # (N,) true states
+def compute_intervals(true:Sequence, # (N,) true states
                       probs:np.ndarray, # probabilities, (N,K); a row of NaN: no prediction
-                      states, # the model's states, K names
-                      units, # (N,) what is drawn again, of `choose_units`
+                      states:Sequence, # the model's states, K names
+                      units:Sequence, # (N,) what is drawn again, of `choose_units`
                       n_draws:int=1000, # number of draws
                       level:float=.95, # share of the draws within an interval
                      ) -> dict|None: # level, n_units, n_draws, [low, high] of each score; None: one unit only
@@ -121,19 +121,19 @@ def plot_precision_recall(true:Sequence, # (N,) true states
                          ) -> Picture:
     "Draw precision against recall of each event that occurs, with its average precision."
     from sklearn.metrics import average_precision_score, precision_recall_curve
-    true = np.asarray(true, object)
+    is_true = {s: np.array([t == s for t in true], bool) for s in EVENTS if s in states}
     called = pick_states(probs, states) if called is None else np.asarray(called, object)
     fig = Picture(figsize=(5.6, 2.6))
     ax = fig.add_subplot(xlabel='recall', ylabel='precision', xlim=(0, 1.02), ylim=(0, 1.05))
-    for s in [s for s in EVENTS if s in states and (true == s).any()]:
+    for s, of in is_true.items():
+        if not of.any(): continue
         p = np.nan_to_num(probs[:, list(states).index(s)])
-        precision, recall, _ = precision_recall_curve(true == s, p)
-        words = f'{s} ({(true == s).sum():,}): {average_precision_score(true == s, p):.2f}'
+        precision, recall, _ = precision_recall_curve(of, p)
+        words = f'{s} ({of.sum():,}): {average_precision_score(of, p):.2f}'
         ends = ((intervals or {}).get('per_state', {}).get(s) or {}).get('average_precision')
         if ends: words += f' [{ends[0]:.2f}, {ends[1]:.2f}]'
         ax.step(recall, precision, where='post', color=pick_color(s), label=words)
-        right = ((called == s) & (true == s)).sum()
-        if (called == s).any():
-            ax.plot(right/(true == s).sum(), right/(called == s).sum(), 'o', c=pick_color(s), mec='black')
+        right, n = (of & (called == s)).sum(), np.count_nonzero(called == s)
+        if n: ax.plot(right/of.sum(), right/n, 'o', c=pick_color(s), mec='black')
     if ax.lines: ax.legend(title='average precision', loc='upper left', bbox_to_anchor=(1, 1))
     return fig

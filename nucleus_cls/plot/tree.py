@@ -6,6 +6,8 @@
 __all__ = ['assign_lanes', 'trace_links', 'draw_nodes', 'plot_tree', 'pair_states', 'compare_trees']
 
 # %% ../../nbs/04_plot/03_tree.ipynb #2222404e
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
@@ -74,9 +76,9 @@ def draw_nodes(ax, # matplotlib axes
 
 @use_theme()
 def plot_tree(tab:pd.DataFrame, # from `assign_states`, or the rows of some roots
-              ax=None, # axes to draw on; None: a new figure
+              ax:Any=None, # axes to draw on; None: a new figure
               color_by:str='state', # 'state' or a column of numbers, such as a marker
-             ): # the figure
+             ) -> Picture:
     "Draw the lineage tree, time to the right, a line per track, nodes coloured by state or by a number."
     known = ['state', *tab.select_dtypes(['number', 'bool']).columns]
     if color_by not in known: raise ValueError(f'color_by={color_by!r}: expected one of {", ".join(known)}')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CERTAIN', 'LEAST', 'FARTHEST', 'MIDWAY', 'FAMILY', 'ENOUGH', 'GAP', 'score_division', 'propose_divisions',
-           'choose_divisions', 'find_divisions', 'settle_states', 'settle_divisions', 'pick_adjacent', 'settle_parents',
-           'decide_movie']
+           'choose_divisions', 'index_parents', 'find_spare', 'find_divisions', 'settle_states', 'settle_parents',
+           'settle_divisions', 'pick_adjacent', 'decide_movie']
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #1fbb71f0
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def propose_divisions(mothers:pd.DataFrame, # of a frame: place z y x, volume, p
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #402e05d7
 ENOUGH = .2      #: score from which a division is called
-GAP = 4          #: frames in which daughters may have no mask
+GAP = 4          #: frames in which neither mother nor daughters may have a mask
 
 def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all frames
                     ) -> pd.DataFrame: # the rows that share no nucleus, best first
@@ -73,11 +73,28 @@ def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all fra
         rows.append(row.Index)
     return proposed.loc[rows]
 
+# %% ../../nbs/10_prediction/04_divisions.ipynb #fff064db
+def index_parents(table:pd.DataFrame # of predictions: frame, nucleus_id, parent
+                ) -> np.ndarray: # (N,) row number, -1: none
+    "Find the row of each nucleus's parent."
+    row = {name: k for k, name in enumerate(map(node_name, table['frame'], table['nucleus_id']))}
+    return table['parent'].map(row).fillna(-1).to_numpy(int)
+
+def find_spare(places:np.ndarray, parent:np.ndarray # (N,3), any unit; (N,), of `index_parents`
+              ) -> np.ndarray: # (N,) bool
+    "Find the nuclei that lie farther from their parent than another child of it."
+    child = np.flatnonzero(parent >= 0)
+    far = np.linalg.norm(places[child] - places[parent[child]], axis=1)
+    spare = np.zeros(len(parent), bool)
+    spare[child] = pd.Series(far).groupby(parent[child]).rank(method='first').to_numpy() > 1
+    return spare
+
 # %% ../../nbs/10_prediction/04_divisions.ipynb #3b399ce9
 def find_divisions(decoded:Predictions, # of one movie
                    nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                    size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
                    step:float=0., # of a nucleus from frame to frame, typical radii
+                   own:Predictions|None=None, # the same rows by the network alone; None: `decoded`
                   ) -> pd.DataFrame: # rows of the table: mother, daughter_1, daughter_2; score, best first
     "Find the divisions of a movie, at least those worth a look."
     def take(part, able, p): # the nuclei of a frame that are able, with their probability
@@ -92,26 +109,23 @@ def find_divisions(decoded:Predictions, # of one movie
     radius = 1.
     if len(table): radius = float(np.nanmedian(find_radii(table[['z']].assign(volume=volume), edges)))
     rows = dict(list(whole.groupby('frame')))
-    p_m, p_d = (table[f'p_{s}'].to_numpy(float) for s in ('mitotic', 'new_daughter'))
-    left = ~table.index.isin(_find_sources(table)) & (p_m >= ENOUGH)      # mothers whom no link leaves
-    came = (table['parent'] == '').to_numpy()
+    p_m, p_d, alone_m, alone_d = (of[f'p_{s}'].to_numpy(float) for of in (table, (own or decoded).table)
+                                  for s in ('mitotic', 'new_daughter'))
+    parent = index_parents(table)
+    left = ~table.index.isin(parent)                                      # mothers whom no link leaves
+    came = (parent < 0) | find_spare(places.to_numpy(), parent)
     found = []
     for t in rows:
-        for gap in range(1, GAP + 1):
+        for gap in range(1, GAP + 2):
             if t + gap not in rows: continue
-            might, may = (left, came) if gap > 1 else (p_m >= LEAST, p_d >= LEAST)
-            mothers, daughters = take(rows[t], might, p_m), take(rows[t + gap], may, p_d)
+            if gap > 1: mothers, daughters = take(rows[t], left, alone_m), take(rows[t + gap], came, alone_d)
+            else: mothers, daughters = take(rows[t], p_m >= LEAST, p_m), take(rows[t + 1], p_d >= LEAST, p_d)
             if not len(mothers) or len(daughters) < 2: continue
             drift = find_field_shift(rows[t], rows[t + gap], np.ones(3), radius)
             found.append(propose_divisions(mothers, daughters, drift, radius*max(1., step)))
     found = [part for part in found if len(part)]
     if not found: return pd.DataFrame(columns=[*FAMILY, 'score'])
     return choose_divisions(pd.concat(found, ignore_index=True))
-
-def _find_sources(table:pd.DataFrame) -> np.ndarray: # row numbers
-    "List the rows that some nucleus names as its parent."
-    own = pd.Series(table.index, [f'{t:03d}_{i:03d}' for t, i in zip(table['frame'], table['nucleus_id'])])
-    return own.reindex(table['parent'][table['parent'] != '']).dropna().to_numpy(int)
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #d7730dfa
 def settle_states(decoded:Predictions, # of one movie
@@ -138,23 +152,42 @@ def settle_states(decoded:Predictions, # of one movie
     for part in FAMILY: confidence[called[part].astype(int)] = called.score
     return Predictions(table.assign(state=state, confidence=confidence), states)
 
+# %% ../../nbs/10_prediction/04_divisions.ipynb #cdebefb6
+def settle_parents(table:pd.DataFrame, # of predictions, one movie
+                   called:pd.DataFrame, # divisions: rows of mother, daughter_1, daughter_2
+                   edges:Sequence, # of a voxel, (z,y,x)
+                  ) -> np.ndarray: # (N,) names of the parents, '': none
+    "Change parents so that mothers have two daughters, and every other nucleus one successor."
+    parent = index_parents(table)
+    mothers = called['mother'].to_numpy(int)
+    parent[np.isin(parent, mothers)] = -1
+    parent[find_spare(table[['z', 'y', 'x']].to_numpy(float)*edges, parent)] = -1
+    for part in FAMILY[1:]: parent[called[part].to_numpy(int)] = mothers
+    names = [*map(node_name, table['frame'], table['nucleus_id']), '']
+    return np.array(names, object)[parent]
+
+# %% ../../nbs/10_prediction/04_divisions.ipynb #2c529a5a
 def settle_divisions(decoded:Predictions, # of one movie
                      nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                      size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
                      step:float=0., # of a nucleus from frame to frame, typical radii
+                     own:Predictions|None=None, # as for `find_divisions`
                     ) -> tuple: # Predictions; divisions: movie, frame, mother, daughter_1, daughter_2, score
     "Decide the divisions of a movie, and with them the states."
     if not {'mitotic', 'new_daughter'} <= set(decoded.states):
         return decoded, pd.DataFrame(columns=['movie', 'frame', *FAMILY, 'score'])
     table = decoded.table.reset_index(drop=True)
-    found = find_divisions(decoded, nuclei, size, step)
+    found = find_divisions(decoded, nuclei, size, step, own)
     ids = table['nucleus_id'].to_numpy()
     named = {part: ids[found[part].astype(int)] for part in FAMILY}
     listed = table.loc[found.mother.astype(int), ['movie', 'frame']]
     listed = listed.assign(**named, score=found.score.to_numpy(float))
     listed = listed[listed.score >= ENOUGH]
     order = dict(by=['score', 'frame', 'mother'], ascending=[False, True, True])
-    return settle_states(decoded, found), listed.sort_values(**order, ignore_index=True)
+    settled = settle_states(decoded, found)
+    called = found[found.score >= ENOUGH]
+    settled.table['parent'] = settle_parents(table, called, size or (1., 1., 1.))
+    return settled, listed.sort_values(**order, ignore_index=True)
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #eea49091
 def pick_adjacent(found:Predictions, # with states that agree
@@ -167,25 +200,6 @@ def pick_adjacent(found:Predictions, # with states that agree
     near = [{(t + 1, a), (t + 1, b)} <= there for t, a, b in rows]
     return divisions[np.array(near, bool)]
 
-def settle_parents(found:Predictions, # with states that agree, and the parents of `decode`
-                   divisions:pd.DataFrame, # that are called
-                   links:pd.DataFrame, # of `link_nuclei`: frame, target, distance
-                  ) -> Predictions: # the same with parents that agree
-    "Change parents so that exactly the mothers of divisions have two daughters."
-    table = found.table.reset_index(drop=True)
-    if not len(table) or 'parent' not in table: return found
-    row = {key: k for k, key in enumerate(zip(table['frame'], table['nucleus_id']))}
-    far = dict(zip(zip(links['frame'] + 1, links['target']), links['distance']))
-    table['far'] = [far.get(key, np.inf) for key in row]
-    mothers = set()
-    for d in pick_adjacent(found, divisions).itertuples():
-        mothers.add(node_name(d.frame, d.mother))
-        for daughter in (d.daughter_1, d.daughter_2):
-            table.loc[row[d.frame + 1, daughter], ['parent', 'far']] = node_name(d.frame, d.mother), 0.
-    rank = table.sort_values('far', kind='stable').groupby('parent').cumcount().sort_index()
-    table.loc[rank >= 1 + table['parent'].isin(mothers), 'parent'] = ''
-    return Predictions(table.drop(columns='far'), found.states)
-
 def decide_movie(own:Predictions, # of one movie, by the network alone
                  nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                  size:Any=None, # of a voxel, (z,y,x); None: equal sides
@@ -197,6 +211,6 @@ def decide_movie(own:Predictions, # of one movie, by the network alone
         links = link_nuclei(nuclei, size, known)
         step = float(links['distance'].median()) if len(links) else 0.
         found = decode(own, links, describe_links(nuclei, links, size), adjust)
-        found, divisions = settle_divisions(found, nuclei, size, step)
+        found, divisions = settle_divisions(found, nuclei, size, step, own)
         known = pick_adjacent(found, divisions)
-    return settle_parents(found, divisions, links), divisions
+    return found, divisions

@@ -213,4 +213,5 @@ def show_cards(movie:Movie, # the movie
               Button('save corrections.csv', cls='save'), Span('0 judged', cls='count'), cls='bar')
     more = len(events) - most
     rest = make_text(f'… and {more:,} surer ones, in predictions.csv.') if more > 0 else None
-    return [Style(Safe(CARD_CSS)), how, bar, Div(*cards, cls='cards'), rest, Script(Safe(VERDICTS + CARD_SCRIPT))]
+    script = Script(Safe(VERDICTS + CARD_SCRIPT))
+    return [Style(Safe(CARD_CSS)), how, bar, Div(*cards, cls='cards'), rest, script]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SURE', 'PLACES', 'LANES', 'MAX_MB', 'read_divisions', 'count_events', 'describe_mitotic_index', 'list_doubtful',
            'show_nuclei', 'describe_reading', 'compare_decoding', 'show_decoding', 'pick_trees', 'show_tree',
-           'find_truth', 'show_truth', 'show_film', 'report_movie']
+           'read_truth', 'show_truth', 'show_film', 'report_movie']
 
 # %% ../../nbs/12_report/06_movie_report.ipynb #e5c3b982
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def count_events(table:pd.DataFrame, # predictions of the movie
             'deaths': int(n.get('death', 0)),
             'doubtful': len(list_doubtful(table))}
 
-# %% ../../nbs/12_report/06_movie_report.ipynb #5de9c477
+# %% ../../nbs/12_report/06_movie_report.ipynb #391bea1d
 def describe_mitotic_index(table:pd.DataFrame # predictions of the movie
                           ) -> str: # a sentence
     "Say how large the mitotic index is, with its 95 % interval."
@@ -64,8 +64,9 @@ def describe_mitotic_index(table:pd.DataFrame # predictions of the movie
     n, k = int(seen.sum()), int((table['state'][seen] == 'mitotic').sum())
     if not n: return 'Mitotic index: no nucleus is known in the frame after its own.'
     low, high = binomtest(k, n).proportion_ci(method='wilson')
-    return (f'Mitotic index: {k/n:.2%} ({k:,} of {n:,} nuclei; 95 % interval {low:.2%} to {high:.2%}). A mitosis '
-            'counts in one frame, the last before the daughters: the index depends on the time step.')
+    return (f'Mitotic index: {k/n:.2%} ({k:,} of {n:,} nuclei; 95 % interval {low:.2%} to {high:.2%}). '
+            'A mitosis counts in one frame, the last before the daughters, so the index depends on the time '
+            'step.')
 
 # %% ../../nbs/12_report/06_movie_report.ipynb #a2883b62
 SURE = .8        #: confidence below which an event is doubtful
@@ -106,10 +107,10 @@ def describe_reading(movie:Movie, # the movie
         said.append(f'Predicted by the network “{run.folder.name}” ({run.config.get("architecture")}).')
     return said
 
-# %% ../../nbs/12_report/06_movie_report.ipynb #1bfce9da
+# %% ../../nbs/12_report/06_movie_report.ipynb #b30b38cb
 def compare_decoding(table:pd.DataFrame, # of predictions, with network_state
                      true:Sequence|None=None, # (N,) true states, '' where not known; None: no truth
-                    ) -> pd.DataFrame: # one row a state: times called, and F1, by the network alone and decoded
+                    ) -> pd.DataFrame: # one row per state: times called, and F1, before and after
     "Compare the states before and after decoding."
     alone, decoded = (table[c].fillna('') for c in ('network_state', 'state'))
     true = None if true is None else np.asarray(true, object)
@@ -132,7 +133,7 @@ def show_decoding(table:pd.DataFrame, # of predictions
     return [make_text(f'Decoding over time changed the state of {n:,} of {len(table):,} nuclei.'),
             make_table(compare_decoding(table, true), 'Nuclei called each state.')]
 
-# %% ../../nbs/12_report/06_movie_report.ipynb #634ff76e
+# %% ../../nbs/12_report/06_movie_report.ipynb #0d34ed71
 LANES = 40   #: tracks that a picture of trees shows, at most
 
 def pick_trees(tab:pd.DataFrame, # one row per nucleus: root, track
@@ -163,9 +164,9 @@ def show_tree(table:pd.DataFrame, # predictions of one movie
     part = '' if len(shown) == n else f' The trees with most to see: {len(shown):,} of {n:,} nuclei.'
     return [embed_figure(fig, words + part)]
 
-def find_truth(movie:Movie, table:pd.DataFrame # the movie; its predictions
+def read_truth(movie:Movie, table:pd.DataFrame # the movie; its predictions
               ) -> tuple: # table of `pair_states`, None without a lineage; what is wrong with it, or ''
-    "Find the true states of a movie that comes with a lineage."
+    "Read the true states of a movie that comes with a lineage."
     try: return pair_states(assign_states(movie.lineage(), frames=movie.frames), table), ''
     except FileNotFoundError: return None, ''
     except ValueError as error: return None, f'Its lineage cannot be used: {error}'
@@ -182,8 +183,8 @@ def show_truth(table:pd.DataFrame, # predictions of one movie
     n = int(told['differs'].sum())
     return [make_text(f'{n:,} of {len(told):,} nuclei differ from the lineage, where those without an event '
                       'count as stable.'),
-            embed_figure(fig, 'Precision against recall; a dot is what is called. In brackets: 95 % intervals, '
-                              'lineage trees drawn again.')]
+            embed_figure(fig, 'Precision against recall; a dot is what is called. In brackets: 95 % intervals '
+                              'over lineage trees.')]
 
 # %% ../../nbs/12_report/06_movie_report.ipynb #70c43231
 MAX_MB = 8   #: a larger film lies beside the page only
@@ -199,6 +200,7 @@ def show_film(path:str|Path # .mp4 beside the page
     film = Video(src=source, controls=True, loop=True, muted=True, style=style)
     return [film, make_text(f'The film lies beside this page, too: {path.name}.')]
 
+# %% ../../nbs/12_report/06_movie_report.ipynb #7d77ae19
 def report_movie(path:str|Path, # HTML file to write
                  movie:Movie, # the movie
                  predictions_csv:str|Path, # its predictions, divisions.csv beside them
@@ -212,14 +214,15 @@ def report_movie(path:str|Path, # HTML file to write
     divisions = read_divisions(predictions_csv, movie.name)
     counts = count_events(table, divisions)
     doubtful = list_doubtful(table)
-    true, wrong = find_truth(movie, table)
+    true, wrong = read_truth(movie, table)
     known = None if true is None else table[['frame', 'nucleus_id']].merge(true, 'left')['true'].fillna('')
     said = [*describe_reading(movie, run), describe_mitotic_index(table), *([wrong] if wrong else [])]
     short = [make_tiles(counts), make_list(said)]
     if film: short += show_film(Path(path).with_name(film))
     mothers = make_text('None.')
     if divisions is not None and len(divisions):
-        mothers = make_table(divisions.head(60).set_index('frame'))
+        names = pd.Index(map(node_name, divisions['frame'], divisions['mother']), name='mother')
+        mothers = make_table(divisions.drop(columns=['frame', 'mother']).set_index(names).head(60))
     deaths = table[table['state'] == 'death'].sort_values('confidence', ascending=False)
     note = 'In the first and last frame a neighbour in time is missing: states there are less sure.'
     if more is None: more = list_sections(run.folder if run is not None else None, notes=(note,))

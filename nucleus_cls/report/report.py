@@ -249,9 +249,9 @@ def read_part(folder, # Path; None: not known
     "Read a file of a run or an evaluation, where there is one."
     return reader(folder/name) if folder and (folder/name).is_file() else None
 
-def list_sections(run_folder:str|Path|None=None, # folder of a training: config.json, history.csv, metrics.json
+def list_sections(run_folder:str|Path|None=None, # of a training: config.json, history.csv, metrics.json
                   samples:Samples|None=None, # Samples
-                  evaluation_dir:str|Path|None=None, # folder of an evaluation: metrics.json, predictions.csv
+                  evaluation_dir:str|Path|None=None, # of an evaluation: metrics.json, predictions.csv
                   notes:Sequence=(), # sentences that come before the caveats
                  ) -> list: # (heading, list of blocks) pairs; empty ones are left out of a page
     "List what a page says of a training and its scores."
