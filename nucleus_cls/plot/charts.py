@@ -148,14 +148,15 @@ def publish_figure(fig:Figure, # any figure of this project, or of matplotlib
 def reduce_colors(image:Image.Image, # any picture
                   colors:int=64, # how many to keep, 16 to 256
                  ) -> Image.Image: # with a palette
-    "Reduce a picture to a palette: states, curves and grounds keep their exact colours, and greys stay grey."
+    "Reduce a picture to a palette: states, curves and grounds keep their colours, and greys stay grey."
     image = image.convert('RGB')
     packed = np.array(image, np.int32) @ (1 << 16, 1 << 8, 1)
     seen, where = np.unique(packed, return_inverse=True)
     there = np.stack([seen >> 16, seen >> 8 & 255, seen & 255], 1)
     named = [*dict.fromkeys((*STATE_COLORS.values(), *OWN_COLORS, *CURVES)), YELLOW, 'white', '#111111']
     fixed = np.array([[round(255*c) for c in to_rgb(name)] for name in named])
-    fixed = fixed[np.isin(fixed @ (1 << 16, 1 << 8, 1), seen)][:colors//2]
+    near = [abs(there - color).max(1).min() < 24 for color in fixed]    # also if blended a little with others
+    fixed = fixed[near][:colors//2]
     greys = np.repeat(np.linspace(0, 255, colors//3).round()[:, None], 3, axis=1)
     common = image.quantize(max(2, colors - len(fixed) - len(greys)), dither=Image.Dither.NONE).getpalette()
     palette = np.concatenate([fixed, greys, np.reshape(common, (-1, 3))]).astype(np.int32)[:256]
