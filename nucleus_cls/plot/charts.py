@@ -122,8 +122,9 @@ def reduce_colors(image:Image.Image, # any picture
     there = np.stack([seen >> 16, seen >> 8 & 255, seen & 255], 1)
     named = [*dict.fromkeys((*STATE_COLORS.values(), *OWN_COLORS, *CURVES)), YELLOW, 'white', '#111111']
     fixed = np.array([[round(255*c) for c in to_rgb(name)] for name in named])
-    near = [abs(there - color).max(1).min() < 24 for color in fixed]    # also if blended a little with others
-    fixed = fixed[near][:colors//2]
+    far = np.array([abs(there - color).max(1).min() for color in fixed])
+    blended = np.arange(len(named)) < len(STATE_COLORS)     # states also where they are a little blended
+    fixed = fixed[far < np.where(blended, 24, 1)][:colors//2]
     greys = np.repeat(np.linspace(0, 255, colors//3).round()[:, None], 3, axis=1)
     common = image.quantize(max(2, colors - len(fixed) - len(greys)), dither=Image.Dither.NONE).getpalette()
     palette = np.concatenate([fixed, greys, np.reshape(common, (-1, 3))]).astype(np.int32)[:256]
