@@ -161,7 +161,7 @@ def measure_tree(tab, # of `assign_states`
                  look:Look, # how the film looks
                  unit:float, # pixels for what is one pixel on a screen of 720 lines
                 ) -> tuple: # least width and height, and the most height of use, pixels
-    "Measure the room that a tree takes: eight pixels a track, a fifth to half of the frame."
+    "Measure the room that a tree takes: eight pixels per track, a fifth to half of the frame."
     useful = min((8*tab['track'].nunique() + 30)*unit, .5*look.height)
     return round(.36*look.width), round(.2*look.height), round(max(.2*look.height, useful))
 

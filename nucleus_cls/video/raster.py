@@ -64,7 +64,7 @@ def cast_shadows(seg:np.ndarray, # nucleus ids, (Z,Y,X), 0 is background
 # %% ../../nbs/13_video/03_raster.ipynb #20b2a235
 def soften_shadow(shadow:np.ndarray, # uint8, with empty pixels around
                   corner, # row, column of its first pixel in the view, voxels
-                  scale:tuple, # pixels a voxel: down, across
+                  scale:tuple, # pixels per voxel: down, across
                  ) -> tuple: # soft shadow (uint8), its left and top in the view, pixels
     "Enlarge a shadow to the screen and soften its edge."
     (h, w), (r, c), (sy, sx) = shadow.shape, corner, scale
@@ -86,7 +86,7 @@ def choose_margin(scale:tuple) -> int: # voxels
 
 # %% ../../nbs/13_video/03_raster.ipynb #587c99ff
 @lru_cache(4096)
-def make_line_table(scale:tuple, # pixels a voxel: down, across
+def make_line_table(scale:tuple, # pixels per voxel: down, across
                     width:float, # of the line, pixels; 0: no line
                     opacity:int=255, # of the line, 0–255
                     fill:int=0, # opacity of the inside, 0–255
@@ -109,7 +109,7 @@ def make_stripes(period:int) -> np.ndarray: # bool
 
 def paint_outline(view:Image.Image, # picture to draw on, RGB
                   soft:tuple, # from `soften_shadow`: soft shadow, left, top
-                  scale:tuple, # pixels a voxel: down, across
+                  scale:tuple, # pixels per voxel: down, across
                   color:tuple, # red, green, blue, 0–255
                   width:float, # of the line, pixels
                   opacity:float=1., # of the line, 0–1
