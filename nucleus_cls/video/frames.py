@@ -52,6 +52,8 @@ def draw_view(ground:Image.Image, # grey picture of the view, from `make_backdro
     for (state, confidence), _, soft in shown:
         strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
         paint_outline(out, soft, view.scale, opacity=strength, **style_state(state, unit, look))
+    for (state, confidence), _, soft in shown:                          # over all outlines
+        strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
         color, halo = color_state(state, look), ink['ground']
         paint_sign(out, state, find_top(soft), choose_sign_size(unit), color, halo, strength)
     taken = np.zeros((view.height, view.width), bool)

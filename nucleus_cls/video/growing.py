@@ -68,9 +68,13 @@ class TimeAxis:
         ink = choose_inks(look.light)['faint']
         font = load_font(max(8, round(10*unit)))
         pen.line((self.left, y, self.right, y), ink, max(1, round(unit)))
-        for x, words in self.list_ticks():
+        free = np.inf          # right of it there is other text
+        for x, words in reversed(self.list_ticks()):
             pen.line((x, y, x, y + 3*unit), ink, max(1, round(unit)))
-            pen.text((min(x, self.right - 22*unit), y + 4*unit), words, ink, font, 'mt')
+            middle, half = min(x, self.right - 22*unit), font.getlength(words)/2
+            if middle + half > free: continue
+            pen.text((middle, y + 4*unit), words, ink, font, 'mt')
+            free = middle - half - 4*unit
 
 # %% ../../nbs/13_video/04_growing.ipynb #5cb6233a
 def list_curves(counts:tuple, # from `count_by_frame`: of predictions, then of the truth where known
