@@ -15,7 +15,8 @@ __version__ = "0.2.0"
 _NAMES = {
     'simulation.movies': ('simulate_movie', 'simulate'),
     'lineage.states': ('assign_states', 'count_states'),
-    'plot.charts': ('plot_state_counts', 'plot_states_over_time', 'publish_figure'),
+    'plot.charts': ('plot_state_counts', 'plot_states_over_time'),
+    'plot.publish': ('publish_figure',),
     'plot.views': ('plot_three_views', 'plot_crops'),
     'plot.tree': ('plot_tree', 'compare_trees'),
     'plot.overlays': ('overlay',),

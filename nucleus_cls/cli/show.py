@@ -97,11 +97,11 @@ def nucleus_report(
 ):
     "Predict a movie and write a page and a film about it."
     from nucleus_cls.report.movie_report import report_movie
-    from nucleus_cls.video.video import choose_settings, make_video
+    from nucleus_cls.video.video import check_film_name, choose_settings, make_video
+    out = Path(output_dir)
+    page, film = out/'report.html', check_film_name(out/'movie.mp4')
     choose_settings(dict(frame_minutes=frame_minutes))              # complains before the work
     opened = open_shown(movie, run, read_movie_flags(**kwargs))
-    out = Path(output_dir)
-    page, film = out/'report.html', out/'movie.mp4'
     found, loaded, opened, failed = get_predictions(opened, predictions, run, out)
     make_video(opened, found, film, frame_minutes=frame_minutes)
     n = report_movie(page, opened, found, loaded, film.name)

@@ -71,7 +71,7 @@ def _format_interval(ends) -> str: # [low, high] or None
 def format_scores(metrics:dict, # metrics.json
                   name:str, # 'balanced' or 'every_nucleus'
                  ) -> str: # Markdown
-    "Make the table of one kind of score, with its intervals."
+    "Make the table of the scores on one set of nuclei, with their intervals."
     scores = metrics.get(name)
     title = f'**{name.replace("_", " ").capitalize()}**: '
     if not scores: return title + 'not scored.\n'
@@ -113,7 +113,7 @@ def describe_confidence(config:dict) -> str:
     "Describe how far the probabilities can be trusted."
     c = config.get('calibration')
     if not c: return 'Not calibrated: a probability of 0.9 need not mean nine in ten.'
-    over = 'on the very nuclei it was fitted on, for want of others, hence too good'
+    over = 'on the same nuclei it was fitted on, since there are no others, so too good'
     if c['cross_fitted']: over = 'each of the held-out parts judged by the others'
     most = max(map(abs, c.get('bias') or [0.]))
     biases = f' and biases of up to {most:.1f}' if most else ''

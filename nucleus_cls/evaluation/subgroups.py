@@ -98,7 +98,8 @@ def plot_subgroups(found:pd.DataFrame, # of `score_subgroups`
     fig = Picture(figsize=(.9 + 1.6*max(1, len(axes)), 2.1))
     panels = np.atleast_1d(fig.subplots(1, max(1, len(axes)), sharey=True))
     drawn = [draw_slices(ax, found[found['by'] == by], by) for ax, by in zip(panels, axes)]
-    panels[0].set(ylabel='F1', title=title)
+    panels[0].set(ylabel='F1')
+    fig.suptitle(title, x=.01, ha='left', fontsize=9)
     states = {s for some in drawn for s in some}
     if states: add_state_legend(fig, order_states(states))
     return fig

@@ -77,7 +77,7 @@ def read_history(folder:str|Path, # run folder with history.csv and timing.json
         until = until.fillna(whole)
     return history.join(until, on='epoch')
 
-def find_time_to_reach(history:pd.DataFrame, # of `read_history`, one row an epoch
+def find_time_to_reach(history:pd.DataFrame, # of `read_history`, one row per epoch
                        value:float, # score to reach
                        column:str='val_macro_f1', # which score
                        clock:str='total_processor_seconds', # or total_seconds

@@ -63,9 +63,9 @@ def find_stable(track:np.ndarray, # (N,)
     here = np.arange(len(order))
     place = position[order]
     first, end = here - np.minimum(place, w), here + np.minimum(length - place, w + 1)
-    loud = np.concatenate([[0], np.cumsum(~quiet[order])])
+    events = np.concatenate([[0], np.cumsum(~quiet[order])])
     out = np.empty(len(order), bool)
-    out[order] = (end - first - 1 >= 3*w//2) & (loud[first] == loud[end])
+    out[order] = (end - first - 1 >= 3*w//2) & (events[first] == events[end])
     return out
 
 # %% ../../nbs/02_lineage/06_states.ipynb #d9d00061

@@ -49,7 +49,7 @@ class Answers(nn.Module):
 def make_example(run:Run, # trained run
                  n:int=2, # samples
                 ) -> torch.Tensor: # float32 (n,C,S,S,S)
-    "Draw tensors of the kind a run takes: noise, and outlines."
+    "Draw tensors such as a run takes: noise, and outlines."
     prep = run.preprocess
     x = torch.rand(n, len(prep.channels), *np.broadcast_to(prep.tensor_size, 3).tolist(),
                    generator=torch.Generator().manual_seed(0))

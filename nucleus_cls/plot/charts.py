@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['CURVES', 'YELLOW', 'NO_STATE', 'OWN_COLORS', 'STATE_MARKERS', 'STATE_HATCHES', 'THEME', 'DARK', 'STAGES',
-           'render_png', 'use_theme', 'pick_color', 'order_states', 'add_state_legend', 'save_figure', 'letter_panels',
-           'publish_figure', 'reduce_colors', 'shrink_png', 'plot_confusion', 'plot_history', 'count_states_by',
-           'plot_state_counts', 'stack_states', 'plot_states_over_time', 'draw_histograms', 'draw_workflow']
+           'render_png', 'use_theme', 'pick_color', 'order_states', 'add_state_legend', 'save_figure', 'reduce_colors',
+           'shrink_png', 'plot_confusion', 'plot_history', 'count_states_by', 'plot_state_counts', 'stack_states',
+           'plot_states_over_time', 'draw_histograms', 'draw_workflow']
 
 # %% ../../nbs/04_plot/01_charts.ipynb #40478665
 import io
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -111,51 +111,20 @@ def save_figure(fig:Figure, # what to save
         else: fig.savefig(tmp, facecolor=fig.get_facecolor())
     return path
 
-# %% ../../nbs/04_plot/01_charts.ipynb #310ee6cb
-@contextmanager
-def letter_panels(fig:Figure, # any figure
-                 ) -> Iterator[None]:
-    "Mark the panels A, B, C, … in 8-point bold while the block runs; one panel needs no letter."
-    places = {ax.get_position().bounds: ax for ax in fig.axes if ax.get_label() != '<colorbar>'}
-    panels = list(places.values()) if len(places) > 1 else []
-    look = dict(xycoords='axes fraction', textcoords='offset points', ha='right', va='bottom')
-    marks = [ax.annotate(chr(65 + k), (0, 1), (-3, 3), fontsize=8, fontweight='bold', **look)
-             for k, ax in enumerate(panels[:26])]
-    try: yield
-    finally:
-        for mark in marks: mark.remove()
-
-def publish_figure(fig:Figure, # any figure of this project, or of matplotlib
-                   path:str|Path, # file, .svg, .pdf or .png
-                   width_mm:float=85, # 85 for one column, 174 for two, in most journals
-                   height_mm:float=None, # None: in proportion
-                   letters:bool=True, # A, B, C, … on the panels, where there are several
-                   dpi:int=300, # dots an inch, of a .png and of pictures within the others
-                  ) -> Path: # `path`
-    "Save a figure as a journal wants it; the figure stays as it was."
-    for name, size in ('width_mm', width_mm), ('height_mm', height_mm):
-        if size is None or size > 0: continue
-        raise ValueError(f'{name}={size}: expected millimetres, >0, such as 85')
-    before = fig.get_size_inches()
-    height_mm = height_mm or width_mm*before[1]/before[0]
-    fig.set_size_inches(width_mm/25.4, height_mm/25.4)
-    try:
-        text = rc_context({'svg.fonttype': 'none', 'pdf.fonttype': 42})   # stays text
-        with letter_panels(fig) if letters else nullcontext(), text: return save_figure(fig, path, dpi)
-    finally: fig.set_size_inches(before)
-
 # %% ../../nbs/04_plot/01_charts.ipynb #4f3b903c
 def reduce_colors(image:Image.Image, # any picture
                   colors:int=64, # how many to keep, 16 to 256
                  ) -> Image.Image: # with a palette
-    "Reduce a picture to a palette: states, curves and grounds keep their exact colours, and greys stay grey."
+    "Reduce a picture to a palette: states, curves and grounds keep their colours, and greys stay grey."
     image = image.convert('RGB')
     packed = np.array(image, np.int32) @ (1 << 16, 1 << 8, 1)
     seen, where = np.unique(packed, return_inverse=True)
     there = np.stack([seen >> 16, seen >> 8 & 255, seen & 255], 1)
     named = [*dict.fromkeys((*STATE_COLORS.values(), *OWN_COLORS, *CURVES)), YELLOW, 'white', '#111111']
     fixed = np.array([[round(255*c) for c in to_rgb(name)] for name in named])
-    fixed = fixed[np.isin(fixed @ (1 << 16, 1 << 8, 1), seen)][:colors//2]
+    far = np.array([abs(there - color).max(1).min() for color in fixed])
+    blended = np.arange(len(named)) < len(STATE_COLORS)     # states also where they are a little blended
+    fixed = fixed[far < np.where(blended, 24, 1)][:colors//2]
     greys = np.repeat(np.linspace(0, 255, colors//3).round()[:, None], 3, axis=1)
     common = image.quantize(max(2, colors - len(fixed) - len(greys)), dither=Image.Dither.NONE).getpalette()
     palette = np.concatenate([fixed, greys, np.reshape(common, (-1, 3))]).astype(np.int32)[:256]

@@ -209,8 +209,11 @@ DEPTHS = (.25, .5, .75)   #: where to cut, as shares of the height of the nucleu
 def plot_slices(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,S,S) with the mask last
                 mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
                 title:str='', # words above
+                voxel_size:tuple=None, # (z,y,x), µm, for a scale bar; None: as noted with the `Crops`
                ) -> Picture:
     "Show slices of every frame of a sample at three depths."
+    voxel_size = voxel_size or find_voxel_size(raw)
+    pixel = tuple(voxel_size[1:]) if voxel_size else (1, 1)
     raw, mask = split_crops(raw, mask)
     held = np.flatnonzero(mask.any((1, 2)))
     low, high = (held[0], held[-1]) if len(held) else (0, raw.shape[1] - 1)
@@ -222,8 +225,9 @@ def plot_slices(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S
     for row, vol, name in zip(fig.subplots(len(raw), len(planes), squeeze=False), raw, names):
         for ax, z in zip(row, planes):
             traced = trace_outlines(mask[z:z + 1].astype(np.uint8)) if name == 't' else None
-            draw_picture(ax, vol[z], traced=traced, vmin=lo, vmax=hi)
-            ax.text(1, 1, f'{name}, z {z}', va='top', path_effects=HALO)
+            draw_picture(ax, vol[z], pixel, traced=traced, vmin=lo, vmax=hi)
+            ax.text(pixel[1], pixel[0], f'{name}, z {z}', va='top', path_effects=HALO)
+    if voxel_size: draw_scale_bar(ax, raw.shape[3]*pixel[1], raw.shape[2]*pixel[0], 'µm')
     return fig
 
 def name_offsets(n:int, # frames of a window, odd
@@ -271,11 +275,12 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
                mask:np.ndarray=None, # the nucleus, (Z,Y,X); None: taken from `raw`
                title:str='', # words above
                probs:Any=None, # state → probability; None: no bars
-               voxel_size:tuple=None, # (z,y,x), µm; None: cubes
+               voxel_size:tuple=None, # (z,y,x), µm; None: as noted with the `Crops`, or cubes
                below:bool=False, # put the bars below; False: beside
                times:float=None, # show the middle, so many times the nucleus's width; None: all
                ) -> Picture:
     "Show the crops of one nucleus from three sides, one row each, in time order: slices through the middle."
+    voxel_size = voxel_size or find_voxel_size(raw)
     raw, mask = split_crops(raw, mask)
     raw, mask = keep_middle(raw, mask, times, voxel_size or (1, 1, 1))
     n = len(raw)
@@ -286,8 +291,7 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
     gap = .04*sizes.max()
     wide = sizes[:, 1].max() + gap
     tops = np.cumsum([0, *(sizes[:, 0] + gap)])
-    edge = 1.1     # of a panel, inches
-    fig, ax, bars = place_sides(edge*n, edge*(tops[-1] + 4*gap)/wide, probs is not None, below)
+    fig, ax, bars = place_sides(1.1*n, 1.1*(tops[-1] + 4*gap)/wide, probs is not None, below)   # inches
     lo, hi = choose_contrast(raw, 1, 99.8)
     for axis, pixel, top in zip(sides, pixels, tops):
         traced = trace_outlines(flatten(mask, axis, False)[None].astype(np.uint8))
@@ -297,6 +301,7 @@ def plot_sides(raw:Any, # `Crops`, or raw intensity (T,Z,Y,X), or a tensor (4,S,
         ax.text(gap, top + gap, ('XY', 'XZ', 'YZ')[axis], va='top', size=7, path_effects=HALO)
     for k in range(n):
         ax.text((k + .5)*wide - gap/2, -gap, format_step(k - n//2), ha='center', va='bottom', size=8)
+    if voxel_size: draw_scale_bar(ax, n*wide - gap, tops[-1] - gap, 'µm')
     ax.set(xlim=(0, n*wide - gap), ylim=(tops[-1] - gap, -5*gap))
     if bars: draw_probabilities(bars, probs)
     fig.suptitle(title, x=.01, ha='left', fontsize=9)

@@ -183,8 +183,8 @@ def show_truth(table:pd.DataFrame, # predictions of one movie
     n = int(told['differs'].sum())
     return [make_text(f'{n:,} of {len(told):,} nuclei differ from the lineage, where those without an event '
                       'count as stable.'),
-            embed_figure(fig, 'Precision against recall; a dot is what is called. In brackets: 95 % intervals '
-                              'over lineage trees.')]
+            embed_figure(fig, 'Precision against recall; a dot is what is called. In brackets: 95 % '
+                              'intervals over lineage trees.')]
 
 # %% ../../nbs/12_report/06_movie_report.ipynb #70c43231
 MAX_MB = 8   #: a larger film lies beside the page only

@@ -155,7 +155,7 @@ def view_nucleus(view:MovieView, # what to look at
     probs = {s: known.get(f'p_{s}', np.nan) for s in view.states}
     if not probs or np.isnan(list(probs.values())).any(): probs = None
     title = f'{node_name(t, nucleus_id)}: {known["state"] or "no state"}'
-    return plot_sides(np.stack(raw), cut(seg) == nucleus_id, title, probs, tuple(step), below=True)
+    return plot_sides(np.stack(raw), cut(seg) == nucleus_id, title, probs, view.movie.voxel_size, below=True)
 
 # %% ../../nbs/14_review/05_browse.ipynb #9337ea52
 def format_track(view:MovieView, # what to look at

@@ -210,7 +210,7 @@ def find_movement_faults(scan:Scan) -> list: # of `Finding`
     return note_cases('frame that jumps', jumps) + note_cases('slow drift', drifts)
 
 # %% ../../nbs/14_review/02_findings.ipynb #815ba11e
-TOO_LONG = 1.7   #: nuclei that are so many times longer along z than across, or shorter, are not believed
+TOO_LONG = 1.7   #: nuclei that are so many times longer along z than across, or shorter, are doubted
 
 def try_measure(movie:Movie) -> tuple|None: # (z,y,x), voxels; None: read as stored, or not to be read
     "Measure how wide nuclei are; files that cannot be read are findings of their own."
@@ -227,8 +227,8 @@ def find_scale_faults(movie:Movie) -> list: # of `Finding`
         across = np.sqrt(y*size[1]*x*size[2])
         ratio = z*size[0]/across
         fit = f'planes {size[0]/ratio:.2g} µm apart would fit'
-        believed = 1/TOO_LONG < ratio < TOO_LONG
-        if not believed: odd = [f'{z*size[0]:.1f} µm along z, {across:.1f} across; {fit}']
+        if not 1/TOO_LONG < ratio < TOO_LONG:
+            odd = [f'{z*size[0]:.1f} µm along z, {across:.1f} across; {fit}']
     if is_coarse(widths):
         coarse = [f'{widths[1]:.0f} voxels across, {widths[0]:.1f} along z']
     return note_cases('voxel size that nuclei contradict', odd) + note_cases('nuclei of few voxels', coarse)

@@ -14,10 +14,12 @@ from PIL import Image, ImageDraw
 
 from ..core import EVENTS, STATES
 from ..plot.views import choose_bar_length, flatten
-from .raster import (cast_shadows, choose_inks, choose_margin, load_font, make_backdrop,
-                                      paint_outline, soften_shadow, write_id)
+from .raster import (cast_shadows, choose_inks, choose_margin, color_state, find_top,
+                                      load_font, make_backdrop, paint_outline, paint_sign, soften_shadow,
+                                      write_id)
 from .look import Look
-from .legend import choose_counts, draw_counts, draw_legend, measure_legend, style_state
+from .legend import (choose_counts, choose_sign_size, draw_counts, draw_legend,
+                                      measure_legend, style_state)
 from .layout import Placement, arrange_frame
 from .growing import GrowingCurve, GrowingTree, list_curves
 
@@ -50,6 +52,10 @@ def draw_view(ground:Image.Image, # grey picture of the view, from `make_backdro
     for (state, confidence), _, soft in shown:
         strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
         paint_outline(out, soft, view.scale, opacity=strength, **style_state(state, unit, look))
+    for (state, confidence), _, soft in shown:                          # over all outlines
+        strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
+        color, halo = color_state(state, look), ink['ground']
+        paint_sign(out, state, find_top(soft), choose_sign_size(unit), color, halo, strength)
     taken = np.zeros((view.height, view.width), bool)
     size = max(9, round(11*unit))
     for (_, confidence), i, (grey, left, top) in shown[::-1]:
@@ -157,7 +163,7 @@ def measure_tree(tab, # of `assign_states`
                  look:Look, # how the film looks
                  unit:float, # pixels for what is one pixel on a screen of 720 lines
                 ) -> tuple: # least width and height, and the most height of use, pixels
-    "Measure the room that a tree takes: eight pixels a track, a fifth to half of the frame."
+    "Measure the room that a tree takes: eight pixels per track, a fifth to half of the frame."
     useful = min((8*tab['track'].nunique() + 30)*unit, .5*look.height)
     return round(.36*look.width), round(.2*look.height), round(max(.2*look.height, useful))
 

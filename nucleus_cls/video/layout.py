@@ -15,7 +15,7 @@ def arrange_pictures(sizes:list, # (height, width) of each picture, µm
                      width:float, # of the area, pixels
                      height:float, # of the area, pixels
                      gap:int=10, # between pictures, pixels
-                    ) -> tuple: # pixels a µm; left and top of each picture; width and height of all
+                    ) -> tuple: # pixels per µm; left and top of each picture; width and height of all
     "Place pictures of one scale in an area, as large as they fit."
     n = len(sizes)
     layouts:list = [[range(n)], [[i] for i in range(n)]]
@@ -48,7 +48,7 @@ class Placement:
     top:int
     width:int # size on the screen, pixels
     height:int
-    scale:tuple # pixels a voxel: down, across
+    scale:tuple # pixels per voxel: down, across
 
 SIDES = (1, 2), (0, 2), (1, 0)   #: axes seen down and across, looking along z, y, x
 
@@ -58,7 +58,7 @@ def place_views(shape:tuple, # of the volume, (z,y,x) voxels
                 area:tuple, # left, top, width, height, pixels
                 groups:int=1, # how often the views are shown: 2 for truth and prediction
                 header:int=0, # pixels above each group, for its name
-               ) -> tuple: # pixels a unit of `voxel`; list of groups, each a list of Placement
+               ) -> tuple: # pixels per unit of `voxel`; list of groups, each a list of Placement
     "Find the place of every view on the screen."
     axes = ['zyx'.index(v) for v in views]
     sizes = [tuple(shape[k]*voxel[k] for k in SIDES[axis]) for axis in axes]
@@ -137,7 +137,7 @@ def arrange_frame(shape:tuple, # of the volume, (z,y,x) voxels
                   tree:tuple|None,
                   curves:tuple,
                   unit:float, # pixels for what is one pixel on a screen of 720 lines
-                 ) -> tuple: # pixels a unit of `voxel`, groups of Placement, panels
+                 ) -> tuple: # pixels per unit of `voxel`, groups of Placement, panels
     "Place pictures and panels so that together they show as much as possible."
     left, top = round(14*unit), round(40*unit)                 # margin; the line with name and time
     w, h = frame[0] - 2*left, frame[1] - top - left

@@ -106,7 +106,7 @@ VIDEO_PRESETS = {'quick': dict(width=640, height=360, views='z', ids=False, crf=
 def choose_settings(changes:dict, # settings of `Look` and `Film`; None: not said
                     config:str|Path=None, # TOML or JSON file with more of them; None: no file
                    ) -> tuple: # Look, Film
-    "Put preset, file and changes together; `ValueError` for a name or a value that does not exist."
+    "Put preset, file and changes together; `ValueError` for one that cannot be."
     known = {f.name: cls for cls in (Film, Look) for f in fields(cls)}
     told:dict = {}
     if config is not None:
@@ -122,6 +122,9 @@ def choose_settings(changes:dict, # settings of `Look` and `Film`; None: not sai
                   for cls in (Look, Film))
     if film.each_state and look.only:
         raise ValueError(f'each_state makes a film of every state, only={look.only} one: choose')
+    if film.keep_frames and not film.each_state:
+        from nucleus_cls.video.encode import check_frames_folder
+        check_frames_folder(film.keep_frames)
     return look, film
 
 # %% ../../nbs/13_video/02_look.ipynb #d9eeaaef

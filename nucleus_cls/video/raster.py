@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['fill_intervals', 'cast_shadows', 'soften_shadow', 'choose_blur', 'choose_margin', 'make_line_table', 'make_stripes',
-           'paint_outline', 'map_values', 'choose_inks', 'color_state', 'make_backdrop', 'load_font', 'draw_glyphs',
-           'find_free_place', 'write_id']
+           'paint_outline', 'map_values', 'choose_inks', 'color_state', 'draw_sign', 'paint_sign', 'find_top',
+           'make_backdrop', 'load_font', 'draw_glyphs', 'find_free_place', 'write_id']
 
 # %% ../../nbs/13_video/03_raster.ipynb #b43f2984
 import math
@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from PIL.ImageColor import getrgb
 
+from ..core import EVENTS
 from ..volumes.crops import find_nucleus_spans
-from ..plot.charts import pick_color
+from ..plot.charts import STATE_MARKERS, pick_color
 from .look import Look, parse_color
 
 # %% ../../nbs/13_video/03_raster.ipynb #0a740bf7
@@ -63,7 +64,7 @@ def cast_shadows(seg:np.ndarray, # nucleus ids, (Z,Y,X), 0 is background
 # %% ../../nbs/13_video/03_raster.ipynb #20b2a235
 def soften_shadow(shadow:np.ndarray, # uint8, with empty pixels around
                   corner, # row, column of its first pixel in the view, voxels
-                  scale:tuple, # pixels a voxel: down, across
+                  scale:tuple, # pixels per voxel: down, across
                  ) -> tuple: # soft shadow (uint8), its left and top in the view, pixels
     "Enlarge a shadow to the screen and soften its edge."
     (h, w), (r, c), (sy, sx) = shadow.shape, corner, scale
@@ -85,7 +86,7 @@ def choose_margin(scale:tuple) -> int: # voxels
 
 # %% ../../nbs/13_video/03_raster.ipynb #587c99ff
 @lru_cache(4096)
-def make_line_table(scale:tuple, # pixels a voxel: down, across
+def make_line_table(scale:tuple, # pixels per voxel: down, across
                     width:float, # of the line, pixels; 0: no line
                     opacity:int=255, # of the line, 0–255
                     fill:int=0, # opacity of the inside, 0–255
@@ -108,7 +109,7 @@ def make_stripes(period:int) -> np.ndarray: # bool
 
 def paint_outline(view:Image.Image, # picture to draw on, RGB
                   soft:tuple, # from `soften_shadow`: soft shadow, left, top
-                  scale:tuple, # pixels a voxel: down, across
+                  scale:tuple, # pixels per voxel: down, across
                   color:tuple, # red, green, blue, 0–255
                   width:float, # of the line, pixels
                   opacity:float=1., # of the line, 0–1
@@ -146,6 +147,48 @@ def color_state(state, # a state, `unknown`, or '' and None for no prediction
     "Give a state the colour that the look gives it, or its usual one."
     own = dict(map(parse_color, look.colors))
     return own.get(state) or getrgb(pick_color(state))
+
+# %% ../../nbs/13_video/03_raster.ipynb #4a25a15b
+@lru_cache(256)
+def draw_sign(state:str, # an event
+              size:int, # of the sign, pixels
+             ) -> tuple: # mask of the sign, mask of its halo; both of one size
+    "Draw the sign of a state once, as two masks: the marker it has in charts."
+    from matplotlib.markers import MarkerStyle
+    marker = MarkerStyle(STATE_MARKERS[state])
+    outline = marker.get_path().transformed(marker.get_transform()).to_polygons()[0]
+    edge = round(1.42*size) + 6                 # a diamond is wider than its sides are long
+    corners = [tuple(p) for p in 4*size*outline*(1, -1) + 2*edge]     # four times as large, then reduced
+    masks = [Image.new('L', (4*edge, 4*edge)) for _ in range(2)]
+    for mask, halo in zip(masks, (0, 12)):
+        pen = ImageDraw.Draw(mask)
+        pen.polygon(corners, 255)
+        if halo: pen.line([*corners, corners[0]], 255, halo, 'curve')
+    return tuple(mask.reduce(4) for mask in masks)
+
+def paint_sign(view:Image.Image, # picture to draw on, RGB
+               state, # those that are not events have no sign
+               place:tuple, # its middle: x, y, pixels
+               size:int, # of the sign, pixels
+               color:tuple, # red, green, blue, 0–255
+               halo:tuple, # colour around it
+               opacity:float=1., # 0–1
+              ):
+    "Draw the sign of an event, all of it inside the picture."
+    if state not in EVENTS: return
+    sign, glow = draw_sign(state, size)
+    left = min(max(0, round(place[0] - sign.width/2)), max(0, view.width - sign.width))
+    top = min(max(0, round(place[1] - sign.height/2)), max(0, view.height - sign.height))
+    for ink, mask in ((halo, glow), (color, sign)):
+        view.paste(ink, (left, top), mask.point(lambda v: round(opacity*v)))
+
+def find_top(soft:tuple, # from `soften_shadow`: soft shadow, left, top
+            ) -> tuple: # x, y, pixels
+    "Find the top of an outline, above its middle."
+    grey, left, top = soft
+    x = grey.shape[1]//2
+    inside = np.flatnonzero(grey[:, x] >= max(1, grey.max()/2))
+    return left + x, top + (inside[0] if len(inside) else 0)
 
 # %% ../../nbs/13_video/03_raster.ipynb #2dc283e2
 def make_backdrop(flat:np.ndarray, # projection, (rows, columns)

@@ -31,7 +31,7 @@ from ..transforms.preprocess import open_for
 from ..models.pretrained import open_run
 from ..prediction.predictions import list_predicted, read_predictions
 from ..prediction.whole_movie import predict_movie
-from .encode import open_encoder, open_frames
+from .encode import find_encoder, open_encoder, open_frames
 from .look import Film, Look, check_states, choose_settings, parse_color
 from .legend import count_by_frame, look_up_predictions
 from .frames import Painter, measure_cover
@@ -336,4 +336,5 @@ def check_film_name(output:str|Path # file to write
     if output.suffix not in ('.mp4', '.gif'):
         raise ValueError(f'{output}: cannot tell the format; end the name in .mp4 or .gif')
     check_place(output, file=True)
+    find_encoder()
     return output
