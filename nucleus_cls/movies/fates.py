@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 
+from ..lineage.ids import find_passing
 from .links import find_radii
 
 # %% ../../nbs/05_movies/13_fates.ipynb #64bdee0f
@@ -37,12 +38,13 @@ def classify_unlinked(alone, # rows of nuclei of one frame that have no partner 
                       beyond, # rows of nuclei of the frame behind it that have no partner there either
                       place:np.ndarray, # of all nuclei, drift taken off, (N,3)
                       radius:np.ndarray, # of all nuclei, (N,)
+                      wide:float=1., # how much further than usual nuclei walk
                      ) -> np.ndarray: # 'back', 'covered' or 'gone'
     "Say what became of nuclei without a partner."
     to_near = (cdist(place[alone], place[near])/radius[near]).min(1, initial=np.inf)
     to_beyond = cdist(place[alone], place[beyond]).min(1, initial=np.inf)
     hidden = to_near < COVERED
-    back = to_beyond < BACK*np.median(radius)
+    back = to_beyond < BACK*wide*np.median(radius)
     return np.select([back, hidden], ['back', 'covered'], 'gone')
 
 # %% ../../nbs/05_movies/13_fates.ipynb #55e94fcf
@@ -50,11 +52,12 @@ def describe_links(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z
                    links:pd.DataFrame, # from `link_nuclei`
                    size:Any=None, # of a voxel, (z,y,x), µm; None: not known
                   ) -> pd.DataFrame: # frame, nucleus_id, before, after; '' where there is no such frame
-    "Say what came before each nucleus (linked, back, covered, new) and after it (one, touching, apart, …)."
+    "Say what came before each nucleus (linked, back, covered, new) and after it (one, divided, apart, …)."
     size = np.asarray(size or (1., 1., 1.))
     frame = nuclei['frame'].to_numpy(int)
     every = np.arange(len(nuclei))
-    at = pd.MultiIndex.from_arrays([frame, nuclei['nucleus_id']])
+    ids = nuclei['nucleus_id'].to_numpy()
+    at = pd.MultiIndex.from_arrays([frame, ids])
     source = at.get_indexer(pd.MultiIndex.from_arrays([links['frame'], links['source']]))
     target = at.get_indexer(pd.MultiIndex.from_arrays([links['frame'] + 1, links['target']]))
     radius = find_radii(nuclei, size)
@@ -62,12 +65,20 @@ def describe_links(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z
     after, before = np.full((2, len(nuclei)), '', object)
     rows = {t: every[frame == t] for t in np.unique(frame)}
     leads, follows = np.isin(every, source), np.isin(every, target)
+    named, passing = links[links['named'].astype(bool)], find_passing(nuclei)
+    kept, wide = set(named['frame']), 1 + named['distance'].median()
     for kinds, linked, other, step in (after, leads, follows, 1), (before, follows, leads, -1):
         for t in rows:
             if t + step not in rows: continue
             alone = rows[t][~linked[rows[t]]]
             beyond = rows.get(t + 2*step, every[:0])
-            kinds[alone] = classify_unlinked(alone, rows[t + step], beyond[~other[beyond]], place, radius)
+            told = min(t, t + step) in kept
+            found = classify_unlinked(alone, rows[t + step], beyond[~other[beyond]], place, radius,
+                                      wide if told else 1.)
+            if told:
+                found[found == 'covered'] = 'gone'
+                found[np.isin(ids[alone], list(passing[min(t, t + step)]))] = 'back'
+            kinds[alone] = found
     after[source] = 'one'
     before[target] = 'linked'
     before[before == 'gone'] = 'new'
@@ -76,4 +87,6 @@ def describe_links(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z
         two = more[0]
         far = np.linalg.norm(place[one] - place[two]) > APART*(radius[one] + radius[two])
         after[mother] = 'apart' if far else 'touching'
+        t = frame[mother]
+        if t in kept and not passing[t] & {ids[one], ids[two]}: after[mother] = 'divided'
     return nuclei[['frame', 'nucleus_id']].assign(before=before, after=after).reset_index(drop=True)

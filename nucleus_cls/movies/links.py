@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'SHAPE', 'GROWTH', 'UNLIKE', 'WALKER', 'OFF_CENTRE', 'TOO_LARGE',
-           'CHANGED', 'ENDED', 'UNSURE', 'FAR_REACH', 'KEPT', 'FURTHER', 'FIVE', 'STRAY', 'LINK_COLUMNS', 'vote_shift',
-           'find_drift', 'find_radii', 'compute_costs', 'pair_nuclei', 'compare_shapes', 'compare_looks',
-           'pair_walkers', 'find_second_daughters', 'pair_leftovers', 'find_known', 'find_namesakes',
-           'find_field_shift', 'pair_with_namesakes', 'link_frames', 'find_link_size', 'link_nuclei', 'link_movie',
-           'score_links']
+           'CHANGED', 'UNSURE', 'FAR_REACH', 'LINK_COLUMNS', 'vote_shift', 'find_drift', 'find_radii', 'compute_costs',
+           'pair_nuclei', 'compare_shapes', 'compare_looks', 'pair_walkers', 'find_second_daughters', 'pair_leftovers',
+           'find_known', 'find_field_shift', 'pair_with_namesakes', 'link_frames', 'find_link_size', 'link_nuclei',
+           'link_movie', 'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from scipy.spatial.distance import cdist
 
 from ..core import progress
 from ..volumes.crops import MOMENTS, find_nuclei
+from ..lineage.ids import check_kept, find_families, find_namesakes, find_passing
 from .movie import Movie
 from .scale import measure_movie
 
@@ -151,7 +151,6 @@ def pair_walkers(measure:Callable, # gives costs (n,m), as `compute_costs` with 
 OFF_CENTRE = 1.2   #: the mother is at most so many radii from the middle between her daughters
 TOO_LARGE = 1.5    #: most that a daughter has of her mother's volume; masks of mothers are tight
 CHANGED = 4.       #: taken off the cost of a mother whose first daughter looks wholly different
-ENDED = 4.         #: taken off the cost of a mother whose id ends
 UNSURE = .7        #: most that a second daughter may cost
 
 def find_second_daughters(costs:np.ndarray, # (n,m), from `compute_costs`
@@ -159,7 +158,6 @@ def find_second_daughters(costs:np.ndarray, # (n,m), from `compute_costs`
                           pairs:np.ndarray, # (k,2), from `pair_nuclei`
                           ratio:np.ndarray, # volume at t+1 over volume at t, (n,m)
                           looks:np.ndarray, # of `compare_looks`, (n,m)
-                          ends:np.ndarray, # is it known that a nucleus's id ends at t? (n,)
                          ) -> list: # triples (mother, column of the second daughter, cost)
     "Find for each nucleus left over a mother who already has one successor."
     left, child = sorted(set(range(costs.shape[1])) - set(pairs[:, 1])), dict(pairs.tolist())
@@ -169,7 +167,7 @@ def find_second_daughters(costs:np.ndarray, # (n,m), from `compute_costs`
         for i in np.flatnonzero(np.isfinite(costs[:, j])):
             if i not in child or max(ratio[i, j], ratio[i, child[i]]) > TOO_LARGE: continue
             off = np.linalg.norm(step[i, j] + step[i, child[i]])/2
-            cost = off**2 + costs[i, j]/4 - CHANGED*change[i, child[i]] - ENDED*ends[i]
+            cost = off**2 + costs[i, j]/4 - CHANGED*change[i, child[i]]
             if off <= OFF_CENTRE and cost <= UNSURE: found.append((float(cost), int(i), j))
     mothers, chosen = set(), {}
     for cost, i, j in sorted(found):
@@ -203,31 +201,6 @@ def find_known(a:pd.DataFrame, # nuclei of t, with nucleus_id
     whole = [d for d in known if d[0] in rows and d[1] in columns and d[2] in columns]
     return [(rows[m], columns[j]) for m, *two in whole for j in two]
 
-# %% ../../nbs/05_movies/10_links.ipynb #fc449ce2
-KEPT = .1   #: mean share of nuclei that lie nearer than the namesake, below which ids are kept
-FURTHER = 2.5   #: most times as far that namesakes lie as the nearest nuclei, by the medians, if ids are kept
-FIVE = 5     #: namesakes that are needed to tell
-STRAY = 4.   #: times the median step, and half a radius more, that a namesake is believed
-
-def find_namesakes(a:pd.DataFrame, # nuclei of t: nucleus_id, z, y, x
-                   b:pd.DataFrame, # nuclei of t+1
-                   size:Any, # of a voxel, (z,y,x)
-                   radius:float, # typical radius of a nucleus
-                  ) -> tuple: # pairs (row, column); shift they share (3,), None: ids not kept; step, radii
-    "Find the nuclei that keep their id, if ids are kept in these frames."
-    none:tuple = [], None, 0.
-    ids, rows, columns = np.intersect1d(a['nucleus_id'], b['nucleus_id'], return_indices=True)
-    if len(ids) < FIVE: return none
-    here, there = (table[['z', 'y', 'x']].to_numpy()[i]*size for table, i in ((a, rows), (b, columns)))
-    shift = np.median(there - here, axis=0)
-    far = cdist(here + shift, there)
-    own = far.diagonal()
-    if (far < own[:, None]).sum(1).mean() > KEPT*(len(ids) - 1): return none
-    usual = np.median(own)
-    if usual > FURTHER*np.median(far.min(1)): return none
-    near = own <= STRAY*usual + radius/2
-    return list(zip(rows[near].tolist(), columns[near].tolist())), shift, float(usual/radius)
-
 # %% ../../nbs/05_movies/10_links.ipynb #57e0152e
 def find_field_shift(a:pd.DataFrame, # nuclei of one frame: nucleus_id, z, y, x
                      b:pd.DataFrame, # nuclei of a later frame
@@ -250,48 +223,54 @@ def pair_with_namesakes(costs:np.ndarray, # (n,m), from `compute_costs`
     return np.array([*same, *pair_nuclei(free).tolist()], int).reshape(-1, 2)
 
 # %% ../../nbs/05_movies/10_links.ipynb #865022c2
-LINK_COLUMNS = ['frame', 'source', 'target', 'distance', 'cost', 'second']
+LINK_COLUMNS = ['frame', 'source', 'target', 'distance', 'cost', 'second', 'named']
 
 def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
                 b:pd.DataFrame, # nuclei of t+1
                 size=(1., 1., 1.), # of a voxel, (z,y,x)
                 known:Any=(), # divisions between them that are known: ids of mother, daughter, daughter
-               ) -> pd.DataFrame: # source, target, distance (in radii), cost, second (a second daughter?)
+                kept:bool|None=None, # are ids kept in this movie? None: these two frames tell
+                passing:Any=(), # ids of `find_passing`
+               ) -> pd.DataFrame: # source, target, distance (radii), cost, second (daughter), named (same id)
     "Link the nuclei of two neighbouring frames."
     if not len(a) or not len(b): return pd.DataFrame(columns=LINK_COLUMNS[1:])
     size = np.asarray(size, float)
     radius = np.median(find_radii(pd.concat([a, b]), size))
-    same, shift, usual = find_namesakes(a, b, size, radius)
-    kept = shift is not None
-    here, there = (table[['z', 'y', 'x']].to_numpy()*size for table in (a, b))
-    if not kept: shift = find_drift(here, there, radius=radius)
-    born = find_known(a, b, known)
-    mothers, daughters = [i for i, _ in born], [j for _, j in born]
-    def measure(wide):
-        "Compute the costs of all links but those of known divisions."
-        costs = compute_costs(a, b, size, radius*wide, shift)[0]
-        costs[mothers] = costs[:, daughters] = np.inf
-        return costs
-    looks = compare_looks(a, b, size)
-    ends = np.zeros(len(a), bool)
-    if kept:
-        wide = 1 + usual              # few are left that could be mistaken for each other
-        same = [(i, j) for i, j in same if i not in mothers and j not in daughters]
-        costs = measure(wide)
-        pairs = pair_with_namesakes(costs, same)
-        ends = ~np.isin(np.arange(len(a)), [i for i, _ in same])
-    else: pairs, costs, wide = pair_walkers(measure, looks)
-    for i, j in same: costs[i, j] = 0.
+    same, shift, usual = find_namesakes(a, b, size, radius, bool(kept))
+    alike, kept = shift is not None, shift is not None and kept is not False
+    if not alike: shift = find_field_shift(a, b, size, radius)
     step = compute_costs(a, b, size, radius, shift)[1]/radius
     ratio = b['volume'].to_numpy()/a['volume'].to_numpy()[:, None]
-    second = find_second_daughters(costs, step/wide, pairs, ratio, looks, ends)
+    born = find_known(a, b, known)
+    mothers, daughters = [i for i, _ in born], [j for _, j in born]
+    same = [(i, j) for i, j in same if i not in mothers and j not in daughters]
+    ids, jds = a['nucleus_id'].to_numpy(), b['nucleus_id'].to_numpy()
+    ends, begins = ~np.isin(ids, jds), ~np.isin(jds, ids)
+    soon = list(passing) if kept else []
+    away = [np.flatnonzero(alone & np.isin(i, soon)) for alone, i in ((ends, ids), (begins, jds))]
+    if kept:
+        ends[[*mothers, *away[0]]] = begins[[*daughters, *away[1]]] = False
+        born += find_families(step/(1 + usual), ratio, ends, begins)
+    mothers, daughters = [i for i, _ in born], [j for _, j in born]
+    def measure(wide):
+        "Compute the costs of all links but those of divisions."
+        costs = compute_costs(a, b, size, radius*wide, shift)[0]
+        costs[[*mothers, *away[0]]] = costs[:, [*daughters, *away[1]]] = np.inf
+        return costs
+    looks = compare_looks(a, b, size)
+    if alike:
+        costs = measure(1 + usual)    # few are left that could be mistaken for each other
+        pairs = pair_with_namesakes(costs, same)
+    else: pairs, costs, wide = pair_walkers(measure, looks)
+    for i, j in same: costs[i, j] = 0.
+    near, wide = (measure(1.), 1.) if alike else (costs, wide)
+    second = find_second_daughters(near, step/wide, pairs, ratio, looks)
     rows = [(i, j, 0., n%2 > 0) for n, (i, j) in enumerate(born)]
     rows += [(i, j, costs[i, j], False) for i, j in pairs] + [(i, j, c, True) for i, j, c in second]
-    taken = {i for i, *_ in rows}, {j for _, j, *_ in rows}
+    taken = {*away[0], *(i for i, *_ in rows)}, {*away[1], *(j for _, j, *_ in rows)}
     rows += [(i, j, ALONE, False) for i, j in pair_leftovers(step, ratio, taken)]
-    ids, jds = a['nucleus_id'].to_numpy(), b['nucleus_id'].to_numpy()
-    return pd.DataFrame([(ids[i], jds[j], np.linalg.norm(step[i, j]), c, s) for i, j, c, s in rows],
-                        columns=LINK_COLUMNS[1:])
+    return pd.DataFrame([(ids[i], jds[j], np.linalg.norm(step[i, j]), c, s, kept and (i, j) in same)
+                         for i, j, c, s in rows], columns=LINK_COLUMNS[1:])
 
 # %% ../../nbs/05_movies/10_links.ipynb #8cc4fe42
 def find_link_size(movie:Movie) -> tuple|None: # (z,y,x); None: equal sides
@@ -311,7 +290,10 @@ def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y
     if divisions is not None:
         for t, *ids in divisions[['frame', 'mother', 'daughter_1', 'daughter_2']].to_numpy(int).tolist():
             known.setdefault(t, []).append(ids)
-    parts = [link_frames(of[t], of[t + 1], size, known.get(t, ())).assign(frame=t) for t in of if t + 1 in of]
+    kept, passing = False, find_passing(nuclei)
+    if len(nuclei): kept = check_kept(nuclei, size, float(np.median(find_radii(nuclei, size))))
+    parts = [link_frames(of[t], of[t + 1], size, known.get(t, ()), kept, passing[t]).assign(frame=t)
+             for t in of if t + 1 in of]
     whole = [part for part in parts if len(part)]
     links = pd.concat(whole)[LINK_COLUMNS] if whole else pd.DataFrame(columns=LINK_COLUMNS)
     return links.sort_values(['frame', 'source', 'target'], ignore_index=True)

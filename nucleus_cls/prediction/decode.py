@@ -57,7 +57,7 @@ def list_link_factors(states, # names of the states the model predicts, K of the
         factors |= {f'{side} {kind}': column for kind, column in zip(kinds, whole.T)}
     follows = np.ones((len(states), len(states)))
     if known: follows[np.ix_(known, known)] = compute_factors(FOLLOWS[np.ix_(at, at)], occurs)
-    return factors | {'follows': follows}
+    return factors | {'after divided': factors['after apart'], 'follows': follows}
 
 def list_frequencies(states:Sequence, # names of the states the model predicts, K of them
                      probs:np.ndarray, # its probabilities, (N,K)
@@ -142,7 +142,8 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
     border = table['quality'].str.contains('border').to_numpy(bool)
     gone = (seen['after'] == 'gone').to_numpy() & border
-    seen.loc[border, sides] = ''
+    seen.loc[border & (seen['after'] != 'divided'), 'after'] = ''
+    seen.loc[border, 'before'] = ''
     seen.loc[~np.isin(frame + 1, frame), 'after'] = ''
     nothing = np.ones_like(factor['follows'][0])
     out:Any = 0

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from ..core import node_name
+from ..lineage.ids import TWICE, find_passing
 from ..movies.links import TOO_LARGE, find_field_shift, find_radii, link_nuclei
 from ..movies.fates import describe_links
 from .decode import decode
@@ -37,22 +38,26 @@ FARTHEST = 3.       #: farthest daughter, typical radii from the mother
 MIDWAY = 1.3     #: farthest that the middle between daughters may lie from the mother, typical radii
 FAMILY = ['mother', 'daughter_1', 'daughter_2']   #: columns of a table of divisions
 
-def propose_divisions(mothers:pd.DataFrame, # of a frame: place z y x, volume, p
-                      daughters:pd.DataFrame, # of a later one, likewise
+def propose_divisions(mothers:pd.DataFrame, # of a frame: z y x, volume, p; named: id if it goes on, else 0
+                      daughters:pd.DataFrame, # of a later one, likewise; named: id if it was there before
                       drift:np.ndarray, # of the field between them, (3,), in the unit of the places
                       radius:float, # typical radius, in that unit
+                      largest:float=TOO_LARGE, # most that a daughter has of her mother's volume
                      ) -> pd.DataFrame: # index of mother and daughters, score; one row a possible division
     "List the divisions that places and probabilities allow."
     found = []
     places = daughters[['z', 'y', 'x']].to_numpy()
     tree = cKDTree(places) if len(places) else None
+    named = daughters['named'].to_numpy()
     for i, m in mothers.iterrows():
         at = m[['z', 'y', 'x']].to_numpy(float) + drift
         near = tree.query_ball_point(at, FARTHEST*radius) if tree else []
+        near = [k for k in near if named[k] in (0, m.named)]
         for a, b in combinations(sorted(near), 2):
+            if m.named and m.named not in named[[a, b]]: continue
             one, two = daughters.iloc[a], daughters.iloc[b]
             off = np.linalg.norm((places[a] + places[b])/2 - at)/radius
-            if off > MIDWAY or max(one.volume, two.volume) > TOO_LARGE*m.volume: continue
+            if off > MIDWAY or max(one.volume, two.volume) > largest*m.volume: continue
             score = score_division(m.p, one.p, two.p)*np.exp(-.3*off**2)
             found.append((i, daughters.index[a], daughters.index[b], float(score)))
     return pd.DataFrame(found, columns=[*FAMILY, 'score'])
@@ -93,13 +98,13 @@ def find_spare(places:np.ndarray, parent:np.ndarray # (N,3), any unit; (N,), of 
 def find_divisions(decoded:Predictions, # of one movie
                    nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                    size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
-                   step:float=0., # of a nucleus from frame to frame, typical radii
+                   links:pd.DataFrame|None=None, # from `link_nuclei`; None: nuclei hardly move
                    own:Predictions|None=None, # the same rows by the network alone; None: `decoded`
                   ) -> pd.DataFrame: # rows of the table: mother, daughter_1, daughter_2; score, best first
     "Find the divisions of a movie, at least those worth a look."
-    def take(part, able, p): # the nuclei of a frame that are able, with their probability
-        rows = part.index[able[part.index]]
-        return part.loc[rows].assign(p=p[rows])
+    def take(part, able, p, named): # the nuclei of a frame that are able, with their probability
+        part = part[able[part.index]]
+        return part.assign(p=p[part.index], named=part.nucleus_id.where(part.nucleus_id.isin(named), 0))
     key = ['frame', 'nucleus_id']
     table = decoded.table.reset_index(drop=True)
     volume = table[key].merge(nuclei[[*key, 'volume']], 'left', key)['volume'].to_numpy(float)
@@ -114,15 +119,23 @@ def find_divisions(decoded:Predictions, # of one movie
     parent = index_parents(table)
     left = ~table.index.isin(parent)                                      # mothers whom no link leaves
     came = (parent < 0) | find_spare(places.to_numpy(), parent)
+    step, named = 0., {}
+    if links is not None and len(links):
+        step = float(links['distance'].median())
+        passing = find_passing(nuclei)
+        named = {t: passing[t] for t in links['frame'][links['named'].astype(bool)].unique()}
     found = []
     for t in rows:
         for gap in range(1, GAP + 2):
             if t + gap not in rows: continue
-            if gap > 1: mothers, daughters = take(rows[t], left, alone_m), take(rows[t + gap], came, alone_d)
-            else: mothers, daughters = take(rows[t], p_m >= LEAST, p_m), take(rows[t + 1], p_d >= LEAST, p_d)
+            might = (p_m >= LEAST, p_m), (p_d >= LEAST, p_d)
+            if gap > 1: might = (left, alone_m), (came, alone_d)
+            same = named.get(t, ())
+            mothers, daughters = (take(rows[f], *how, same) for f, how in zip((t, t + gap), might))
             if not len(mothers) or len(daughters) < 2: continue
             drift = find_field_shift(rows[t], rows[t + gap], np.ones(3), radius)
-            found.append(propose_divisions(mothers, daughters, drift, radius*max(1., step)))
+            wide, largest = (1 + step, TWICE) if t in named else (max(1., step), TOO_LARGE)
+            found.append(propose_divisions(mothers, daughters, drift, radius*wide, largest))
     found = [part for part in found if len(part)]
     if not found: return pd.DataFrame(columns=[*FAMILY, 'score'])
     return choose_divisions(pd.concat(found, ignore_index=True))
@@ -170,14 +183,14 @@ def settle_parents(table:pd.DataFrame, # of predictions, one movie
 def settle_divisions(decoded:Predictions, # of one movie
                      nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
                      size:Sequence|None=None, # of a voxel, (z,y,x); None: equal sides
-                     step:float=0., # of a nucleus from frame to frame, typical radii
+                     links:pd.DataFrame|None=None, # from `link_nuclei`
                      own:Predictions|None=None, # as for `find_divisions`
                     ) -> tuple: # Predictions; divisions: movie, frame, mother, daughter_1, daughter_2, score
     "Decide the divisions of a movie, and with them the states."
     if not {'mitotic', 'new_daughter'} <= set(decoded.states):
         return decoded, pd.DataFrame(columns=['movie', 'frame', *FAMILY, 'score'])
     table = decoded.table.reset_index(drop=True)
-    found = find_divisions(decoded, nuclei, size, step, own)
+    found = find_divisions(decoded, nuclei, size, links, own)
     ids = table['nucleus_id'].to_numpy()
     named = {part: ids[found[part].astype(int)] for part in FAMILY}
     listed = table.loc[found.mother.astype(int), ['movie', 'frame']]
@@ -209,8 +222,7 @@ def decide_movie(own:Predictions, # of one movie, by the network alone
     known = None
     for _ in range(2):
         links = link_nuclei(nuclei, size, known)
-        step = float(links['distance'].median()) if len(links) else 0.
         found = decode(own, links, describe_links(nuclei, links, size), adjust)
-        found, divisions = settle_divisions(found, nuclei, size, step, own)
+        found, divisions = settle_divisions(found, nuclei, size, links, own)
         known = pick_adjacent(found, divisions)
     return found, divisions
