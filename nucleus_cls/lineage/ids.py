@@ -52,7 +52,7 @@ def check_kept(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y,
     for a, b in ((of[t], of[t + 1]) for t in of if t + 1 in of):
         if len(np.intersect1d(a['nucleus_id'], b['nucleus_id'])) < FIVE: continue
         looks.append(find_namesakes(a, b, size, radius)[1] is not None)
-    return bool(looks) and np.mean(looks) >= MOSTLY
+    return bool(looks and np.mean(looks) >= MOSTLY)
 
 # %% ../../nbs/02_lineage/07_ids.ipynb #80676dea
 RETURNS = 4   #: frames within which an id may come back

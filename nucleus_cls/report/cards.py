@@ -115,7 +115,7 @@ CARD_CSS = '''
 .card.said { border-color: var(--link) }
 .bar { display: flex; gap: .6rem; margin: .6rem 0; flex-wrap: wrap; align-items: center }
 .bar button, .card select { font: inherit; font-size: .85rem; padding: .2rem .6rem }
-@media print { .bar, .card select { display: none } }
+@media print { .bar, .card select { display: none } .card { break-inside: avoid } }
 '''
 
 # %% ../../nbs/12_report/04_cards.ipynb #4d98ba66

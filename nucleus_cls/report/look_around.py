@@ -306,7 +306,7 @@ LOOK_CSS = '''
   border-radius: 4px }
 .look button, .look select { font: inherit; font-size: .85rem; padding: .2rem .6rem; margin: 0 .4rem .3rem 0 }
 td.go { color: var(--link); cursor: pointer } .look .name { font-weight: 600 }
-@media print { .look { display: none } }
+@media print { section:has(.look) { display: none } }
 '''
 
 # %% ../../nbs/12_report/05_look_around.ipynb #ab802e30

@@ -127,7 +127,8 @@ th { font-weight: 600; border-bottom-width: 2px; vertical-align: bottom }
 .tiles > div { background: var(--tint); border-radius: 10px; padding: .7rem 1.1rem; min-width: 8.5rem }
 .big { font-size: 1.6rem; font-weight: 600; color: var(--ink) }
 details { margin: .8rem 0 } summary { cursor: pointer; color: var(--link) }
-@media print { nav { display: none } details { display: block } }
+@media print { nav { display: none } details { display: block } .scroll { overflow: visible }
+  h2 { break-after: avoid } figure, tr { break-inside: avoid } table { font-size: .75rem } }
 '''
 
 # %% ../../nbs/12_report/01_page.ipynb #d2158c68
