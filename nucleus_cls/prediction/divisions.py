@@ -9,6 +9,7 @@ __all__ = ['CERTAIN', 'LEAST', 'FARTHEST', 'MIDWAY', 'FAMILY', 'ENOUGH', 'GAP', 
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #1fbb71f0
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -124,6 +125,8 @@ def find_divisions(decoded:Predictions, # of one movie
         step = float(links['distance'].median())
         passing = find_passing(nuclei)
         named = {t: passing[t] for t in links['frame'][links['named'].astype(bool)].unique()}
+    @cache
+    def find_step(t, u): return find_field_shift(rows[t], rows[u], np.ones(3), radius)
     found = []
     for t in rows:
         for gap in range(1, GAP + 2):
@@ -133,8 +136,10 @@ def find_divisions(decoded:Predictions, # of one movie
             same = named.get(t, ())
             mothers, daughters = (take(rows[f], *how, same) for f, how in zip((t, t + gap), might))
             if not len(mothers) or len(daughters) < 2: continue
-            drift = find_field_shift(rows[t], rows[t + gap], np.ones(3), radius)
+            steps = [f for f in range(t, t + gap + 1) if f in rows]
+            drift = sum(map(find_step, steps, steps[1:]))
             wide, largest = (1 + step, TWICE) if t in named else (max(1., step), TOO_LARGE)
+            wide += step*(gap**.5 - 1)                        # they walk on while they are not seen
             found.append(propose_divisions(mothers, daughters, drift, radius*wide, largest))
     found = [part for part in found if len(part)]
     if not found: return pd.DataFrame(columns=[*FAMILY, 'score'])
