@@ -47,20 +47,18 @@ def propose_divisions(mothers:pd.DataFrame, # of a frame: z y x, volume, p; name
                      ) -> pd.DataFrame: # index of mother and daughters, score; one row a possible division
     "List the divisions that places and probabilities allow."
     found = []
-    places = daughters[['z', 'y', 'x']].to_numpy()
+    at, places = (part[['z', 'y', 'x']].to_numpy(float) for part in (mothers, daughters))
+    volume, p, name = mothers[['volume', 'p', 'named']].to_numpy(float).T
+    volumes, probs, names = daughters[['volume', 'p', 'named']].to_numpy(float).T
     tree = cKDTree(places) if len(places) else None
-    named = daughters['named'].to_numpy()
-    for i, m in mothers.iterrows():
-        at = m[['z', 'y', 'x']].to_numpy(float) + drift
-        near = tree.query_ball_point(at, FARTHEST*radius) if tree else []
-        near = [k for k in near if named[k] in (0, m.named)]
-        for a, b in combinations(sorted(near), 2):
-            if m.named and m.named not in named[[a, b]]: continue
-            one, two = daughters.iloc[a], daughters.iloc[b]
-            off = np.linalg.norm((places[a] + places[b])/2 - at)/radius
-            if off > MIDWAY or max(one.volume, two.volume) > largest*m.volume: continue
-            score = score_division(m.p, one.p, two.p)*np.exp(-.3*off**2)
-            found.append((i, daughters.index[a], daughters.index[b], float(score)))
+    for i, here in enumerate(at + drift):
+        near = tree.query_ball_point(here, FARTHEST*radius) if tree else []
+        for a, b in combinations(sorted(k for k in near if names[k] in (0, name[i])), 2):
+            if name[i] and name[i] not in names[[a, b]]: continue
+            off = np.linalg.norm((places[a] + places[b])/2 - here)/radius
+            if off > MIDWAY or max(volumes[a], volumes[b]) > largest*volume[i]: continue
+            score = score_division(p[i], probs[a], probs[b])*np.exp(-.3*off**2)
+            found.append((mothers.index[i], daughters.index[a], daughters.index[b], float(score)))
     return pd.DataFrame(found, columns=[*FAMILY, 'score'])
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #402e05d7
