@@ -208,14 +208,14 @@ def run_nbdev_test(report, flags, n_workers):
             watch = Timer(TIMEOUT*len(NOTEBOOKS)/n_workers, process.kill)
             watch.start()
             for row in process.stdout:
-                verb, _, path = row.strip().removeprefix('- ').partition(' ')
-                path = Path(path)
-                if verb == 'Starting': started[path] = time.monotonic()
-                elif verb == 'Completed' and path in started:
-                    seconds, error = time.monotonic() - started.pop(path), complaints(said()).get(path)
-                    slow = ' (over the 20 s of the norm)' if seconds > 20 and not flags else ''
-                    report.line(f'{path.relative_to(ROOT)}{slow}', seconds, [error] if error else [])
-                    yield path
+                for verb, name in re.findall(r'(Starting|Completed) (.+?\.ipynb)', row):   # two workers may share a row
+                    path = Path(name)
+                    if verb == 'Starting': started[path] = time.monotonic()
+                    elif path in started:
+                        seconds, error = time.monotonic() - started.pop(path), complaints(said()).get(path)
+                        slow = ' (over the 20 s of the norm)' if seconds > 20 and not flags else ''
+                        report.line(f'{path.relative_to(ROOT)}{slow}', seconds, [error] if error else [])
+                        yield path
             status = process.wait()
             watch.cancel()
         findings = [f'{p.relative_to(ROOT)} never ended' for p in started]
