@@ -64,7 +64,7 @@ def compare_networks(samples, test:str, # Samples of all movies; name of the one
 # %% ../../nbs/15_cli/06_demo.ipynb #90da01b0
 def predict_busiest(run, samples, test, # trained run; Samples with the states of the movie; Movie
                     path:Path, # predictions.csv to write
-                   ) -> int: # its frame
+                   ) -> None:
     "Predict the frame of a movie with most events."
     from nucleus_cls.plot.overlays import find_busiest_frame
     from nucleus_cls.prediction.inputs import predict_volumes
@@ -76,7 +76,6 @@ def predict_busiest(run, samples, test, # trained run; Samples with the states o
     found = predict_volumes(run, *window, test.seg(t), full=True, where=where, beside=beside,
                             voxel_size=test.voxel_size)
     found.to_csv(path)
-    return t
 
 # %% ../../nbs/15_cli/06_demo.ipynb #c0509203
 def show_all(out:Path, # folder for everything

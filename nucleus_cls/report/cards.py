@@ -162,8 +162,8 @@ CARD_SCRIPT = '''
       if (film) { film.pause(); film.currentTime = film.duration*about.at; }
       if (film && !document.querySelector(".look")) film.scrollIntoView({block: "center"});
       document.dispatchEvent(new CustomEvent("look", {detail: about})); }; });
-  document.querySelector(".doubt").onclick = () => sort(c => +c.dataset.p);
-  document.querySelector(".time").onclick = () => sort(c => +c.dataset.frame);
+  document.querySelector(".bar .doubt").onclick = () => sort(c => +c.dataset.p);
+  document.querySelector(".bar .time").onclick = () => sort(c => +c.dataset.frame);
 })();
 '''   #: likewise
 

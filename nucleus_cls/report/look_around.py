@@ -21,6 +21,7 @@ from ..core import list_states, node_name
 from ..movies.movie import Movie
 from ..movies.scale import measure_movie
 from ..plot.overlays import style_outline
+from ..prediction.predictions import list_predicted
 from ..plot.charts import pick_color
 from ..plot.views import choose_contrast
 from .cards import VERDICTS
@@ -32,7 +33,7 @@ from ..workers import read_ahead
 # %% ../../nbs/12_report/05_look_around.ipynb #113a900c
 FINE = 20             #: pixels across a nucleus
 COARSE = 8            #: below it, all planes become one
-PIXELS = 25_000_000   #: of all pictures of a page together
+PIXELS = 100_000      #: of a frame; a page has room for at least 100 times as many, at most 250 times
 
 @dataclass(frozen=True)
 class Sheet:
@@ -51,7 +52,8 @@ def plan_sheet(shape:tuple, # of a frame, (z,y,x) voxels
     "Choose planes and pixels for a movie."
     n = int(np.clip(round(2*shape[0]/widths[0]), 1, shape[0]))
     across = max(widths[1:])
-    scale = min(1, FINE/across, (PIXELS/(n_frames*n*shape[1]*shape[2]))**.5)
+    room = PIXELS*np.clip(n_frames, 100, 250)/n_frames
+    scale = min(1, FINE/across, (room/(n*shape[1]*shape[2]))**.5)
     if scale*across < COARSE and n > 1: return plan_sheet((1, *shape[1:]), widths, n_frames)
     starts = np.linspace(0, shape[0], n, endpoint=False).astype(int)
     return Sheet(starts, tuple(max(1, round(s*scale)) for s in shape[1:]), scale)
@@ -69,8 +71,7 @@ def draw_sheet(planes:np.ndarray, # of `average_planes`
     "Draw the planes of a frame side by side."
     low, high = limits
     height, width = sheet.size
-    rows = -(-len(planes)//sheet.columns)
-    out = Image.new('L', (width*sheet.columns, height*rows))
+    out = Image.new('L', (width*sheet.columns, height*-(-len(planes)//sheet.columns)))
     for k, plane in enumerate(planes):
         grey = (np.clip((plane - low)/max(high - low, 1e-6), 0, 1)*255).astype(np.uint8)
         small = Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
@@ -127,24 +128,26 @@ def collect_movie(movie:Movie, # the movie
                  ) -> dict: # what the page knows
     "Collect pictures and nuclei of a movie, frame by frame."
     table = table.fillna({'state': '', 'quality': '', 'parent': ''}).dropna(subset=['z', 'y', 'x'])
-    frames = [t for t in movie.frames if t in set(table['frame'])]
+    frames = sorted({*movie.frames} & {*table['frame'].tolist()})
     widths = measure_movie(movie)
     sheet = plan_sheet(movie.image(frames[0]).shape, widths, len(frames))
     some = [average_planes(movie.image(t), sheet) for t in frames[::max(1, len(frames)//4)]]
     limits = choose_contrast(np.stack(some))
-    words = {'states': [*list_states(table['state']), ''], 'marks': sorted({*table['quality'], ''})}
+    choices = list_states(table['state'])
+    words = {'states': [*choices, *sorted({*table['state'], ''} - {*choices})],
+             'marks': sorted({*table['quality'], ''})}
     def read(t): return average_planes(movie.image(t), sheet), movie.seg(t)
     told = []
     for t, (planes, seg) in read_ahead(read, ((t,) for t in frames)):
         nuclei = list_nuclei(table[table['frame'] == t], seg, sheet, words)
         told.append(dict(t=t, jpg=make_url(draw_sheet(planes, sheet, limits), 'image/jpeg'), nuclei=nuclei))
-    predicted = [c[2:] for c in table if c.startswith('p_')]
     looks = [style_outline(s or None) for s in words['states']]
     dashes = [DASHES.get(look['linestyles']) or look['linestyles'][1] for look in looks]
     return {'movie': movie.name, 'frames': told, 'size': sheet.size, 'columns': sheet.columns,
             'planes': len(sheet.starts), 'reach': round(1.3*max(widths[1:])*sheet.scale, 1),
-            'predicted': predicted, 'colors': [pick_color(s or None) for s in words['states']],
-            'dashes': dashes, 'wide': [look['linewidths'] for look in looks], 'rejected': REJECTED, **words}
+            'predicted': list_predicted(table), 'colors': [pick_color(s or None) for s in words['states']],
+            'dashes': dashes, 'wide': [look['linewidths'] for look in looks],
+            'choices': [*choices, REJECTED], **words}
 
 # %% ../../nbs/12_report/05_look_around.ipynb #7cb5ca0b
 LOOK_DRAW = '''
@@ -252,7 +255,7 @@ const addMenu = (to, about) => {
   const menu = add(to, "select"), option = (value, text) => add(menu, "option", text).value = value;
   option("", "not judged");
   if (about.state) option(about.state, "right: " + about.state);
-  [...states, data.rejected].filter(s => s && s !== about.state).forEach(s => option(s, s));
+  data.choices.filter(s => s !== about.state).forEach(s => option(s, s));
   menu.value = verdicts.get(about);
   menu.setAttribute("aria-label", "what it is");
   menu.onchange = () => verdicts.say(about, menu.value); };
@@ -303,10 +306,9 @@ LOOK_CSS = '''
 .chance { position: relative; padding: .1rem .4rem; margin: .25rem 0; background: var(--tint);
   border-radius: 4px }
 .chance span { position: relative } .chance .share { position: absolute; inset: 0 auto 0 0; opacity: .45;
-  border-radius: 4px }
+  border-radius: 4px } .look .name { font-weight: 600 }
 .look button, .look select { font: inherit; font-size: .85rem; padding: .2rem .6rem; margin: 0 .4rem .3rem 0 }
-td.go { color: var(--link); cursor: pointer } .look .name { font-weight: 600 }
-@media print { section:has(.look) { display: none } }
+td.go { color: var(--link); cursor: pointer } @media print { section:has(.look) { display: none } }
 '''
 
 # %% ../../nbs/12_report/05_look_around.ipynb #ab802e30
@@ -314,25 +316,23 @@ MOST = 200_000   #: nuclei; more would make the page too large
 
 def show_look_around(movie:Movie, # the movie
                      table:pd.DataFrame, # its predictions
-                     doubtful:pd.DataFrame|None=None, # rows to go to one after the other; None: none
+                     doubtful:pd.DataFrame, # rows of it to go to one after the other; may be empty
                     ) -> list: # blocks
     "Put a movie and its nuclei into a page, each nucleus one click away."
     if len(table) > MOST:
         return [make_text(f'{len(table):,} nuclei are too many for a page: see nucleus_browse.')]
     known = collect_movie(movie, table)
-    rows = table[:0] if doubtful is None else doubtful
-    known['doubtful'] = list(map(node_name, rows['frame'], rows['nucleus_id']))
+    known['doubtful'] = list(map(node_name, doubtful['frame'], doubtful['nucleus_id']))
     data = json.dumps(known, separators=(',', ':')).replace('<', '\\u003c')
     def slide(low, n, **how): return Label(Span(), Input(type='range', min=low, max=n - 1, value=low), **how)
     depth = slide(-1, known['planes'], cls='depth', hidden=known['planes'] == 1)
-    step = Button(f'next of {len(rows)} doubtful', cls='next', disabled=not len(rows))
+    step = Button(f'next of {len(doubtful)} doubtful', cls='next', disabled=doubtful.empty)
     bar = Div(Button('▶', cls='play', aria_label='play'), step, Button('save corrections.csv', cls='save'),
               Span('0 judged', cls='count'), cls='bar')
     time = slide(0, len(known['frames']), cls='time')
     field = Div(Canvas(aria_label='a frame of the movie'), time, depth, Div(cls='legend'), cls='field')
-    script = '(() => {' + LOOK_DRAW + LOOK_CHOOSE + LOOK_TELL + LOOK_LISTEN + '})();'
     how = make_text('Click a nucleus for its crops, its probabilities, its mother and daughters.')
     return [Style(Safe(LOOK_CSS)), Script(Safe(VERDICTS)), how,
             Div(bar, Div(field, Div(cls='side'), cls='both'),
                 Script(Safe(data), type='application/json'), cls='look'),
-            Script(Safe(script))]
+            Script(Safe('(() => {' + LOOK_DRAW + LOOK_CHOOSE + LOOK_TELL + LOOK_LISTEN + '})();'))]
