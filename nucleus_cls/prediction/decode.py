@@ -24,12 +24,12 @@ BEFORE_KINDS = ('new', 'covered', 'back', 'linked')
 #: how often each state occurs (row order of STATES: mitotic, new_daughter, stable, death)
 OCCURS = np.array([.013, .025, .959, .003])
 #: share of nuclei of each state (rows) with each of AFTER_KINDS (columns)
-AFTER = np.array([[.018, 0, 0, .317, .192, .473], [0, .007, .002, .982, .009, 0],
-                  [.003, .005, .007, .973, .010, .002], [.850, .033, 0, .117, 0, 0]])
+AFTER = np.array([[0, 0, 0, .125, .228, .647], [0, .007, .002, .975, .011, .005],
+                  [.002, .004, .006, .981, .006, .001], [.800, .033, 0, .167, 0, 0]])
 #: share of nuclei of each state (rows) with each of BEFORE_KINDS (columns)
-BEFORE = np.array([[0, 0, 0, 1], [.029, .036, 0, .935], [.001, 0, .007, .992], [0, 0, .018, .982]])
+BEFORE = np.array([[0, 0, 0, 1], [.016, .011, 0, .973], [.001, .001, .006, .992], [0, 0, .018, .982]])
 #: share of the states (columns) that follow each state (rows); after a death there were too few to count
-FOLLOWS = np.array([[0, 1, 0, 0], [0, .004, .996, 0], [.014, .003, .980, .003], OCCURS])
+FOLLOWS = np.array([[0, .993, .007, 0], [0, .002, .998, 0], [.014, .001, .982, .003], OCCURS])
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #69e4e0b6
 DOUBT = .04   #: part of the shares that is dealt out evenly
@@ -142,7 +142,7 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
     border = table['quality'].str.contains('border').to_numpy(bool)
     gone = (seen['after'] == 'gone').to_numpy() & border
-    seen.loc[border & (seen['after'] != 'divided'), 'after'] = ''
+    seen.loc[border & ~seen['after'].isin(['divided', *AFTER_KINDS[4:]]), 'after'] = ''
     seen.loc[border, 'before'] = ''
     seen.loc[~np.isin(frame + 1, frame), 'after'] = ''
     nothing = np.ones_like(factor['follows'][0])
@@ -154,14 +154,15 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     return out
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #ef085f49
-GLIMPSE = .05   #: probability by the network alone from which the end of a track may confirm a state
+GLIMPSE = .05   #: probability by the network alone from which links may confirm a mitosis or a death
 
 def cap_probability(probs:np.ndarray, # posteriors, (N,K)
                     own:np.ndarray, # the network's probabilities, (N,K)
                     k:int, # column of the state
+                    told:Any=False, # nuclei of which something else tells this state, (N,) or one for all
                    ) -> np.ndarray: # (N,K)
     "Keep the network's own probability where it all but rules a state out."
-    seen = own[:, k] >= GLIMPSE
+    seen = (own[:, k] >= GLIMPSE) | told
     most = np.where(seen, 1., own[:, k])
     p = np.fmin(probs[:, k], most)
     rest = (1 - p)/np.maximum(1 - probs[:, k], 1e-9)
@@ -204,7 +205,9 @@ def decode(predictions:Predictions, # of one movie, the network's
     doubt = (1 - OWN)*(usual - own[linked])
     own[linked] += doubt + weigh_links(table, n, kinds, factor)[linked]
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows'])
-    if 'death' in states: probs = cap_probability(probs, predictions.probs, states.index('death'))
+    told = False if kinds is None else (table[KEY].merge(kinds, 'left', KEY)['after'] == 'divided').to_numpy()
+    for state, certain in (('death', False), ('mitotic', told)):
+        if state in states: probs = cap_probability(probs, predictions.probs, states.index(state), certain)
     probs = doubt_unseen(probs, table['quality'].fillna('').astype(str))
     probs[unseen] = np.nan
     names = np.array([node_name(*key) for key in zip(table['frame'], table['nucleus_id'])], object)
