@@ -296,8 +296,7 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
     alone, wide, share = weights
     families, prices = list_divisions(step/wide, np.isfinite(near), one, two, alone, share, dict(same))
     pairs, divided = pair_and_divide(costs, alone, families, prices)
-    rows = [(i, j, 0., n%2 > 0) for n, (i, j) in enumerate(born)]
-    rows += [(i, j, costs[i, j], False) for i, j in pairs]
+    rows = [(*p, 0., n%2 > 0) for n, p in enumerate(born)] + [(i, j, costs[i, j], False) for i, j in pairs]
     rows += [(families[k, 0], j, prices[k], n > 0) for k in divided for n, j in enumerate(families[k, 1:])]
     taken = {*away[0], *(i for i, *_ in rows)}, {*away[1], *(j for _, j, *_ in rows)}
     rows += [(i, j, ALONE, False) for i, j in pair_leftovers(step, ratio, taken)]
