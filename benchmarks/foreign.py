@@ -115,7 +115,7 @@ def move_cells(cells, k, rng):
     for _ in range(8):
         at = np.array([c.at for c in cells])
         gap = at[:, None] - at[None]
-        far = np.linalg.norm(gap, axis=-1) + np.eye(len(cells))*99
+        far = np.maximum(np.linalg.norm(gap, axis=-1), 1e-9) + np.eye(len(cells))*99
         push = (gap/far[..., None]*np.clip(1.75*r - far, 0, None)[..., None]*.3).sum(1)*free
         for c, p in zip(cells, push): c.at = np.clip(c.at + p, .4*r*free, size - .4*r*free)
 

@@ -34,7 +34,8 @@ from .scan import Scan, plot_course, scan_movie, try_read, find_usual_width
 from .findings import (FRAME_KINDS, describe_finding, find_frame_faults, find_light_faults,
                                          find_movement_faults, find_nucleus_faults, find_scale_faults,
                                          try_measure)
-from .lineage_findings import (LINEAGE_KINDS, LineageLook, find_id_faults, find_lost_tracks,
+from .lineage_findings import (LINEAGE_KINDS, LineageLook, find_broken_tracks,
+                                                   find_id_faults, find_lost_tracks,
                                                  find_point_faults, find_track_faults, forecast_samples,
                                                  measure_steps, try_lineage)
 
@@ -286,5 +287,6 @@ def inspect_movie(movie:Movie, # the movie
         found += find_id_faults(scan, states, movie.name)
         found += find_point_faults(scan, states, look, movie.voxel_size)
         found += find_track_faults(measure_steps(scan, states, movie.voxel_size)) + find_lost_tracks(table)
+        found += find_broken_tracks(table, movie.voxel_size)
     found.sort(key=lambda f: list(LEVELS).index(find_level(f.kind)))
     return CheckReport(movie.name, numbers, found, scan, table)

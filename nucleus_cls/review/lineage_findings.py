@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LINEAGE_KINDS', 'UNREADABLE', 'try_lineage', 'LineageLook', 'list_by_frame', 'find_id_faults', 'find_reading',
-           'find_point_faults', 'measure_steps', 'find_track_faults', 'forecast_samples', 'find_lost_tracks']
+           'find_point_faults', 'measure_steps', 'find_track_faults', 'forecast_samples', 'find_lost_tracks',
+           'find_broken_tracks']
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #344196c7
 import os
@@ -15,9 +16,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial.distance import cdist
 
 from ..core import node_name
+from ..lineage.ids import RETURNS
 from ..lineage.states import assign_states, find_doubts
+from ..movies.links import find_field_shift, find_radii
 from ..volumes.wedge import find_imaged
 from ..samples.manifest import check_lineage, find_id_offset, join_states, touches_wedge
 from .scan import Scan
@@ -42,6 +46,8 @@ LINEAGE_KINDS = {
     'point outside its nucleus': ('look', 'its id or place is wrong, or the nucleus is bent; look at a few'),
     'volume that doubles or halves': ('look', 'two nuclei merged for a while, one split, or a wrong link'),
     'track that jumps': ('look', 'by a nucleus or more in one frame: mostly a wrong link'),
+    'death that goes on': ('mend', 'a track without a parent begins there within four frames: link them, '
+                                   'or a network learns to call lost nuclei dead'),
     'death that is a lost track': ('know', 'at the border, the wedge or a missing frame: lost, not dead')}
 
 #: kinds of finding, also of frames, that make a check end with an error
@@ -245,3 +251,30 @@ def find_lost_tracks(table:pd.DataFrame, # of `forecast_samples`
     lost = table[table['lost']]
     names = list(map(node_name, lost['frame'], lost['nucleus_id']))
     return note_cases('death that is a lost track', names, kinds=LINEAGE_KINDS)
+
+# %% ../../nbs/14_review/03_lineage_findings.ipynb #22a1dc38
+def find_broken_tracks(table:pd.DataFrame, # of `forecast_samples`
+                       voxel_size:tuple=None, # (z,y,x), µm; None: not known
+                      ) -> list: # of `Finding`
+    "List the deaths whose track goes on under another name."
+    size, table = np.asarray(voxel_size or (1., 1., 1.)), table.reset_index(drop=True)
+    ends = table[(table['state'] == 'death') & ~table['lost'] & ~table['border']]
+    nodes = table[table['track'] >= 0]
+    begins = nodes[(nodes['parent'] == '') & (nodes['frame'] > nodes['frame'].min())]
+    if not len(ends) or not len(begins): return []
+    found, of = [], dict(list(table.groupby('frame')))
+    radius = float(np.median(find_radii(table, size)))
+    for t, a in ends.groupby('frame'):
+        for u in range(t + 1, t + 1 + RETURNS):
+            b = begins[begins['frame'] == u]
+            if not len(b): continue
+            here, there = (part[['z', 'y', 'x']].to_numpy()*size for part in (a, b))
+            far = cdist(here + find_field_shift(of[t], of[u], size, radius), there)
+            found += [(far[i, j], a.index[i], b.index[j]) for i, j in np.argwhere(far < radius)]
+    used:set = set()
+    examples, name = [], list(map(node_name, table['frame'], table['nucleus_id']))
+    for _, i, j in sorted(found):
+        if {i, j} & used: continue
+        used |= {i, j}
+        examples.append(f'{name[i]}→{name[j]}')
+    return note_cases('death that goes on', sorted(examples), kinds=LINEAGE_KINDS)
