@@ -192,8 +192,8 @@ def pair_and_divide(costs:np.ndarray, # (n,m), inf: impossible
     gain = np.r_[costs[rows, columns] - alone, prices - 1.5*alone]
     if not len(gain): return np.zeros((0, 2), int), np.zeros(0, int)
     p, k = len(rows), len(divisions)
-    who = np.r_[rows, n + columns, (divisions + [0, n, n]).ravel()]
-    what = np.r_[np.arange(p), np.arange(p), np.repeat(p + np.arange(k), 3)]
+    who = np.r_[rows, n + columns, (divisions + [0, n, n]).ravel()].astype(np.intc)
+    what = np.r_[np.arange(p), np.arange(p), np.repeat(p + np.arange(k), 3)].astype(np.intc)
     once = LinearConstraint(coo_array((np.ones(len(who)), (who, what)), (n + m, p + k)).tocsc(), ub=1)
     found = milp(gain, integrality=np.ones(p + k), bounds=Bounds(0, 1), constraints=once)
     if found.x is None: raise RuntimeError(f'nuclei could not be linked: {found.message}')
