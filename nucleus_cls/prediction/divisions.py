@@ -34,7 +34,7 @@ def score_division(*probs:Any, # of the mother to be mitotic, of each daughter t
     return 1/(1 + np.exp(-np.mean(np.clip(odds, -CERTAIN, CERTAIN), axis=0)))
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #ff095e1a
-LEAST = .03      #: probability from which a nucleus is asked
+LEAST = .05      #: probability from which a nucleus is asked
 FARTHEST = 3.       #: farthest daughter, typical radii from the mother
 FAMILY = ['mother', 'daughter_1', 'daughter_2']   #: columns of a table of divisions
 
