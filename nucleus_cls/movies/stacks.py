@@ -16,8 +16,8 @@ from tifffile import TiffFile
 
 from ..files import (AGAIN, BROKEN, check_array, check_count, check_inside, check_size,
                                describe_error, import_extra, load_array)
-from .tiff import (IDS, TiffStack, choose_channel, name_axes, read_axis, read_channel_names,
-                                     read_tiff, read_voxel_size, take_volume)
+from .tiff import (IDS, TiffStack, choose_channel, explain_tiff_errors, name_axes,
+                                     read_axis, read_channel_names, read_tiff, read_voxel_size, take_volume)
 from .movie import TIME, Seconds, read_number
 from .omezarr import BrokenZarr, Pyramid, open_group, read_ome
 
@@ -122,7 +122,7 @@ class FrameFile:
         "Read the voxel size; several channels of which none was chosen are an error already here."
         path, (_, axes, channel) = self.paths[0], self.told
         if path.suffix.lower() not in ('.tif', '.tiff'): return None
-        with TiffFile(path, _multifile=False) as tif:
+        with explain_tiff_errors(path), TiffFile(path, _multifile=False) as tif:
             first = tif.series[0]
             n = dict(zip(first.axes, first.shape)).get('C', 1)
             if not axes and ('Z' in first.axes or n <= 4): choose_channel(n, read_channel_names(tif), channel,

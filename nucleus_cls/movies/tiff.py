@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AXIS_WORDS', 'IDS', 'measure_free_memory', 'check_unpacked', 'read_tiff', 'check_volume', 'read_axis', 'name_axes',
-           'take_volume', 'choose_channel', 'read_voxel_size', 'read_channel_names', 'TiffStack', 'count_channels',
-           'read_frames', 'read_channels']
+           'take_volume', 'choose_channel', 'read_voxel_size', 'read_channel_names', 'explain_tiff_errors', 'TiffStack',
+           'count_channels', 'read_frames', 'read_channels']
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #e745967b
 import json
@@ -233,7 +233,7 @@ def _parse_xml(xml:str):
 
 # %% ../../nbs/05_movies/01_tiff.ipynb #b2992db6
 @contextmanager
-def _explain_errors(path:Path):
+def explain_tiff_errors(path:Path):
     "Turn whatever a damaged file makes the library raise or log into one line that names it."
     from tifffile import TiffFileError
     with _collect_complaints() as heard:
@@ -256,7 +256,7 @@ class TiffStack:
         self.path, self.lock = Path(path), threading.Lock()
         self.whole:np.ndarray = None        # the file as one array, where it can be had so
         if not self.path.is_file(): raise FileNotFoundError(f'{path}: no such file')
-        with _explain_errors(self.path):
+        with explain_tiff_errors(self.path):
             self.tif = tifffile.TiffFile(self.path, _multifile=False)
             if self.tif.is_ome: _parse_xml(self.tif.ome_metadata)
             series = self.tif.series[0]
@@ -277,7 +277,7 @@ class TiffStack:
 
     def volume(self, t:int=0) -> np.ndarray: # (Z,Y,X)
         "Read one frame."
-        with self.lock, _explain_errors(self.path):
+        with self.lock, explain_tiff_errors(self.path):
             if self.whole is not None:
                 return take_volume(self.whole, self.axes, t, self.channel).astype(self.dtype)
             series = self.tif.series[0]
