@@ -195,12 +195,16 @@ def predict(run, kind, seed, n_frames):
 
 
 def find_graph(truth):
-    "Turn the truth of a movie into its lineage, in the form of LineageGraph.json."
-    name = lambda t, i: f'{t:03d}_{i:03d}'
-    there = set(zip(truth['frame'], truth['nucleus_id']))
-    before = ((r.frame, r.nucleus_id, (r.frame - 1, r.mother)) for r in truth.itertuples())
-    links = [{'EndNodes': [name(*past), name(t, i)]} for t, i, past in before if past in there]
-    return {'G_based_on_nn': {'Edges': links, 'Nodes': [{'Name': name(*node)} for node in sorted(there)]}}
+    "Turn the truth of a movie into its lineage, in the form of LineageGraph.json; links lead over frames without a mask."
+    name = lambda node: f'{node[0]:03d}_{node[1]:03d}'
+    last, links = {}, []
+    for frame, here in truth.groupby('frame'):
+        nodes = [(frame, i) for i in here['nucleus_id']]
+        before = [last.get(i) for i in here['mother']]
+        links += [{'EndNodes': [name(a), name(b)]} for a, b in zip(before, nodes) if a]
+        last |= {i: (t, i) for t, i in nodes}
+    there = sorted(zip(truth['frame'], truth['nucleus_id']))
+    return {'G_based_on_nn': {'Edges': links, 'Nodes': [{'Name': name(node)} for node in there]}}
 
 
 def train(architecture, folder, n_frames):

@@ -93,6 +93,8 @@ class Lineage:
     source:str = 'lineage' # where it came from, for messages
     meaning:str = '' # which columns of a file were taken for what, in words
 
+    def __repr__(self) -> str: return self.report()
+
     def report(self) -> str:
         "Say in a few lines what the lineage holds and what was found in it."
         frames = self.nodes['frame']

@@ -10,7 +10,6 @@ __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'SHAPE', 'GROWTH', 'UN
            'keep_namesakes', 'link_frames', 'find_link_size', 'link_nuclei', 'link_movie', 'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,17 +79,12 @@ def find_radii(nuclei:pd.DataFrame, # z, volume
 REACH = 3.    #: no link is longer than this many typical radii
 ALONE = 6.    #: cost of a nucleus without a partner, as much as a step of about 2.4 radii
 
-def compute_costs(a:pd.DataFrame, # nuclei of t: z, y, x, volume
-                  b:pd.DataFrame, # nuclei of t+1
-                  size:Any, # of a voxel, (z,y,x)
-                  radius:float, # typical radius of a nucleus
-                  shift, # drift from t to t+1, (3,)
-                 ) -> tuple: # cost (n,m), inf where out of reach, and the vectors from a to b (n,m,3)
+def compute_costs(far:np.ndarray, # from each nucleus of t to each of t+1, typical radii, (n,m); inf: impossible
+                  ratio:np.ndarray, # volume at t+1 over volume at t, (n,m)
+                  usual:float=1., # step, radii
+                 ) -> np.ndarray: # (n,m), inf where out of reach
     "Compute how badly each nucleus of t matches each of t+1."
-    step = b[['z', 'y', 'x']].to_numpy()*size - (a[['z', 'y', 'x']].to_numpy()*size + shift)[:, None]
-    far = np.sqrt((step**2).sum(-1))/radius
-    grown = np.log(b['volume'].to_numpy()/a['volume'].to_numpy()[:, None])
-    return np.where(far <= REACH, far**2 + grown**2, np.inf), step
+    return np.where(far <= REACH*usual, (far/usual)**2 + np.log(ratio)**2, np.inf)
 
 # %% ../../nbs/05_movies/10_links.ipynb #096293a9
 def pair_nuclei(costs:np.ndarray, # (n,m), inf: impossible
@@ -133,19 +127,19 @@ def compare_looks(a:pd.DataFrame, # nuclei of t: volume, MOMENTS
     return np.minimum(GROWTH*grown**2, UNLIKE) + np.minimum(SHAPE*compare_shapes(a, b, size)**2, UNLIKE)
 
 # %% ../../nbs/05_movies/10_links.ipynb #723c857a
-def weigh_walkers(measure:Callable, # gives costs (n,m), as `compute_costs` with so many radii as its radius
+def weigh_walkers(far:np.ndarray, # as for `compute_costs`, (n,m)
+                 ratio:np.ndarray, # likewise
                  looks:np.ndarray, # of `compare_looks`, (n,m)
                 ) -> tuple: # costs (n,m); of a nucleus alone; usual step, radii, ≥1; share of looks
     "Find out how far nuclei walk in these frames, and what pairs cost by places and looks."
-    places = costs = measure(1.)
+    places = costs = compute_costs(far, ratio)
     wide, alone = 1., ALONE
     for _ in range(2):
         pairs = pair_nuclei(costs, alone)
-        far = np.sqrt(places[tuple(pairs.T)])*wide
-        usual = float(np.median(far)) if len(pairs) else 0.
+        usual = float(np.median(np.sqrt(places[tuple(pairs.T)])))*wide if len(pairs) else 0.
         wide = max(1., usual)
         share = (usual/wide)**2
-        places = measure(wide)
+        places = compute_costs(far, ratio, wide)
         costs, alone = places + share*looks, ALONE/wide**2 + WALKER*share
     return costs, alone, wide, share
 
@@ -267,7 +261,8 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
     same, shift, usual = find_namesakes(a, b, size, radius, bool(kept))
     alike, kept = shift is not None, shift is not None and kept is not False
     if not alike: shift = find_field_shift(a, b, size, radius)
-    step = compute_costs(a, b, size, radius, shift)[1]/radius
+    here, there = (table[['z', 'y', 'x']].to_numpy()*size for table in (a, b))
+    step = (there - (here + shift)[:, None])/radius
     one, two = (table['volume'].to_numpy() for table in (a, b))
     ratio = two/one[:, None]
     born = find_known(a, b, known)
@@ -281,17 +276,14 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
         ends[[*mothers, *away[0]]] = begins[[*daughters, *away[1]]] = False
         born += find_families(step/(1 + usual), ratio, ends, begins)
     mothers, daughters = [i for i, _ in born], [j for _, j in born]
-    def measure(wide):
-        "Compute the costs of all links but those of divisions."
-        costs = compute_costs(a, b, size, radius*wide, shift)[0]
-        costs[[*mothers, *away[0]]] = costs[:, [*daughters, *away[1]]] = np.inf
-        return costs
+    far = np.linalg.norm(step, axis=-1)
+    far[[*mothers, *away[0]]] = far[:, [*daughters, *away[1]]] = np.inf
     if alike:
-        costs = keep_namesakes(measure(1 + usual), same)
-        near = keep_namesakes(measure(1.), same, both=True)
+        costs = keep_namesakes(compute_costs(far, ratio, 1 + usual), same)
+        near = keep_namesakes(compute_costs(far, ratio), same, both=True)
         weights = [ALONE, 1., 0.]
     else:
-        costs, *weights = weigh_walkers(measure, compare_looks(a, b, size))
+        costs, *weights = weigh_walkers(far, ratio, compare_looks(a, b, size))
         near = costs
     alone, wide, share = weights
     families, prices = list_divisions(step/wide, np.isfinite(near), one, two, alone, share, dict(same))

@@ -133,6 +133,15 @@ class Movie:
     channel: str = ''               # 'A,B': the two channels that are read; empty: one
     read_second: Callable|None = None   # t → intensity of the second channel, (Z,Y,X), counts; None: one
 
+    def __repr__(self) -> str:
+        frames, held = self.frames, self.lineage_source
+        spans = f' ({format_frames(frames)})' if frames else ''
+        size = '×'.join(f'{v:.3g}' for v in self.voxel_size) + ' µm' if self.voxel_size else 'size not known'
+        about = [f'{len(frames):,} frame{"s"*(len(frames) != 1)}{spans}', f'voxels (z,y,x): {size}',
+                 'no lineage' if held is None else 'with a lineage']
+        if self.missing: about.insert(1, f'{len(self.missing)} missing')
+        return '\n  '.join([f'movie {self.name}: ' + ', '.join(about), *self.notes])
+
     @property
     def frames(self) -> list:
         "Frames that have both image and segmentation, ascending."

@@ -73,6 +73,8 @@ class CheckReport:
                 lines += ['', title, *(f'  {describe_finding(f)}' for f in found)]
         return '\n'.join(lines if self.findings else [*lines, '', 'Nothing unusual was found.'])
 
+    def __repr__(self): return str(self)
+
     def to_dict(self) -> dict: # for JSON
         "Put everything but the nuclei into plain data."
         found = [{'level': find_level(f.kind), **vars(f)} for f in self.findings]
