@@ -134,7 +134,7 @@ def predict(run, movie, truth=None):
     if truth is None: truth = find_states(movie)
     table = predict_movie(run, movie).table.drop(columns='lost', errors='ignore')
     table = table.merge(truth[['frame', 'nucleus_id', 'truth', 'lost']], on=['frame', 'nucleus_id'])
-    inner = table['frame'].between(min(movie.frames) + 1, max(movie.frames) - 1)
+    inner = ~table['quality'].fillna('').str.contains('no_t')
     return table[inner & ~table['lost']].replace({'truth': {'unknown': 'stable'}})
 
 
@@ -206,9 +206,10 @@ def rename(movie, truth, new):
 
 
 def find_states(movie):
-    "Say the state of every nucleus by the movie's lineage."
-    from nucleus_cls import assign_states
-    return assign_states(movie.lineage(), frames=movie.frames).rename(columns={'state': 'truth'})
+    "Say the state of every nucleus by the movie's lineage; deaths at the border or a wedge are marked as lost."
+    from nucleus_cls import check_movie
+    table = check_movie(movie).table
+    return table[table['track'] >= 0].rename(columns={'state': 'truth', 'parent': 'true_parent'})
 
 
 def try_motion(run, presets, n_frames):

@@ -190,7 +190,7 @@ def predict(run, kind, seed, n_frames):
     images, segs, voxel, parents = draw_movie(kind, seed, n_frames)
     movie = movie_from_arrays(images, segs, name=f'{kind}_{seed}', voxel_size=voxel)
     table = predict_movie(run, movie).table.merge(find_truth(segs, parents), on=['frame', 'nucleus_id'])
-    inner = table['frame'].between(1, n_frames - 2)
+    inner = ~table['quality'].fillna('').str.contains('no_t')
     return table[inner & ~table['lost']]
 
 

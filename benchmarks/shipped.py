@@ -16,14 +16,14 @@ FIRST_SEED = 7100   # of no movie that anything was trained, chosen or shown on
 
 def predict(run, preset, n_movies):
     "Predict some movies; a row a nucleus whose neighbours in time are there, with its truth."
-    from nucleus_cls import assign_states, open_movie, predict_movie, simulate
+    from films import find_states
+    from nucleus_cls import open_movie, predict_movie, simulate
     with tempfile.TemporaryDirectory() as folder:
         for path in simulate(folder, n_movies, 40, FIRST_SEED, preset):
             movie = open_movie(path)
-            truth = assign_states(movie.lineage(), frames=movie.frames)
-            truth = truth.rename(columns={'state': 'truth', 'parent': 'true_parent'})
-            table = predict_movie(run, movie).table.merge(truth, on=['frame', 'nucleus_id'], suffixes=('', '_true'))
-            inner = table['frame'].between(min(movie.frames) + 1, max(movie.frames) - 1)
+            truth = find_states(movie)[['frame', 'nucleus_id', 'truth', 'lost', 'true_parent']]
+            table = predict_movie(run, movie).table.merge(truth, on=['frame', 'nucleus_id'])
+            inner = ~table['quality'].fillna('').str.contains('no_t')
             yield table[inner & ~table['lost']].assign(parent=table['true_parent'])
 
 

@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['CLEARLY', 'ASKED', 'CELLS', 'REACH', 'ALONE', 'SHAPE', 'GROWTH', 'UNLIKE', 'WALKER', 'TOO_LARGE', 'OFF_CENTRE',
-           'DIVIDES', 'OFF', 'SEPARATE', 'UNEQUAL', 'LARGE', 'TOLD', 'FAR_REACH', 'LINK_COLUMNS', 'vote_shift',
+           'DIVIDES', 'OFF', 'SEPARATE', 'UNEQUAL', 'LARGE', 'TOLD', 'CLOSE', 'FAR_REACH', 'LINK_COLUMNS', 'vote_shift',
            'find_drift', 'find_radii', 'compute_costs', 'pair_nuclei', 'compare_shapes', 'compare_looks',
-           'weigh_walkers', 'list_divisions', 'pair_and_divide', 'pair_leftovers', 'find_known', 'find_field_shift',
-           'keep_namesakes', 'link_frames', 'find_link_size', 'link_nuclei', 'link_movie', 'score_links']
+           'weigh_walkers', 'list_divisions', 'choose_at_most_once', 'pair_and_divide', 'pair_leftovers', 'find_known',
+           'find_field_shift', 'keep_namesakes', 'link_frames', 'find_link_size', 'link_nuclei', 'link_movie',
+           'score_links']
 
 # %% ../../nbs/05_movies/10_links.ipynb #5d1a9315
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, milp
+from scipy.optimize import Bounds, LinearConstraint, linear_sum_assignment, linprog, milp
 from scipy.sparse import coo_array
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
@@ -90,15 +91,9 @@ def compute_costs(far:np.ndarray, # from each nucleus of t to each of t+1, typic
 def pair_nuclei(costs:np.ndarray, # (n,m), inf: impossible
                 alone:float=ALONE, # cost of a nucleus without a partner
                ) -> np.ndarray: # pairs (k,2) of row and column, rows ascending
-    "Pair rows and columns at the least total cost; both may stay alone."
-    n, m = costs.shape
-    whole = np.full((n + m, n + m), 0.)
-    whole[:n, :m] = np.where(np.isfinite(costs), costs, 1e6)
-    whole[:n, m:], whole[n:, :m] = alone/2, alone/2
-    rows, columns = linear_sum_assignment(whole)
-    paired = (rows < n) & (columns < m)
-    pairs = np.stack([rows[paired], columns[paired]], 1)
-    return pairs[np.isfinite(costs[pairs[:, 0], pairs[:, 1]])]
+    "Pair rows and columns at the least total cost; both may stay alone, each for half of `alone`."
+    pairs = np.stack(linear_sum_assignment(np.minimum(costs, alone)), 1)
+    return pairs[costs[tuple(pairs.T)] < alone]
 
 # %% ../../nbs/05_movies/10_links.ipynb #f0469ca9
 SHAPE = 25.      #: cost of a shape that is wholly different, in squares of the usual step
@@ -174,6 +169,27 @@ def list_divisions(step:np.ndarray, # vectors from t to t+1, in usual steps, (n,
     keep = (off <= OFF_CENTRE) & (costs < 1.5*alone)
     return np.stack([mother, j, k], 1)[keep], costs[keep]
 
+# %% ../../nbs/05_movies/10_links.ipynb #37b5a29a
+CLOSE = 1.   #: reduced cost of the choices among which is looked first
+
+def choose_at_most_once(gain:np.ndarray, # cost of each choice, below zero where it pays, (v,)
+                        once:Any, # sparse (r,v), 1 where a choice needs a nucleus
+                       ) -> np.ndarray: # (v,), boolean
+    "Find the cheapest choices that together need no nucleus twice."
+    parts = linprog(gain, A_ub=once, b_ub=np.ones(once.shape[0]), method='highs')
+    if parts.x is None: raise RuntimeError(f'nuclei could not be linked: {parts.message}')
+    if np.abs(parts.x - np.rint(parts.x)).max() < 1e-6: return parts.x > .5
+    worse, slack, found = gain - once.T @ parts.ineqlin.marginals, CLOSE, None
+    while found is None or found.fun - parts.fun > slack:
+        if found is not None: slack = found.fun - parts.fun
+        near = np.flatnonzero(worse <= slack + 1e-6)
+        found = milp(gain[near], integrality=np.ones(len(near)), bounds=Bounds(0, 1),
+                     constraints=LinearConstraint(once[:, near], ub=1), options={'mip_rel_gap': 0.})
+        if found.x is None: raise RuntimeError(f'nuclei could not be linked: {found.message}')
+    chosen = np.zeros(len(gain), bool)
+    chosen[near[found.x > .5]] = True
+    return chosen
+
 # %% ../../nbs/05_movies/10_links.ipynb #4d0f5038
 def pair_and_divide(costs:np.ndarray, # (n,m), inf: impossible
                     alone:float, # cost of a nucleus without a partner
@@ -188,10 +204,8 @@ def pair_and_divide(costs:np.ndarray, # (n,m), inf: impossible
     p, k = len(rows), len(divisions)
     who = np.r_[rows, n + columns, (divisions + [0, n, n]).ravel()].astype(np.intc)
     what = np.r_[np.arange(p), np.arange(p), np.repeat(p + np.arange(k), 3)].astype(np.intc)
-    once = LinearConstraint(coo_array((np.ones(len(who)), (who, what)), (n + m, p + k)).tocsc(), ub=1)
-    found = milp(gain, integrality=np.ones(p + k), bounds=Bounds(0, 1), constraints=once)
-    if found.x is None: raise RuntimeError(f'nuclei could not be linked: {found.message}')
-    chosen = found.x > .5
+    once = coo_array((np.ones(len(who)), (who, what)), (n + m, p + k)).tocsc()
+    chosen = choose_at_most_once(gain, once)
     return np.stack([rows, columns], 1)[chosen[:p]], np.flatnonzero(chosen[p:])
 
 # %% ../../nbs/05_movies/10_links.ipynb #2d91620e

@@ -99,11 +99,12 @@ def plot_tree(tab:pd.DataFrame, # from `assign_states`, or the rows of some root
 
 # %% ../../nbs/04_plot/03_tree.ipynb #941fef43
 def pair_states(tab:pd.DataFrame, # from `assign_states`
-                predicted:pd.DataFrame, # frame, nucleus_id, state
+                predicted:pd.DataFrame, # frame, nucleus_id, state; and quality, where known
                ) -> pd.DataFrame: # `tab`, with the columns true and predicted ('' where not known), differs
     "Put the predicted state of every nucleus beside the true one; `ValueError` if no nucleus is in both."
     key = ['frame', 'nucleus_id']
-    known = predicted[[*key, 'state']].rename(columns={'state': 'predicted'})
+    known = predicted.reindex(columns=[*key, 'state', 'quality'])
+    known = known.rename(columns={'state': 'predicted', 'quality': 'flags'})
     if known.duplicated(key).any():
         raise ValueError('the predictions name a nucleus twice: give the rows of a single movie')
     both = tab.merge(known, on=key, how='left')
@@ -111,7 +112,8 @@ def pair_states(tab:pd.DataFrame, # from `assign_states`
     if (both['predicted'] == '').all():
         raise ValueError('no nucleus of the lineage has a prediction: are both of the same movie?')
     both['true'] = both['state'].where(both['state'].isin(EVENTS), 'stable')
-    if 'lost' in both: both.loc[both['lost'].astype(bool), 'true'] = ''
+    left = (both['true'] == 'death') & both.pop('flags').astype(str).str.contains('border')
+    both.loc[left | both.get('lost', False), 'true'] = ''
     told = (both['true'] != '') & (both['predicted'] != '')
     both['differs'] = told & (both['true'] != both['predicted'])
     return both

@@ -99,7 +99,7 @@ def log_sum(x:np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #45ffebb6
 KEY = ['frame', 'nucleus_id']
-OWN = 2/3   #: weight of the network's evidence on a nucleus that has links
+OWN = 2/3   #: weight of the network's evidence on a nucleus that has links, or no frame beside its own
 
 def find_predecessors(table:pd.DataFrame, # of predictions: frame, nucleus_id
                       links:pd.DataFrame, # frame, source, target
@@ -196,19 +196,21 @@ def decode(predictions:Predictions, # of one movie, the network's
     factor = list_link_factors(states)
     usual = np.log(list_frequencies(states, predictions.probs))
     own = np.log(np.maximum(predictions.probs, 1e-9))
-    linked = (parent >= 0) | (n > 0)
-    if adjust is not None: own[linked] += np.asarray(adjust)
+    quality = table['quality'].fillna('').astype(str)
+    alone = quality.str.contains('no_t-1') & quality.str.contains(r'no_t\+1')
+    judged = (parent >= 0) | (n > 0) | alone.to_numpy()
+    if adjust is not None: own[judged] += np.asarray(adjust)
     own -= log_sum(own)[:, None]
     unseen = np.isnan(own).any(1)
     own[unseen] = usual
-    own[linked] += correct_frequencies(own[linked], usual)
-    doubt = (1 - OWN)*(usual - own[linked])
-    own[linked] += doubt + weigh_links(table, n, kinds, factor)[linked]
+    own[judged] += correct_frequencies(own[judged], usual)
+    doubt = (1 - OWN)*(usual - own[judged])
+    own[judged] += doubt + weigh_links(table, n, kinds, factor)[judged]
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows'])
     told = False if kinds is None else (table[KEY].merge(kinds, 'left', KEY)['after'] == 'divided').to_numpy()
     for state, certain in (('death', False), ('mitotic', told)):
         if state in states: probs = cap_probability(probs, predictions.probs, states.index(state), certain)
-    probs = doubt_unseen(probs, table['quality'].fillna('').astype(str))
+    probs = doubt_unseen(probs, quality)
     probs[unseen] = np.nan
     names = np.array([node_name(*key) for key in zip(table['frame'], table['nucleus_id'])], object)
     table['network_state'] = table['state']
