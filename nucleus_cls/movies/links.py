@@ -80,7 +80,7 @@ def find_radii(nuclei:pd.DataFrame, # z, volume
 REACH = 3.    #: no link is longer than this many typical radii
 ALONE = 6.    #: cost of a nucleus without a partner, as much as a step of about 2.4 radii
 
-def compute_costs(far:np.ndarray, # from each nucleus of t to each of t+1, typical radii, (n,m); inf: impossible
+def compute_costs(far:np.ndarray, # from nuclei of t to those of t+1, typical radii, (n,m); inf: impossible
                   ratio:np.ndarray, # volume at t+1 over volume at t, (n,m)
                   usual:float=1., # step, radii
                  ) -> np.ndarray: # (n,m), inf where out of reach
@@ -179,7 +179,8 @@ def choose_at_most_once(gain:np.ndarray, # cost of each choice, below zero where
     parts = linprog(gain, A_ub=once, b_ub=np.ones(once.shape[0]), method='highs')
     if parts.x is None: raise RuntimeError(f'nuclei could not be linked: {parts.message}')
     if np.abs(parts.x - np.rint(parts.x)).max() < 1e-6: return parts.x > .5
-    worse, slack, found = gain - once.T @ parts.ineqlin.marginals, CLOSE, None
+    worse = gain - once.T @ parts.ineqlin.marginals
+    slack, found = CLOSE, None
     while found is None or found.fun - parts.fun > slack:
         if found is not None: slack = found.fun - parts.fun
         near = np.flatnonzero(worse <= slack + 1e-6)

@@ -133,14 +133,7 @@ class Movie:
     channel: str = ''               # 'A,B': the two channels that are read; empty: one
     read_second: Callable|None = None   # t → intensity of the second channel, (Z,Y,X), counts; None: one
 
-    def __repr__(self) -> str:
-        frames, held = self.frames, self.lineage_source
-        spans = f' ({format_frames(frames)})' if frames else ''
-        size = '×'.join(f'{v:.3g}' for v in self.voxel_size) + ' µm' if self.voxel_size else 'size not known'
-        about = [f'{len(frames):,} frame{"s"*(len(frames) != 1)}{spans}', f'voxels (z,y,x): {size}',
-                 'no lineage' if held is None else 'with a lineage']
-        if self.missing: about.insert(1, f'{len(self.missing)} missing')
-        return '\n  '.join([f'movie {self.name}: ' + ', '.join(about), *self.notes])
+    def __repr__(self) -> str: return _describe_movie(self)
 
     @property
     def frames(self) -> list:
@@ -175,6 +168,16 @@ class Movie:
         return _read_lineage(self)
 
 # %% ../../nbs/05_movies/02_movie.ipynb #c0a4f898
+def _describe_movie(movie:Movie) -> str:
+    "Say in a line what a movie holds, and below it what was taken for what."
+    frames, size = movie.frames, movie.voxel_size
+    spans = f' ({format_frames(frames)})' if frames else ''
+    width = '×'.join(f'{v:.3g}' for v in size) + ' µm' if size else 'size not known'
+    about = [f'{len(frames):,} frame{"s"*(len(frames) != 1)}{spans}', f'voxels (z,y,x): {width}',
+             'no lineage' if movie.lineage_source is None else 'with a lineage']
+    if movie.missing: about.insert(1, f'{len(movie.missing)} missing')
+    return '\n  '.join([f'movie {movie.name}: ' + ', '.join(about), *movie.notes])
+
 def _read_lineage(movie:Movie) -> Lineage:
     "Read what a movie has for a lineage, whatever form it has."
     held = movie.lineage_source
