@@ -208,7 +208,7 @@ def rename(movie, truth, new):
 def find_states(movie):
     "Say the state of every nucleus by the movie's lineage; deaths at the border or a wedge are marked as lost."
     from nucleus_cls import check_movie
-    table = check_movie(movie).table
+    table = check_movie(movie, None).table
     return table[table['track'] >= 0].rename(columns={'state': 'truth', 'parent': 'true_parent'})
 
 
