@@ -31,7 +31,7 @@ def make_samples(out:Path, n_movies:int, n_frames:int, preset:str, size:int, # a
     from nucleus_cls.samples.samples import open_samples
     from nucleus_cls.simulation.movies import simulate
     print(f'1/7 Simulating {n_movies} movies of {n_frames} frames')
-    paths = simulate(out/'simulated', n_movies, n_frames, 0, preset, sure_deaths=n_frames//10)
+    paths = simulate(out/'simulated', n_movies, n_frames, 0, preset, sure_deaths=max(1, n_frames//10))
     movies = [open_movie(path) for path in paths]
     print('2/7 Extracting every nucleus')
     for movie in movies: extract_movie(movie, out/'samples', size=size)
