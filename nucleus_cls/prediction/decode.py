@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['AFTER_KINDS', 'BEFORE_KINDS', 'OCCURS', 'AFTER', 'BEFORE', 'FOLLOWS', 'DOUBT', 'KEY', 'OWN', 'LEAVING', 'COUNTED',
-           'GLIMPSE', 'SEEN', 'compute_factors', 'list_link_factors', 'list_frequencies', 'propagate_beliefs',
+           'GLIMPSE', 'SEEN', 'LOSES', 'compute_factors', 'list_link_factors', 'list_frequencies', 'propagate_beliefs',
            'log_sum', 'find_predecessors', 'weigh_leaving', 'weigh_links', 'cap_probability', 'correct_frequencies',
-           'decode', 'compute_missing_prior']
+           'compare_losses', 'decode', 'compute_missing_prior']
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #60cdaa60
 import numpy as np
@@ -160,9 +160,10 @@ def cap_probability(probs:np.ndarray, # posteriors, (N,K)
                     own:np.ndarray, # the network's probabilities, (N,K)
                     k:int, # column of the state
                     told:Any=False, # nuclei of which something else tells this state, (N,) or one for all
+                    least:float=GLIMPSE, # probability from which it is not ruled out
                    ) -> np.ndarray: # (N,K)
     "Keep the network's own probability where it all but rules a state out."
-    seen = (own[:, k] >= GLIMPSE) | told
+    seen = (own[:, k] >= least) | told
     most = np.where(seen, 1., own[:, k])
     p = np.fmin(probs[:, k], most)
     rest = (1 - p)/np.maximum(1 - probs[:, k], 1e-9)
@@ -179,6 +180,16 @@ def correct_frequencies(own:np.ndarray, # logarithms of probabilities, (N,K)
     "Find the shift that brings the mean of a movie nearer to the usual rates of the states."
     counted = np.exp(own).sum(0) + SEEN*np.exp(usual)
     return usual - np.log(counted/(len(own) + SEEN))
+
+# %% ../../nbs/10_prediction/03_decode.ipynb #8be00b49
+LOSES = 1/4   #: least share of the usual losses that a movie is believed to have
+
+def compare_losses(after:np.ndarray, # what came after each nucleus away from the border, (N,), '': not known
+                  ) -> float: # from LOSES to 1, 1: as usual, or more
+    "Compare how often the segmentation of a movie loses nuclei for a frame with how often that is usual."
+    usual = OCCURS @ AFTER[:, AFTER_KINDS.index('back')]
+    lost = ((after == 'back').sum() + usual*SEEN)/((after != '').sum() + SEEN)
+    return float(np.clip(lost/usual, LOSES, 1))
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #f4818ad4
 def decode(predictions:Predictions, # of one movie, the network's
@@ -204,12 +215,15 @@ def decode(predictions:Predictions, # of one movie, the network's
     unseen = np.isnan(own).any(1)
     own[unseen] = usual
     own[judged] += correct_frequencies(own[judged], usual)
+    after = pd.Series('', table.index) if kinds is None else table[KEY].merge(kinds, 'left', KEY)['after']
+    losses = compare_losses(after[~quality.str.contains('border').to_numpy()].fillna('').to_numpy())
+    factor['after gone'] = factor['after gone']*np.where(np.isin(states, STATES[:3]), losses, 1)
     doubt = (1 - OWN)*(usual - own[judged])
     own[judged] += doubt + weigh_links(table, n, kinds, factor)[judged]
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows'])
-    told = False if kinds is None else (table[KEY].merge(kinds, 'left', KEY)['after'] == 'divided').to_numpy()
-    for state, certain in (('death', False), ('mitotic', told)):
-        if state in states: probs = cap_probability(probs, predictions.probs, states.index(state), certain)
+    divided = (after == 'divided').to_numpy()
+    for state, *how in ('death', False, GLIMPSE*losses), ('mitotic', divided):
+        if state in states: probs = cap_probability(probs, predictions.probs, states.index(state), *how)
     probs = doubt_unseen(probs, quality)
     probs[unseen] = np.nan
     names = np.array([node_name(*key) for key in zip(table['frame'], table['nucleus_id'])], object)

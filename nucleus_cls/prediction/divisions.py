@@ -22,7 +22,7 @@ from ..lineage.ids import TWICE, find_passing
 from ..movies.links import OFF_CENTRE, TOO_LARGE, find_field_shift, find_radii, link_nuclei
 from ..movies.fates import describe_links
 from .decode import decode
-from .predictions import Predictions
+from .predictions import Predictions, join_flags
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #437eeefa
 CERTAIN = 3.   #: log odds beyond which a nucleus has no more to say
@@ -165,7 +165,10 @@ def settle_states(decoded:Predictions, # of one movie
     column = pd.Index(states).get_indexer(state)
     confidence = np.where(column >= 0, probs[np.arange(len(table)), column], np.nan)
     for part in FAMILY: confidence[called[part].astype(int)] = called.score
-    return Predictions(table.assign(state=state, confidence=confidence), states)
+    denied = lone & ~np.isin(state, ('mitotic', 'new_daughter'))
+    quality = [join_flags(q, 'doubtful' if no and 'doubtful' not in q else '')
+               for q, no in zip(table['quality'].fillna(''), denied)]
+    return Predictions(table.assign(state=state, confidence=confidence, quality=quality), states)
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #cdebefb6
 def settle_parents(table:pd.DataFrame, # of predictions, one movie
