@@ -216,7 +216,7 @@ def train(architecture, folder, n_frames):
         images, segs, voxel, parents = draw_movie(kind, 41, n_frames)
         movie = movie_from_arrays(images, segs, find_graph(find_truth(segs, parents)), f'{kind}_41', voxel)
         extract_movie(movie, samples)
-    words = ['nucleus_train', samples, '--model', architecture, '--output_dir', run]
+    words = ['nucleus_train', samples, '--model', architecture, '--output_dir', run, '--resume']
     subprocess.run([str(Path(sys.executable).parent/words[0]), *map(str, words[1:])], check=True)
     return run
 

@@ -49,16 +49,22 @@ def learn_from_others(samples, test, # Samples of all movies; the Movie to keep 
     known = samples.select(samples.table['movie'] != test.name)
     return train(known, output_dir, load_config(**settings), resume=True)
 
-def compare_networks(samples, test:str, # Samples of all movies; name of the one to score on
-                     runs:dict, # words → (run, folder for its scores)
+def compare_networks(samples, test, # Samples of all movies; the Movie to score on
+                     runs:dict, # words → (run, folder for its scores, folder for the decoded movie or None)
                     ) -> list: # a sentence for each
     "Score networks on a movie that none has seen."
     from nucleus_cls.evaluation.evaluate import evaluate
+    from nucleus_cls.evaluation.events import score_called
+    from nucleus_cls.prediction.whole_movie import predict_movie
+    from nucleus_cls.report.movie_report import read_truth
     said = []
-    for words, (run, folder) in runs.items():
-        s = evaluate(run, samples, folder, [test])
+    for words, (run, folder, decoded) in runs.items():
+        s = evaluate(run, samples, folder, [test.name])
         every, clear = (f'{s[k]["macro_f1"]:.2f}' if s[k] else '–' for k in ('every_nucleus', 'balanced'))
         said.append(f'{words}: macro-F1 {every} on every nucleus, {clear} on the clear cases')
+        if decoded is None: continue
+        true, _ = read_truth(test, predict_movie(run, test, output_dir=decoded).table)
+        said[-1] += f', {score_called(true)["F1"].mean():.2f} decoded over time'
     return said
 
 # %% ../../nbs/15_cli/06_demo.ipynb #90da01b0
@@ -88,7 +94,6 @@ def show_all(out:Path, # folder for everything
             ):
     "Do everything in one folder; results of an earlier try are used."
     from nucleus_cls.models.pretrained import open_run
-    from nucleus_cls.prediction.whole_movie import predict_movie
     from nucleus_cls.report.movie_report import report_movie
     from nucleus_cls.report.report import list_sections
     from nucleus_cls.video.video import make_video
@@ -101,20 +106,20 @@ def show_all(out:Path, # folder for everything
     old = learn_from_others(samples, test, out/'run_reference', preset='reference', num_epochs=num_epochs)
     print(f'5/7 Scoring on {test.name}, which none of them has seen')
     came = open_run('pretrained')
-    said = compare_networks(samples, test.name, {
-        'Pretrained, without any training here': (came, out/'evaluation_as_it_comes'),
-        f'After learning from {n_movies - 1} movies': (run, out/'evaluation'),
-        f'Recipe of the old scripts, {epochs}': (old, out/'evaluation_reference')})
-    print('6/7 Predicting a timepoint, then every frame')
+    said = compare_networks(samples, test, {
+        'Pretrained, without training here': (came, out/'evaluation_as_it_comes', out/'movie_as_it_comes'),
+        f'After learning from {n_movies - 1} movies': (run, out/'evaluation', out/'movie'),
+        f'Recipe of the old scripts, {epochs}': (old, out/'evaluation_reference', None)})
+    print('6/7 Predicting a timepoint')
     predict_busiest(run, samples, test, out/'timepoint'/'predictions.csv')
-    found = predict_movie(run, test, output_dir=out/'movie')
     print('7/7 Making a video and the report')
     table, film, page = out/'movie'/'predictions.csv', out/'movie.mp4', out/'report.html'
     make_video(test, table, film)
     notes = ('All movies are simulated; none is real.', *said)
     scores = list_sections(out/'run', samples, out/'evaluation', notes)
-    report_movie(page, test, table, run, film.name, 'nucleus_cls: the demo', scores)
+    n = report_movie(page, test, table, run, film.name, 'nucleus_cls: the demo', scores)
     for line in said: print(line)
-    print(f'The whole movie, decoded over time: {found}')
+    events = f'{n["divisions"]} divisions, {n["deaths"]} deaths'
+    print(f'Called in its {n["nuclei"]:,} nuclei: {events}; {n["doubtful"]} nuclei are doubtful')
     print(f'Open {page} in a browser, and {film} in a player.')
 

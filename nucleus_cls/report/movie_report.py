@@ -25,6 +25,7 @@ from ..models.run import Run
 from ..prediction.predictions import Predictions, list_predicted, read_predictions
 from ..prediction.tables import as_lineage
 from ..lineage.states import assign_states
+from ..evaluation.events import score_called
 from ..evaluation.uncertainty import compute_intervals, plot_precision_recall
 from ..plot.overlays import take_movie
 from ..plot.tree import compare_trees, pair_states, plot_tree
@@ -180,9 +181,11 @@ def show_truth(table:pd.DataFrame, # predictions of one movie
     probs = told[['frame', 'nucleus_id']].merge(table, 'left')[[f'p_{s}' for s in states]].to_numpy()
     spans = compute_intervals(told['true'], probs, states, told['root'])
     fig = plot_precision_recall(told['true'], probs, states, spans, told['predicted'])
-    n = int(told['differs'].sum())
+    n, scores = int(told['differs'].sum()), score_called(true)
     return [make_text(f'{n:,} of {len(told):,} nuclei differ from the lineage, where those without an event '
                       'count as stable.'),
+            make_table(scores, f'Where frames before and after are there: macro-F1 {scores["F1"].mean():.3f}.'
+                               ' In the last column an event called a frame early or late is right, too.'),
             embed_figure(fig, 'Precision against recall; a dot is what is called. In brackets: 95 % '
                               'intervals over lineage trees.')]
 
