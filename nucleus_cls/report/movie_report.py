@@ -83,7 +83,7 @@ def list_doubtful(table:pd.DataFrame # of predictions
     unsure = event & (table['confidence'] < SURE)
     none = ~table['state'].map(is_state).astype(bool)
     rows = table[marked | unsure | none]
-    rows = rows.assign(event=event[rows.index])
+    rows = rows.assign(event=event | (rows['confidence'] < .5))
     return rows.sort_values(['event', 'confidence'], ascending=[False, True])
 
 # %% ../../nbs/12_report/06_movie_report.ipynb #b5fb4a11
