@@ -100,9 +100,10 @@ def find_divisions(decoded:Predictions, # of one movie
                    own:Predictions|None=None, # the same rows by the network alone; None: `decoded`
                   ) -> pd.DataFrame: # rows of the table: mother, daughter_1, daughter_2; score, best first
     "Find the divisions of a movie, at least those worth a look."
-    def take(part, able, p, named): # the nuclei of a frame that are able, with their probability
+    def take(part, able, p, volume, named): # the nuclei of a frame that are able, with their probability
         part = part[able[part.index]]
-        return part.assign(p=p[part.index], named=part.nucleus_id.where(part.nucleus_id.isin(named), 0))
+        part = part.assign(p=p[part.index], volume=volume[part.index])
+        return part.assign(named=part.nucleus_id.where(part.nucleus_id.isin(named), 0))
     key = ['frame', 'nucleus_id']
     table = decoded.table.reset_index(drop=True)
     volume = table[key].merge(nuclei[[*key, 'volume']], 'left', key)['volume'].to_numpy(float)
@@ -115,6 +116,7 @@ def find_divisions(decoded:Predictions, # of one movie
     p_m, p_d, alone_m, alone_d = (of[f'p_{s}'].to_numpy(float) for of in (table, (own or decoded).table)
                                   for s in ('mitotic', 'new_daughter'))
     parent = index_parents(table)
+    before = np.fmax(volume, np.where(parent >= 0, volume[parent], 0))    # the larger of her last two masks
     left = ~table.index.isin(parent)                                      # mothers whom no link leaves
     came = (parent < 0) | find_spare(places.to_numpy(), parent)
     step, named = 0., {}
@@ -128,8 +130,8 @@ def find_divisions(decoded:Predictions, # of one movie
     for t in rows:
         for gap in range(1, GAP + 2):
             if t + gap not in rows: continue
-            might = (p_m >= LEAST, p_m), (p_d >= LEAST, p_d)
-            if gap > 1: might = (left, alone_m), (came, alone_d)
+            might = (p_m >= LEAST, p_m, before), (p_d >= LEAST, p_d, volume)
+            if gap > 1: might = (left, alone_m, before), (came, alone_d, volume)
             same = named.get(t, ())
             mothers, daughters = (take(rows[f], *how, same) for f, how in zip((t, t + gap), might))
             if not len(mothers) or len(daughters) < 2: continue
