@@ -119,7 +119,7 @@ def show_all(out:Path, # folder for everything
     scores = list_sections(out/'run', samples, out/'evaluation', notes)
     n = report_movie(page, test, table, run, film.name, 'nucleus_cls: the demo', scores)
     for line in said: print(line)
-    events = f'{n["divisions"]} divisions, {n["deaths"]} deaths'
-    print(f'Called in its {n["nuclei"]:,} nuclei: {events}; {n["doubtful"]} nuclei are doubtful')
+    events = f'divisions: {n["divisions"]}, deaths: {n["deaths"]}'
+    print(f'{test.name}, {events}, {n["doubtful"]} of {n["nuclei"]:,} nuclei doubtful')
     print(f'Open {page} in a browser, and {film} in a player.')
 
