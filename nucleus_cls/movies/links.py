@@ -48,8 +48,7 @@ def vote_shift(a:np.ndarray, # centroids at t, (n,3)
         return (tree.query(a + shift)[0] <= radius).sum()
     best = max(shifts, key=count)
     if count(best) < max(4, CLEARLY*count(none)): return none
-    near = proposed[((proposed - best)**2).sum(1) <= radius**2]
-    return near.mean(0)
+    return proposed[((proposed - best)**2).sum(1) <= radius**2].mean(0)
 
 def find_drift(a:np.ndarray, # centroids at t, (n,3)
                b:np.ndarray, # centroids at t+1, (m,3)
@@ -243,8 +242,7 @@ def find_field_shift(a:pd.DataFrame, # nuclei of one frame: nucleus_id, z, y, x
     "Find the shift that all nuclei share, by their ids where those are kept, else by their places."
     _, shift, _ = find_namesakes(a, b, size, radius)
     if shift is not None: return shift
-    here, there = (table[['z', 'y', 'x']].to_numpy()*size for table in (a, b))
-    return find_drift(here, there, radius=radius)
+    return find_drift(*(table[['z', 'y', 'x']].to_numpy()*size for table in (a, b)), radius=radius)
 
 # %% ../../nbs/05_movies/10_links.ipynb #faa6b550
 def keep_namesakes(costs:np.ndarray, # (n,m), from `compute_costs`
@@ -262,7 +260,7 @@ def keep_namesakes(costs:np.ndarray, # (n,m), from `compute_costs`
 # %% ../../nbs/05_movies/10_links.ipynb #865022c2
 LINK_COLUMNS = ['frame', 'source', 'target', 'distance', 'cost', 'second', 'named']
 
-def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
+def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`; `before`: volumes a frame before, if known
                 b:pd.DataFrame, # nuclei of t+1
                 size=(1., 1., 1.), # of a voxel, (z,y,x)
                 known:Any=(), # divisions between them that are known: ids of mother, daughter, daughter
@@ -301,7 +299,8 @@ def link_frames(a:pd.DataFrame, # nuclei of t, from `find_nuclei`
         costs, *weights = weigh_walkers(far, ratio, compare_looks(a, b, size))
         near = costs
     alone, wide, share = weights
-    families, prices = list_divisions(step/wide, np.isfinite(near), one, two, alone, share, dict(same))
+    largest = np.fmax(one, a.get('before', a['volume']).to_numpy())
+    families, prices = list_divisions(step/wide, np.isfinite(near), largest, two, alone, share, dict(same))
     pairs, divided = pair_and_divide(costs, alone, families, prices)
     rows = [(*p, 0., n%2 > 0) for n, p in enumerate(born)] + [(i, j, costs[i, j], False) for i, j in pairs]
     rows += [(families[k, 0], j, prices[k], n > 0) for k in divided for n, j in enumerate(families[k, 1:])]
@@ -324,14 +323,16 @@ def link_nuclei(nuclei:pd.DataFrame, # of a whole movie: frame, nucleus_id, z, y
                ) -> pd.DataFrame: # frame (of the source), source, target, distance, cost, second
     "Link the nuclei of all neighbouring frames."
     of, size = dict(list(nuclei.groupby('frame'))), size or (1., 1., 1.)
-    known:dict = {}
-    if divisions is not None:
-        for t, *ids in divisions[['frame', 'mother', 'daughter_1', 'daughter_2']].to_numpy(int).tolist():
-            known.setdefault(t, []).append(ids)
+    known, family = {}, ['mother', 'daughter_1', 'daughter_2']
+    if divisions is not None: known = {t: d[family].to_numpy(int) for t, d in divisions.groupby('frame')}
     kept, passing = False, find_passing(nuclei)
     if len(nuclei): kept = check_kept(nuclei, size, float(np.median(find_radii(nuclei, size))))
-    parts = [link_frames(of[t], of[t + 1], size, known.get(t, ()), kept, passing[t]).assign(frame=t)
-             for t in of if t + 1 in of]
+    parts, before = [], {}                                       # volume of each nucleus' predecessor
+    for t in of:
+        a = of[t].assign(before=of[t]['nucleus_id'].map(before))
+        links = link_frames(a, of.get(t + 1, a[:0]), size, known.get(t, ()), kept, passing[t])
+        before = dict(zip(links['target'], a.set_index('nucleus_id')['volume'].reindex(links['source'])))
+        parts.append(links.assign(frame=t))
     whole = [part for part in parts if len(part)]
     links = pd.concat(whole)[LINK_COLUMNS] if whole else pd.DataFrame(columns=LINK_COLUMNS)
     return links.sort_values(['frame', 'source', 'target'], ignore_index=True)
