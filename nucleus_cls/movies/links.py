@@ -106,8 +106,7 @@ def compare_shapes(a:pd.DataFrame, # nuclei of t, with MOMENTS
                   ) -> np.ndarray: # (n,m), 0: alike, about 1: wholly different; 0 where it was not measured
     "Compare how far nuclei reach, and how they lie, by their second moments."
     axes = np.triu_indices(3)
-    twice = np.sqrt([1, 2, 2, 1, 2, 1])                  # those off the diagonal stand for two
-    scale = size[axes[0]]*size[axes[1]]*twice
+    scale = size[axes[0]]*size[axes[1]]*np.sqrt([1, 2, 2, 1, 2, 1])   # those off the diagonal stand for two
     one, two = (np.array(t.reindex(columns=MOMENTS), float)*scale for t in (a, b))
     large = np.sqrt(np.linalg.norm(one, axis=1)[:, None]*np.linalg.norm(two, axis=1))
     return np.nan_to_num(cdist(one, two)/np.maximum(large, 1e-9))
@@ -242,7 +241,8 @@ def find_field_shift(a:pd.DataFrame, # nuclei of one frame: nucleus_id, z, y, x
     "Find the shift that all nuclei share, by their ids where those are kept, else by their places."
     _, shift, _ = find_namesakes(a, b, size, radius)
     if shift is not None: return shift
-    return find_drift(*(table[['z', 'y', 'x']].to_numpy()*size for table in (a, b)), radius=radius)
+    here, there = (table[['z', 'y', 'x']].to_numpy()*size for table in (a, b))
+    return find_drift(here, there, radius=radius)
 
 # %% ../../nbs/05_movies/10_links.ipynb #faa6b550
 def keep_namesakes(costs:np.ndarray, # (n,m), from `compute_costs`
