@@ -138,4 +138,5 @@ def score_called(both:pd.DataFrame, # of `pair_states`: frame, nucleus_id, paren
         scores[state] = {'nuclei': s['support'], 'called': int((called == state).sum()),
                          'precision': s['precision'], 'recall': s['recall'],
                          'F1': s['f1'], '±1 frame': wide['f1']}
-    return pd.DataFrame.from_dict(scores, orient='index')
+    columns = ['nuclei', 'called', 'precision', 'recall', 'F1', '±1 frame']
+    return pd.DataFrame.from_dict(scores, orient='index').reindex(columns=columns)

@@ -83,7 +83,7 @@ def list_doubtful(table:pd.DataFrame # of predictions
     unsure = event & (table['confidence'] < SURE)
     none = ~table['state'].map(is_state).astype(bool)
     rows = table[marked | unsure | none]
-    rows = rows.assign(event=event | (rows['confidence'] < .5))
+    rows = rows.assign(event=event[rows.index] | (rows['confidence'] < .5))
     return rows.sort_values(['event', 'confidence'], ascending=[False, True])
 
 # %% ../../nbs/12_report/06_movie_report.ipynb #b5fb4a11
@@ -184,8 +184,9 @@ def show_truth(table:pd.DataFrame, # predictions of one movie
     n, scores = int(told['differs'].sum()), score_called(true)
     return [make_text(f'{n:,} of {len(told):,} nuclei differ from the lineage, where those without an event '
                       'count as stable.'),
-            make_table(scores, f'Where frames before and after are there: macro-F1 {scores["F1"].mean():.3f}.'
-                               ' In the last column an event called a frame early or late is right, too.'),
+            *([] if scores.empty else [make_table(scores, (
+                f'Where frames before and after are there: macro-F1 {scores["F1"].mean():.3f}. '
+                'In the last column an event called a frame early or late is right, too.'))]),
             embed_figure(fig, 'Precision against recall; a dot is what is called. In brackets: 95 % '
                               'intervals over lineage trees.')]
 
