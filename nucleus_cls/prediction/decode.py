@@ -131,7 +131,7 @@ def weigh_leaving(gone:np.ndarray, # factors of a track that ends away from the 
 # %% ../../nbs/10_prediction/03_decode.ipynb #5a925c08
 def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
                 n:np.ndarray, # number of successors, (N,)
-                kinds, # from `describe_links`, or None
+                kinds, # from `describe_links`, a row for each of the table; or None
                 factor:dict, # from `list_link_factors`
                ) -> np.ndarray: # logarithms, (N,K)
     "Weigh what came before and after each nucleus; zeros where that says nothing."
@@ -139,7 +139,7 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     sides = ['after', 'before']
     if kinds is None:
         seen = pd.DataFrame({'after': np.array(['none', 'single', 'two'])[np.minimum(n, 2)], 'before': ''})
-    else: seen = table[KEY].merge(kinds, 'left', KEY)[sides].fillna('')
+    else: seen = kinds[sides].fillna('')
     border = table['quality'].str.contains('border').to_numpy(bool)
     gone = (seen['after'] == 'gone').to_numpy() & border
     seen.loc[border & ~seen['after'].isin(['divided', *AFTER_KINDS[4:]]), 'after'] = ''
@@ -215,14 +215,14 @@ def decode(predictions:Predictions, # of one movie, the network's
     unseen = np.isnan(own).any(1)
     own[unseen] = usual
     own[judged] += correct_frequencies(own[judged], usual)
-    after = pd.Series('', table.index) if kinds is None else table[KEY].merge(kinds, 'left', KEY)['after']
-    losses = compare_losses(after[~quality.str.contains('border').to_numpy()].fillna('').to_numpy())
+    if kinds is not None: kinds = table[KEY].merge(kinds, 'left', KEY)
+    after = np.full(len(table), '') if kinds is None else kinds['after'].fillna('').to_numpy(object)
+    losses = compare_losses(after[~quality.str.contains('border').to_numpy()])
     factor['after gone'] = factor['after gone']*np.where(np.isin(states, STATES[:3]), losses, 1)
     doubt = (1 - OWN)*(usual - own[judged])
     own[judged] += doubt + weigh_links(table, n, kinds, factor)[judged]
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows'])
-    divided = (after == 'divided').to_numpy()
-    for state, *how in ('death', False, GLIMPSE*losses), ('mitotic', divided):
+    for state, *how in ('death', False, GLIMPSE*losses), ('mitotic', after == 'divided'):
         if state in states: probs = cap_probability(probs, predictions.probs, states.index(state), *how)
     probs = doubt_unseen(probs, quality)
     probs[unseen] = np.nan
