@@ -124,7 +124,7 @@ def spoil(path, how):
 
 
 def faults(work):
-    "(words, damaged file, how, command): each must fail in one line."
+    "(words, damaged file, how, command): each must fail in a line; a table cut between two rows is warned of."
     movie = sorted(work.glob('movies/*'))[0].name
     for how in ('cut', 'flip', 'empty', 'gone'):
         yield 'weights', 'run/best_model.safetensors', how, ('nucleus_evaluate', 'run', 'samples', '--output_dir', 'OUT')
@@ -148,7 +148,7 @@ def try_fault(work, path, how, command):
     status, error = finish(at(command, copy/'out'), copy)
     lines = [row for row in error.splitlines() if row.strip() and '%|' not in row and 'Warning' not in row]
     shutil.rmtree(copy.parent)
-    if status == 0: return ['it passed for sound']
+    if status == 0: return [] if 'part of the table missing' in error else ['it passed for sound']
     return [f'not one line: {error.strip()[-200:]}'] if 'Traceback' in error or len(lines) > 2 else []
 
 

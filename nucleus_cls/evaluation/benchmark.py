@@ -137,17 +137,18 @@ def do_trial(job, # a Trial
     if result.exists(): return read_json(result)
     known, _ = hold_out(samples, job.held_out)
     measure_peak_memory(reset=True)
-    if not read_timing(job.folder)['finished']:
-        with time_training(job.folder) as note:
-            def tell(end): # both hear of every epoch; only one of them may stop it
-                note(end)
-                return on_epoch(end) if on_epoch else None
-            fit(known, job.folder, job.config, resume=True, progress=False, on_epoch=tell)
-    run = load_run(job.folder, job.config.device)
-    finish_run(run, known)
-    row = make_row(run, *score_trial(run, samples, job))
-    peaks = [p for p in (row['peak_memory_mb'], read_timing(job.folder)['peak_memory_mb']) if p]
-    write_json(result, row | dict(peak_memory_mb=max(peaks, default=None)))
+    with hold_output(job.folder):       # and what a killed one has left there is removed
+        if not read_timing(job.folder)['finished']:
+            with time_training(job.folder) as note:
+                def tell(end): # both hear of every epoch; only one of them may stop it
+                    note(end)
+                    return on_epoch(end) if on_epoch else None
+                fit(known, job.folder, job.config, resume=True, progress=False, on_epoch=tell)
+        run = load_run(job.folder, job.config.device)
+        finish_run(run, known)
+        row = make_row(run, *score_trial(run, samples, job))
+        peaks = [p for p in (row['peak_memory_mb'], read_timing(job.folder)['peak_memory_mb']) if p]
+        write_json(result, row | dict(peak_memory_mb=max(peaks, default=None)))
     return read_json(result)
 
 # %% ../../nbs/11_evaluation/10_benchmark.ipynb #f7f4d7ab

@@ -9,6 +9,7 @@ __all__ = ['take_rows', 'find_true_states', 'choose_range_and_box', 'stream_fram
 
 # %% ../../nbs/13_video/08_video.ipynb #8925ce79
 import time
+import warnings
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -271,7 +272,7 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     if len(movie.seg(frames[0])) == 1: look = replace(look, views='z')      # one slice has no sides
     if predictions is None: predictions = predict_beside(movie, run, output, look)
     rows = take_rows(predictions, movie)
-    check_ids(rows, movie)
+    check_ids(rows, movie, frames)
     table = select_rows(rows[rows['frame'].isin(frames)], look, movie.name)
     true = find_true_states(truth, rows, movie) if film.truth else None
     if film.tree and not isinstance(tree, pd.DataFrame): tree = assign_states(movie.lineage())
@@ -317,11 +318,17 @@ def summarise_film(outputs:list, # the films
 # %% ../../nbs/13_video/08_video.ipynb #63d44111
 def check_ids(table:pd.DataFrame, # predictions of the movie
               movie:Movie, # the movie
+              shown:Sequence, # its frames that are shown
              ) -> None:
-    "Refuse predictions with words that are not states, or with ids that are not in the segmentation."
+    "Refuse predictions with words that are not states, or ids that no mask has; warn of frames that have none."
     odd = [s for s in table['state'].fillna('').unique() if s not in ('', UNKNOWN) and not is_state(s)]
     if odd: raise ValueError(f'the predictions have the state {odd[0]!r}, which is none')
     frames = sorted(table['frame'].unique())
+    bare = [t for t in shown if t not in frames]
+    if any(movie.seg(t).any() for t in bare[:3]):
+        which = ', '.join(map(str, bare[:4])) + ' …'*(len(bare) > 4)
+        warnings.warn(f'the predictions say nothing of {len(bare)} of {len(shown)} frames ({which}); '
+                      'is part of the table missing?', stacklevel=3)
     looked = sorted({frames[0], frames[len(frames)//2], frames[-1]})
     for t in looked:
         named = table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int)
