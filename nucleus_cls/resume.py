@@ -165,9 +165,13 @@ def hold_output(path:str|Path, # output folder (made if need be, and removed if 
         return
     check_place(lock.parent)
     made = find_missing(lock.parent)
-    lock.parent.mkdir(parents=True, exist_ok=True)
     owner, held = lock.with_name(f'{lock.name}.owner'), FileLock(lock)
-    try: held.acquire(timeout=wait)
+    def take():
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout=wait)
+    try:
+        try: take()
+        except FileNotFoundError: take()                        # another tried it and tidied up
     except Timeout:
         who = owner.read_text(encoding='utf-8') if owner.is_file() else 'another process'
         raise ValueError(f'{shown}: {who} is at work there; wait for it, or name another output') from None

@@ -69,7 +69,8 @@ def nucleus_video(
     **kwargs
 ):
     "Make a film of a movie, every nucleus outlined in the colour of its state."
-    from nucleus_cls.video.video import check_film_name, make_video
+    from nucleus_cls.video.encode import check_film_name
+    from nucleus_cls.video.video import make_video
     names = [f.name for cls in (Film, Look) for f in fields(cls)]
     told = {name: kwargs.pop(name, None) for name in names}
     look, film = choose_settings(told, config)
@@ -97,7 +98,8 @@ def nucleus_report(
 ):
     "Predict a movie and write a page and a film about it."
     from nucleus_cls.report.movie_report import report_movie
-    from nucleus_cls.video.video import check_film_name, choose_settings, make_video
+    from nucleus_cls.video.encode import check_film_name
+    from nucleus_cls.video.video import choose_settings, make_video
     out = Path(output_dir)
     page, film = out/'report.html', check_film_name(out/'movie.mp4')
     choose_settings(dict(frame_minutes=frame_minutes))              # complains before the work

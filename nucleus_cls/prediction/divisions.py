@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CERTAIN', 'LEAST', 'FARTHEST', 'FAMILY', 'ENOUGH', 'SURE', 'GAP', 'score_division', 'propose_divisions',
-           'choose_divisions', 'index_parents', 'find_spare', 'find_divisions', 'settle_states', 'settle_parents',
-           'settle_divisions', 'pick_adjacent', 'decide_movie']
+           'choose_divisions', 'index_parents', 'find_spare', 'weigh_unseen', 'find_divisions', 'settle_states',
+           'settle_parents', 'settle_divisions', 'pick_adjacent', 'decide_movie']
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #1fbb71f0
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def propose_divisions(mothers:pd.DataFrame, # of a frame: z y x, volume, p; name
 
 # %% ../../nbs/10_prediction/04_divisions.ipynb #402e05d7
 ENOUGH = .3      #: score from which a division is called
-SURE = .5        #: score below which its nuclei are marked as doubtful
+SURE = .8        #: confidence below which an event is doubtful
 GAP = 4          #: frames in which neither mother nor daughters may have a mask
 
 def choose_divisions(proposed:pd.DataFrame, # of `propose_divisions`, of all frames
@@ -93,6 +93,17 @@ def find_spare(places:np.ndarray, parent:np.ndarray # (N,3), any unit; (N,), of 
     spare[child] = pd.Series(far).groupby(parent[child]).rank(method='first').to_numpy() > 1
     return spare
 
+# %% ../../nbs/10_prediction/04_divisions.ipynb #0cdcb52a
+def weigh_unseen(table:pd.DataFrame, # of decoded predictions
+                 own:Predictions, # the same rows by the network alone
+                ) -> list: # pairs of decoded and own probability, each (N,), to be mitotic, and new_daughter
+    "Take the probabilities of both states; the network's own are no larger where it saw no frame that tells."
+    flags, pairs = table['quality'].fillna('').astype(str), []
+    for state, missing in ('mitotic', r'(?:no|black)_t\+1'), ('new_daughter', '(?:no|black)_t-1'):
+        p, alone = (t[f'p_{state}'].to_numpy(float) for t in (table, own.table))
+        pairs.append((p, np.where(flags.str.contains(missing), np.fmin(p, alone), alone)))
+    return pairs
+
 # %% ../../nbs/10_prediction/04_divisions.ipynb #3b399ce9
 def find_divisions(decoded:Predictions, # of one movie
                    nuclei:pd.DataFrame, # frame, nucleus_id, z, y, x, volume of all its nuclei
@@ -114,11 +125,7 @@ def find_divisions(decoded:Predictions, # of one movie
     radius = 1.
     if len(table): radius = float(np.nanmedian(find_radii(table[['z']].assign(volume=volume), edges)))
     rows = dict(list(whole.groupby('frame')))
-    p_m, p_d, alone_m, alone_d = (of[f'p_{s}'].to_numpy(float) for of in (table, (own or decoded).table)
-                                  for s in ('mitotic', 'new_daughter'))
-    flags = table['quality'].fillna('').astype(str)
-    alone_m = np.where(flags.str.contains(r'(?:no|black)_t\+1'), np.fmin(p_m, alone_m), alone_m)
-    alone_d = np.where(flags.str.contains('(?:no|black)_t-1'), np.fmin(p_d, alone_d), alone_d)
+    (p_m, alone_m), (p_d, alone_d) = weigh_unseen(table, own or decoded)
     parent = index_parents(table)
     before = np.fmax(volume, np.where(parent >= 0, volume[parent], 0))    # the larger of her last two masks
     left = ~table.index.isin(parent)                                      # mothers whom no link leaves

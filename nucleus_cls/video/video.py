@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['take_rows', 'find_true_states', 'choose_range_and_box', 'stream_frames', 'find_relatives', 'dim_others',
            'select_rows', 'find_held', 'prepare_film', 'predict_beside', 'list_films', 'draw_films', 'make_video',
-           'summarise_film', 'check_ids', 'check_film_name']
+           'summarise_film', 'check_ids']
 
 # %% ../../nbs/13_video/08_video.ipynb #8925ce79
 import time
@@ -22,7 +22,7 @@ import pandas as pd
 from ..core import (EVENTS, STATES, UNKNOWN, get_date, is_state, list_states, list_versions,
                               parse_node_name, progress, write_json)
 from ..workers import read_ahead
-from ..resume import check_place, hold_output
+from ..resume import hold_output
 from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box, take_movie
@@ -32,7 +32,7 @@ from ..transforms.preprocess import open_for
 from ..models.pretrained import open_run
 from ..prediction.predictions import list_predicted, read_predictions
 from ..prediction.whole_movie import predict_movie
-from .encode import find_encoder, open_encoder, open_frames
+from .encode import check_film_name, open_encoder, open_frames
 from .look import Film, Look, check_states, choose_settings, parse_color
 from .legend import count_by_frame, look_up_predictions
 from .frames import Painter, measure_cover
@@ -320,28 +320,18 @@ def check_ids(table:pd.DataFrame, # predictions of the movie
               movie:Movie, # the movie
               shown:Sequence, # its frames that are shown
              ) -> None:
-    "Refuse predictions with words that are not states, or ids that no mask has; warn of frames that have none."
+    "Refuse words that are not states, and ids that no mask has; warn of frames without predictions."
     odd = [s for s in table['state'].fillna('').unique() if s not in ('', UNKNOWN) and not is_state(s)]
     if odd: raise ValueError(f'the predictions have the state {odd[0]!r}, which is none')
     frames = sorted(table['frame'].unique())
     bare = [t for t in shown if t not in frames]
     if any(movie.seg(t).any() for t in bare[:3]):
         which = ', '.join(map(str, bare[:4])) + ' …'*(len(bare) > 4)
-        warnings.warn(f'the predictions say nothing of {len(bare)} of {len(shown)} frames ({which}); '
-                      'is part of the table missing?', stacklevel=3)
+        warnings.warn(f'the predictions say nothing of {len(bare)} of {len(shown)} frames ({which}); is '
+                      'part of the table missing?', stacklevel=3)
     looked = sorted({frames[0], frames[len(frames)//2], frames[-1]})
     for t in looked:
         named = table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int)
         if np.isin(named, movie.seg(t)).any(): return
     raise ValueError(f'the predictions name no nucleus that movie {movie.name} has in the frames '
                      f'{", ".join(map(str, looked))}: are they of another segmentation?')
-
-def check_film_name(output:str|Path # file to write
-                   ) -> Path: # the same
-    "Refuse, before any work, a film that cannot be written: `ValueError`."
-    output = Path(output)
-    if output.suffix not in ('.mp4', '.gif'):
-        raise ValueError(f'{output}: cannot tell the format; end the name in .mp4 or .gif')
-    check_place(output, file=True)
-    find_encoder()
-    return output
