@@ -255,7 +255,10 @@ def main():
             tables.append(pd.concat(parts, ignore_index=True))
             rows.append(dict(run=name, kind=kind, nuclei=len(tables[-1])) | score(tables[-1]))
             print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
-    pd.DataFrame(rows).round(3).to_csv(HERE/'foreign.csv', index=False)
+    new, path = pd.DataFrame(rows).round(3), HERE/'foreign.csv'
+    old = pd.read_csv(path) if path.exists() else new[:0]
+    whole = pd.concat([old[~old['run'].isin(new['run'])], new])                # other runs keep their rows
+    whole.sort_values('run', kind='stable').to_csv(path, index=False)
     if args.keep: pd.concat(tables).to_csv(args.keep, index=False)
 
 
