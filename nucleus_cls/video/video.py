@@ -26,7 +26,7 @@ from ..resume import hold_output
 from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
 from ..plot.overlays import find_nuclei_box, take_movie
-from ..movies.movie import Movie
+from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
 from ..transforms.preprocess import open_for
 from ..models.pretrained import open_run
@@ -326,9 +326,8 @@ def check_ids(table:pd.DataFrame, # predictions of the movie
     frames = sorted(table['frame'].unique())
     bare = [t for t in shown if t not in frames]
     if any(movie.seg(t).any() for t in bare[:3]):
-        which = ', '.join(map(str, bare[:4])) + ' …'*(len(bare) > 4)
-        warnings.warn(f'the predictions say nothing of {len(bare)} of {len(shown)} frames ({which}); is '
-                      'part of the table missing?', stacklevel=3)
+        warnings.warn(f'the predictions say nothing of {len(bare)} of {len(shown)} frames '
+                      f'({format_frames(bare)}); is part of the table missing?', stacklevel=3)
     looked = sorted({frames[0], frames[len(frames)//2], frames[-1]})
     for t in looked:
         named = table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int)
