@@ -256,8 +256,16 @@ QUICK = {'every cell has an id': notebooks.ids, 'anatomy of the notebooks': note
 
 
 def main(args):
-    "Run the checks asked for; exit status 1 if any failed."
+    "Run the checks asked for, in a temporary folder that goes with them; exit status 1 if any failed."
     report = Report()
+    with tempfile.TemporaryDirectory(prefix='checks_', ignore_cleanup_errors=True) as scratch:
+        os.environ['TMPDIR'] = tempfile.tempdir = scratch
+        run_checks(report, args)
+    return report.close()
+
+
+def run_checks(report, args):
+    "Run the checks asked for."
     if not args.only_notebooks:
         for name, check in QUICK.items(): report.check(name, check)
     if not args.quick and not args.only_notebooks: report.check('types fit (mypy)', types)
@@ -266,7 +274,6 @@ def main(args):
     if not args.quick and not args.only_notebooks:
         report.check('docs site built', docs.build)
         report.check('links of the docs site', docs.broken_links)
-    return report.close()
 
 
 if __name__ == '__main__':

@@ -206,12 +206,11 @@ def make_lenses(raw:np.ndarray, # counts, (T,Z,Y,X), one plane of them imaged
     lenses = None if segs is None else [thicken(s) for s in segs]
     volumes = np.repeat(raw[:, plane:plane + 1], raw.shape[1], 1)
     for k, offset in enumerate(offsets):
-        ids = None if segs is None else segs[len(segs)//2 + offset]
-        if ids is None: continue
-        ground = (np.asarray(ids)[plane] == 0) & flat[k]
+        lens = None if lenses is None else lenses[len(lenses)//2 + offset]
+        if lens is None: continue
+        ground = (lens[plane] == 0) & flat[k]
         dark = np.median(raw[k, plane][ground]) if ground.any() else raw[k, plane].min()
-        beyond = (np.asarray(ids)[plane] > 0) & (depth > measure_height(ids[plane]))
-        volumes[k][beyond] = dark
+        volumes[k][(lens[plane] > 0) & (lens == 0)] = dark
     return volumes, thicken(mask), np.broadcast_to(flat[:, None], raw.shape), lenses
 
 # %% ../../nbs/07_transforms/02_tensors.ipynb #6131c91f
