@@ -4,16 +4,14 @@ a search whose first answer is the right one. `--shots FOLDER` keeps a picture o
 import asyncio
 import base64
 import json
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from chromium import FLAGS, NO_CHROMIUM, connect, find_chromium, wrongs
+from chromium import NO_CHROMIUM, connect, find_chromium, start_chromium, wrongs
 from docs import SITE, build
 from report import Report
 
@@ -145,13 +143,8 @@ def browse(report, shots=None):
         return report.line('Chromium', 0, ['no pages in _docs/' if chromium else NO_CHROMIUM])
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(SITE)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = subprocess.Popen([chromium, f'--user-data-dir={profile}', *FLAGS],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try: asyncio.run(visit(report, Path(profile), f'http://127.0.0.1:{server.server_port}/', names, shots))
-        finally:
-            browser.terminate()
-            browser.wait(30)
+    with start_chromium(chromium) as profile:
+        asyncio.run(visit(report, profile, f'http://127.0.0.1:{server.server_port}/', names, shots))
 
 
 if __name__ == '__main__':

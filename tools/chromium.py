@@ -3,6 +3,10 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import websocket_connect
@@ -17,6 +21,18 @@ def find_chromium():
     "The browser's program, from the environment variable CHROMIUM or from PATH; None without."
     names = [os.environ.get('CHROMIUM', ''), 'chromium', 'chromium-browser', 'google-chrome', 'chrome']
     return next(filter(None, (shutil.which(n) for n in names if n)), None)
+
+
+@contextmanager
+def start_chromium(chromium):
+    "Run the browser with an empty profile, whose folder is given and holds all it writes; both go in the end."
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = subprocess.Popen([chromium, f'--user-data-dir={profile}', *FLAGS], env=os.environ | {'TMPDIR': profile},
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try: yield Path(profile)
+        finally:
+            browser.terminate()
+            browser.wait(30)
 
 
 class Tab:

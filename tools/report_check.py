@@ -5,14 +5,13 @@ import asyncio
 import base64
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from chromium import FLAGS, NO_CHROMIUM, connect, find_chromium, wrongs
+from chromium import NO_CHROMIUM, connect, find_chromium, start_chromium, wrongs
 from report import Report
 
 from nucleus_cls.core import node_name, parse_node_name
@@ -114,13 +113,8 @@ def check(report):
     "Make the page, start the browser with an empty profile, and use it."
     chromium, start = find_chromium(), time.monotonic()
     if not chromium: return report.line('Chromium', 0, [NO_CHROMIUM])
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = subprocess.Popen([chromium, f'--user-data-dir={profile}', *FLAGS],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try: findings = asyncio.run(use(Path(profile), Path(folder), os.environ.get('SHOTS')))
-        finally:
-            browser.terminate()
-            browser.wait(30)
+    with tempfile.TemporaryDirectory() as folder, start_chromium(chromium) as profile:
+        findings = asyncio.run(use(profile, Path(folder), os.environ.get('SHOTS')))
     report.line('the page of a movie, used by clicks', time.monotonic() - start, findings)
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import nbformat
-from chromium import FLAGS, NO_CHROMIUM, connect, find_chromium, wrongs
+from chromium import NO_CHROMIUM, connect, find_chromium, start_chromium, wrongs
 from notebooks import NBS, ROOT
 from report import Report
 
@@ -363,16 +363,11 @@ def check(report, shots=None):
     "Start JupyterLab and Chromium, both with nothing of the user's."
     if not (chromium := find_chromium()): return report.line('Chromium', 0, [NO_CHROMIUM])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
-        folder, profile = Path(tmp)/'work', Path(tmp)/'profile'
+        folder = Path(tmp)/'work'
         folder.mkdir()
         chapters = write_notebooks(folder)
-        with serve(folder) as (host, address):
-            browser = subprocess.Popen([chromium, f'--user-data-dir={profile}', *FLAGS],
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try: asyncio.run(look(report, profile, chapters, host, address, shots))
-            finally:
-                browser.terminate()
-                browser.wait(30)
+        with serve(folder) as (host, address), start_chromium(chromium) as profile:
+            asyncio.run(look(report, profile, chapters, host, address, shots))
 
 
 if __name__ == '__main__':
