@@ -20,28 +20,32 @@ CLEAR = .5   #: contrast of nuclei that can be told from what lies around them, 
 def measure_contrast(image:np.ndarray, # intensity, (Z,Y,X)
                      seg:np.ndarray, # nucleus ids, (Z,Y,X)
                     ) -> float: # standard deviations of the image; 0 where there is none, or shapes differ
-    "Measure how much brighter or darker nuclei are than the rest, on some of the voxels."
+    "Measure how much brighter nuclei are than the rest (below 0: darker), on some of the voxels."
     if image.shape != seg.shape: return 0.                         # whoever needs the frame says so
     step = max(1, round((image.size/2e6)**.5))
     some, inside = image[:, ::step, ::step].astype(np.float32), seg[:, ::step, ::step] > 0
     if inside.all() or not inside.any() or not some.std(): return 0.
-    return float(abs(some[inside].mean() - some[~inside].mean())/some.std())
+    return float((some[inside].mean() - some[~inside].mean())/some.std())
 
 def find_misfit(movie:Movie) -> list: # of text, empty where all is well
-    "Say whether segmentations fit the images better as those of another frame, or mirrored."
+    "Say whether nuclei are dark, or segmentations fit better as those of another frame, or mirrored."
     there = set(movie.frames)
     able = [t for t in movie.frames if {t - 1, t + 1} <= there]
     better:dict = {}
+    bright = []
     for t in able[::max(1, len(able)//3)][:3]:
         image, seg = movie.image(t), movie.seg(t)
-        now = measure_contrast(image, seg)
-        other = {('frame', d): measure_contrast(image, movie.seg(t + d)) for d in (-1, 1)}
+        bright.append(measure_contrast(image, seg))
+        now = abs(bright[-1])
+        other = {('frame', d): abs(measure_contrast(image, movie.seg(t + d))) for d in (-1, 1)}
         for k in range(3):
-            if seg.shape[k] > 1: other['mirror', k] = measure_contrast(image, np.flip(seg, k))
+            if seg.shape[k] > 1: other['mirror', k] = abs(measure_contrast(image, np.flip(seg, k)))
         for way, value in other.items():
             better.setdefault(way, []).append(value > max(CLEAR, SHARPER[way[0]]*now) and value)
     sure = {way: min(values) for way, values in better.items() if len(values) > 1 and all(values)}
-    if not sure: return []
+    dark = ['nuclei are darker than what lies around them, and the networks know bright ones: invert the '
+            'images, or choose the channel in which nuclei shine']
+    if not sure: return dark if bright and max(bright) < -CLEAR else []
     kind, how = max(sure, key=sure.get)
     if kind == 'mirror':
         return [f'the segmentations fit the images better if mirrored along {"ZYX"[how]}: save them again']

@@ -17,12 +17,12 @@ from ..core import check_name, read_json
 from ..files import MAX_FRAMES, check_integer
 from ..volumes.voxels import check_scale, check_voxel_size
 from .tiff import IDS, read_frames, read_tiff
-from .movie import (Layout, Movie, add_second, find_frames, is_address,
+from .movie import (Layout, Movie, add_second, is_address,
                                       movie_from_simulation, number_times, split_channels, stamp_files,
                                       validate_movie)
 from .ctc import CTC
 from .omezarr import OME_ZARR, BrokenZarr
-from .stacks import CONVERT, FrameFile, match_files
+from .stacks import CONVERT, FrameFile, find_frame_files, match_files
 from .series import (SERIES, STACK, find_place, is_zarr, list_sources,
                                        movie_from_sources, open_segs, read_description)
 
@@ -39,8 +39,8 @@ def open_blastospim(path:str|Path, # folder with registered_images
     path = Path(path)
     size = options.get('voxel_size')
     lineage = options.get('lineage_file')
-    images, segs, words = number_times(find_frames(path/'registered_images'),
-                                       find_frames(path/'registered_label_images'), str(path))
+    images, segs, words = number_times(find_frame_files(path/'registered_images', 'tiff?'),
+                                       find_frame_files(path/'registered_label_images', 'tiff?'), str(path))
     if lineage is None and (path/'LineageGraph.json').is_file():
         lineage = path/'LineageGraph.json'
     if size is None and (path/'simulation.json').is_file():

@@ -117,9 +117,12 @@ def summarise_movie(movie:Movie, scan:Scan, # the movie; what a pass over it mea
     out['voxel'] = f'{cross(f"{v:g}" for v in size)} µm (z, y, x)' if size else 'size not known'
     lit = f[f['background'].notna()]
     if len(lit):
-        digits = count_digits(lit['contrast'].median())
+        usual = lit['contrast'].median()
+        digits = count_digits(abs(usual))
         dark = f'background {format_range(lit["background"], digits)} ± {lit["noise"].median():.{digits}f}'
-        out['light'] = f'{dark}, nuclei {format_range(lit["contrast"], digits)} above it'
+        how = 'above' if usual >= 0 else 'below'
+        nuclei = format_range(lit['contrast']*np.copysign(1, usual), digits)
+        out['light'] = f'{dark}, nuclei {nuclei} {how} it'
     if not len(n): return out
     out['scale'] = describe_movie_scale(movie) if try_measure(movie) else describe_scale(None)
     counts = format_range(f['n_nuclei'].dropna())

@@ -171,7 +171,7 @@ def find_light_faults(scan:Scan) -> list: # of `Finding`
     cases = [f'frame {r.frame}: {r.hot:.0f}' for r in hot.itertuples()]
     out += note_cases('hot pixel', cases, hot['hot'].sum())
     seen = lit[lit['n_nuclei'] > 0]
-    contrast = seen['contrast']
+    contrast = seen['contrast'].abs()           # that nuclei are dark is said elsewhere
     faint = contrast < .5*seen['noise']
     out += note_frames('nuclei hardly brighter than the background', seen['frame'][faint])
     change = contrast.to_numpy()/np.maximum(find_usual_nearby(contrast), 1e-6)
@@ -183,7 +183,7 @@ def find_fading(seen:pd.DataFrame, # rows of the frames with light and nuclei
                ) -> list: # of `Finding`
     "Say whether nuclei fade or the background changes over the movie."
     frame = seen['frame'].to_numpy()
-    contrast = seen['contrast'].clip(lower=1e-6).to_numpy()
+    contrast = seen['contrast'].abs().clip(lower=1e-6).to_numpy()
     found = []
     loss = 1 - np.exp(measure_trend(frame, np.log(contrast)))
     if loss > .2: found += note_cases('bleaching', [f'nuclei lose {loss:.0%} of their light over the movie'])
