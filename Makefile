@@ -91,7 +91,7 @@ lint: $(READY) ## ruff and mypy
 dist-check: $(READY) ## wheel and sdist, built and installed into a bare environment
 	@$(BIN)/python tools/dist.py
 
-run: $(READY) ## run notebooks and store what they show: make run NB="nbs/02_lineage/05_states.ipynb …"
+run: $(READY) ## run notebooks and store what they show: make run NB="nbs/02_lineage/06_states.ipynb …"
 	@$(BIN)/python tools/execute.py $(NB)
 
 bench: $(READY) ## each stage's time, beside a naive version and its limit: benchmarks/speed.csv

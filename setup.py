@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 config = ConfigParser(delimiters=['='], interpolation=None)
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
-NOT_IN_DEV = ('napari', 'trackmate', 's3', 'validate', 'onnx', 'fast')   # heavy, or not with the pinned versions of all others
+NOT_IN_DEV = ('napari', 'trackmate', 's3', 'onnx', 'fast')   # heavy, or not with the pinned versions of all others
 extras = {key.removeprefix('extra_'): value.split() for key, value in cfg.items() if key.startswith('extra_')}
 
 setup(

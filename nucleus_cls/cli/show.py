@@ -61,10 +61,10 @@ def complain_failed(failed:list # a line for each file that could not be read
 @take_settings(Film, Look)
 def nucleus_video(
     movie:Param('Movie in any layout', str),
-    predictions_csv:Param('predictions.csv of nucleus_predict (default: predict with --run)', str, opt=False,
+    predictions_csv:Param('predictions.csv of nucleus_predict (default: predict, too)', str, opt=False,
                           nargs='?')=None,
     output:Param('File to write, .mp4 or .gif', str)='movie.mp4',
-    run:Param('Predict first, with this run folder or the word pretrained', str)=None,
+    run:Param('Predict first, with this run folder (default: pretrained)', str)=None,
     config:Param('TOML or JSON file with settings, named as the flags are', str)=None,
     **kwargs
 ):
@@ -182,6 +182,7 @@ def nucleus_notebook(
     from nucleus_cls.simulation.movies import simulate
     path = Path(output)
     told = read_movie_flags(**kwargs)
+    if path.suffix != '.ipynb': raise ValueError(f'{path}: a notebook ends with .ipynb')
     if path.exists(): raise ValueError(f'{path} exists; choose another name with --output')
     if movie is None: movie = simulate(path.parent/'simulated', 1, 12, 0, 'realistic')[0]
     place = str(movie)

@@ -52,11 +52,11 @@ def find_run(run:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`
     return path
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #3a21e123
-def open_run(run:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`
+def open_run(run:str|Path|Run, # a run folder, `pretrained`, `pretrained:NAME`, or a run that is open
              device:str='auto', # where to compute: auto, cpu, cuda, mps
             ) -> Run: # ready to predict
     "Open a trained network: a run folder, or one that comes with the package."
-    return load_run(find_run(run), device)
+    return run if isinstance(run, Run) else load_run(find_run(run), device)
 
 # %% ../../nbs/08_models/06_pretrained.ipynb #405eba9f
 def read_architecture(init:str|Path, # a run folder, `pretrained`, or `pretrained:NAME`

@@ -348,7 +348,7 @@ def link_movie(movie:Movie, # its segmentation is read, nothing else
 # %% ../../nbs/05_movies/10_links.ipynb #5a941a4b
 def score_links(links:pd.DataFrame, # from `link_movie`
                 lineage, # a Lineage
-               ) -> dict: # precision and recall of all links, and of those to daughters
+               ) -> dict: # precision and recall of all links, recall of those to daughters
     "Compare links with a lineage; only links between nodes of the lineage count."
     nodes = lineage.nodes[['frame', 'nucleus_id']].to_numpy()
     at, known = nodes[lineage.edges], {tuple(n) for n in nodes.tolist()}

@@ -194,6 +194,9 @@ def open_movie(path:Any, # movie folder, file or address, or a simulated movie
         movie.scale = check_scale(scale)
         two = len(split_channels(channel)) == 2
         return add_second(movie, replace(movie, read_image=path.second), '0,1') if two else movie
+    if not isinstance(path, (str, Path)):
+        raise TypeError(f'{type(path).__name__}: open_movie takes a folder, a file or an address; '
+                        'movie_from_arrays makes a movie of arrays, predict_arrays predicts single ones')
     here = lineage_file is not None and not is_address(lineage_file)
     if here and not Path(lineage_file).exists():
         raise FileNotFoundError(f'{lineage_file}: no such lineage file')

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'USUAL', 'find_movie_step', 'read_frame_for', 'rescale_parts', 'read_windows', 'check_frames',
            'follow_nuclei', 'stream_movie', 'predict_blocks', 'make_run_key', 'stamp_movie', 'save_block', 'load_block',
-           'reopen_run', 'do_block', 'describe_run_folder', 'predict_all_blocks', 'decide_states', 'mark_coarse',
-           'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results', 'predict_and_write',
-           'predict_movie']
+           'reopen_run', 'do_block', 'describe_run_folder', 'predict_all_blocks', 'join_blocks', 'decide_states',
+           'mark_coarse', 'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results',
+           'predict_and_write', 'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
@@ -41,6 +41,7 @@ from ..movies.neighbours import warn_time
 from ..movies.scale import find_movie_growth, measure_movie, warn_coarse
 from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
                                                find_voxel_step, open_for)
+from ..models.pretrained import open_run
 from ..models.run import Run, load_run
 from ..models.runtimes import PAYS, speed_up
 from .predictions import Predictions, join_flags, predict_stream, tabulate
@@ -109,8 +110,7 @@ def check_frames(movie:Movie, # the movie
     "Refuse frames that cannot be predicted, with a `ValueError` that names them."
     frames = movie.frames if frames is None else sorted({int(t) for t in frames})
     if gone := sorted(set(frames) - set(movie.frames)):
-        raise ValueError(f'movie {movie.name}: frames {gone} lack image or segmentation; '
-                         f'there are {movie.frames}')
+        raise ValueError(f'movie {movie.name}: frames {gone} lack image or segmentation; has {movie.frames}')
     return frames
 
 def follow_nuclei(nuclei:Sequence, # tables of `find_nuclei`, by frame of the window; None: not there
@@ -141,8 +141,7 @@ def stream_movie(movie:Movie, # the movie
             moves = follow_nuclei(nuclei, size, prep, step)
             stream = stream_timepoint(images, seg, prep, None, imaged, segs, step, nuclei[middle], moves,
                                       second if prep.channel else None)
-            for row, x in stream:
-                yield dict(movie=movie.name, frame=t, **row), x
+            for row, x in stream: yield dict(movie=movie.name, frame=t, **row), x
         except BadFrame: raise
         except ValueError as e: raise ValueError(f'movie {movie.name}, frame {t}: {e}') from e
 
@@ -234,20 +233,21 @@ def predict_all_blocks(run, # trained run
         parts = [(*job, blocks[n]) for n in todo]
         shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
         found = ((n, table) for n, (table,) in shared)
-    begun = time.perf_counter()
-    n_nuclei = 0
-    bar = progress(None, f'{movie.name}: predicting', 'frame', len(frames), sum(len(blocks[n]) for n in done))
-    with bar:
+    begun, n_nuclei = time.perf_counter(), 0
+    ready = sum(len(blocks[n]) for n in done)
+    with progress(None, f'{movie.name}: predicting', 'frame', len(frames), ready) as bar:
         for i, table in found:
-            n = todo[i]
+            done[n := todo[i]] = table
             if place: save_block(table, file(n))
-            done[n] = table
             n_nuclei = n_nuclei + len(table)
             bar.update(len(blocks[n]))
             bar.set_postfix_str(f'{n_nuclei/(time.perf_counter() - begun):.0f} nuclei/s')
-    tables = [done[n] for n in sorted(done) if len(done[n])]
-    columns = [f'p_{s}' for s in run.states]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*PLACE, *columns])
+    return join_blocks(run, [done[n] for n in sorted(done)])
+
+def join_blocks(run:Run, tables:list) -> pd.DataFrame: # trained run, and the tables of its blocks
+    "Join tables, of which some or all may be empty."
+    if not any(map(len, tables)): return pd.DataFrame(columns=[*PLACE, *(f'p_{s}' for s in run.states)])
+    return pd.concat([t for t in tables if len(t)], ignore_index=True)
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #27358a0c
 def decide_states(run, # trained run
@@ -328,7 +328,7 @@ def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predic
     return found
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #61c788c4
-def predict_movie(run:Run, # trained run
+def predict_movie(run:Run|str|Path, # trained run, or what `open_run` takes
                   movie:Any, # Movie, or what `open_movie` takes: a folder, a simulated movie
                   frames:Iterable[int]|None=None, # frames to predict; None: all with image and segmentation
                   output_dir:str|Path|None=None, # folder to write to and to resume from; None: write nothing
@@ -340,6 +340,7 @@ def predict_movie(run:Run, # trained run
     "Predict every nucleus of every frame; the lineage is not read unless asked for."
     check_integer(n_workers, 'n_workers', 1, MAX_WORKERS)
     if scheduler is not None: import_dask()
+    run = open_run(run)
     movie = movie if isinstance(movie, Movie) else open_for(run.preprocess, movie)
     check_channel(run.preprocess, movie.channel, f'movie {movie.name}')
     frames = check_frames(movie, frames)

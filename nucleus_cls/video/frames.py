@@ -24,7 +24,7 @@ from .layout import Placement, arrange_frame
 from .growing import GrowingCurve, GrowingTree, list_curves
 
 # %% ../../nbs/13_video/07_frames.ipynb #bafa5692
-def choose_opacity(confidence:float, # 0–1, NaN: not known
+def choose_opacity(confidence:float, # 0–1, NaN: not known; below 0: a nucleus that is dimmed
                    n_states:int=4, # states there were to choose from
                   ) -> float: # 0.3–1
     "Choose the opacity of an outline."
@@ -50,10 +50,12 @@ def draw_view(ground:Image.Image, # grey picture of the view, from `make_backdro
     if look.min_confidence: shown = [item for item in shown if item[1] in states]
     shown.sort(key=lambda item: item[0][0] in EVENTS)
     for (state, confidence), _, soft in shown:
-        strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
+        fades = look.confidence == 'opacity' or confidence < 0
+        strength = choose_opacity(confidence, n_states) if fades else 1.
         paint_outline(out, soft, view.scale, opacity=strength, **style_state(state, unit, look))
     for (state, confidence), _, soft in shown:                          # over all outlines
-        strength = choose_opacity(confidence, n_states) if look.confidence == 'opacity' else 1.
+        fades = look.confidence == 'opacity' or confidence < 0
+        strength = choose_opacity(confidence, n_states) if fades else 1.
         color, halo = color_state(state, look), ink['ground']
         paint_sign(out, state, find_top(soft), choose_sign_size(unit), color, halo, strength)
     taken = np.zeros((view.height, view.width), bool)
@@ -69,7 +71,7 @@ def write_name(nucleus_id:int, # of the nucleus
                look:Look, # how the film looks
               ) -> str: # such as '12', '12 93%', '93%' or ''
     "Compose the text beside a nucleus."
-    sure = look.confidence == 'text' and not np.isnan(confidence)
+    sure = look.confidence == 'text' and confidence >= 0
     return ' '.join([str(nucleus_id)]*look.ids + [f'{confidence:.0%}']*sure)
 
 # %% ../../nbs/13_video/07_frames.ipynb #0ef43c0d

@@ -25,7 +25,8 @@ from ..workers import read_ahead
 from ..resume import hold_output
 from ..lineage.states import assign_states
 from ..plot.views import choose_contrast, flatten
-from ..plot.overlays import find_nuclei_box, take_movie
+from ..plot.overlays import take_movie
+from ..volumes.crops import find_nuclei
 from ..movies.movie import Movie, format_frames
 from ..movies.open import open_movie
 from ..transforms.preprocess import open_for
@@ -74,21 +75,22 @@ def choose_range_and_box(movie:Movie, # the movie
     "Choose grey values and box for a whole movie."
     picked = sorted({frames[round(k)] for k in np.linspace(0, len(frames) - 1, 6)})
     axes = (0, 1, 2) if look.projection == 'mean' else (0,)
-    lows, highs = [], []
+    lows, highs, reach = [], [], 12
     flats:dict = {axis: [] for axis in axes}
     for t in picked:
         image = movie.image(t)
-        seg = movie.seg(t)
         for axis in axes: flats[axis].append(flatten(image, axis, look.projection).ravel())
-        if not seg.any(): continue
-        box = find_nuclei_box(seg)
-        lows.append([s.start or 0 for s in box])
-        highs.append([s.stop for s in box])
+        nuclei = find_nuclei(movie.seg(t))
+        if not len(nuclei): continue
+        first, last = (nuclei[[f'{axis}{end}' for axis in 'zyx']].to_numpy() for end in (0, 1))
+        reach = max(reach, (last - first).max()//2 + 2)
+        lows.append(first.min(0) - 8)
+        highs.append(last.max(0) + 8)
     if {'z', 'y', 'x'} <= set(table):
         at = table[table['frame'].isin(frames)][['z', 'y', 'x']].dropna().to_numpy(float)
         if len(at):
-            lows.append(at.min(0) - 12)
-            highs.append(at.max(0) + 13)
+            lows.append(at.min(0) - reach)
+            highs.append(at.max(0) + reach + 1)
     box = tuple(slice(0, n) for n in image.shape)
     if lows and not look.whole:
         low = np.min(lows, 0).clip(0).astype(int)
@@ -131,10 +133,11 @@ def find_relatives(table:pd.DataFrame, # predictions with the column parent
 
 def dim_others(known:list, # tables of `look_up_predictions`: a dict by frame each
                chosen:set, # (frame, nucleus_id) to leave bright
-              ) -> list: # the same with no confidence in the others
+               keep:bool=False, # leave them their confidence; no: draw them as if it were not known
+              ) -> list: # the same with a confidence of -1 in the others
     "Dim all nuclei but some."
-    return [{t: {n: (state, np.nan if (t, n) in chosen else 0.) for n, (state, _) in rows.items()}
-             for t, rows in by_frame.items()} for by_frame in known]
+    return [{t: {n: (state, -1. if (t, n) not in chosen else sure if keep else np.nan)
+                 for n, (state, sure) in rows.items()} for t, rows in by_frame.items()} for by_frame in known]
 
 # %% ../../nbs/13_video/08_video.ipynb #61c6108f
 def select_rows(table:pd.DataFrame, # predictions of a movie
@@ -204,7 +207,7 @@ def predict_beside(movie:Movie, # the movie
                    look:Look, # how the film looks
                   ) -> Any: # Predictions
     "Predict a movie for a film, after checking the film's settings against the network."
-    run = open_run(run) if isinstance(run, (str, Path)) else run
+    run = open_run(run)
     check_states(look, run.states)
     return predict_movie(run, movie, output_dir=output.with_name(f'{output.stem}_predictions'))
 
@@ -263,7 +266,7 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     said = {'truth': None if truth is None else truth is not False,
             'tree': None if tree is None else tree is not False}
     look, film = choose_settings(settings | said | {'preset': preset}, config)
-    if predictions is None and isinstance(run, (str, Path)): run = open_run(run)
+    if predictions is None: run = open_run(run)
     if not isinstance(movie, Movie):
         movie = open_movie(movie) if predictions is not None else open_for(run.preprocess, movie)
     frames = movie.frames if frames is None else sorted({int(t) for t in frames})
@@ -280,7 +283,7 @@ def make_video(movie:Any, # Movie, or what `open_movie` takes: a folder, a simul
     held = find_held(table, look, film.pause, relatives)
     films = list_films(output, table, look, film)
     painter, box, known = prepare_film(movie, table, true, tree if film.tree else None, frames, look)
-    if relatives: known = dim_others(known, relatives)
+    if relatives: known = dim_others(known, relatives, look.confidence == 'text')
     painters = {path: replace(painter, look=its) for path, its in films.items()}
     begin = time.perf_counter()
     draw_films(movie, frames, box, painters, known, film, held)
@@ -325,12 +328,11 @@ def check_ids(table:pd.DataFrame, # predictions of the movie
     if odd: raise ValueError(f'the predictions have the state {odd[0]!r}, which is none')
     frames = sorted(table['frame'].unique())
     bare = [t for t in shown if t not in frames]
-    if any(movie.seg(t).any() for t in bare[:3]):
+    if any(movie.seg(t).any() for t in bare):
         warnings.warn(f'the predictions say nothing of {len(bare)} of {len(shown)} frames '
                       f'({format_frames(bare)}); is part of the table missing?', stacklevel=3)
     looked = sorted({frames[0], frames[len(frames)//2], frames[-1]})
-    for t in looked:
-        named = table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int)
-        if np.isin(named, movie.seg(t)).any(): return
+    named = {t: table.loc[table['frame'] == t, 'nucleus_id'].to_numpy(int) for t in looked}
+    if any(np.isin(ids, movie.seg(t)).any() for t, ids in named.items()): return
     raise ValueError(f'the predictions name no nucleus that movie {movie.name} has in the frames '
                      f'{", ".join(map(str, looked))}: are they of another segmentation?')
