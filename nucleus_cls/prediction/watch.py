@@ -20,7 +20,7 @@ from ..transforms.preprocess import apply_scale, check_channel, check_space
 from ..models.run import Run
 from .predictions import Predictions
 from .whole_movie import (decide_states, describe_prediction, join_blocks, load_block,
-                                                make_run_key, mark_coarse, predict_blocks, refuse_other_movie,
+                                                make_run_key, mark_all, predict_blocks, refuse_other_movie,
                                                 save_block, write_results)
 
 # %% ../../nbs/10_prediction/11_watch.ipynb #13771825
@@ -69,7 +69,7 @@ def predict_ready(run:Run, # trained run
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     new = list_ready(movie, {int(file.stem) for file in place.glob('*.npz')}, ended)
     for t, table in zip(new, predict_blocks(run, movie, [[t] for t in new])):
-        if held['coarse']: mark_coarse(table)
+        if held['coarse']: mark_all(table, 'coarse')
         save_block(table, place/f'{t:05d}.npz')
     return new
 

@@ -6,8 +6,8 @@
 __all__ = ['BLOCK', 'PLACE', 'JOB', 'USUAL', 'find_movie_step', 'read_frame_for', 'rescale_parts', 'read_windows', 'check_frames',
            'follow_nuclei', 'stream_movie', 'predict_blocks', 'make_run_key', 'stamp_movie', 'save_block', 'load_block',
            'reopen_run', 'do_block', 'describe_run_folder', 'predict_all_blocks', 'join_blocks', 'decide_states',
-           'mark_coarse', 'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results',
-           'predict_and_write', 'predict_movie']
+           'mark_all', 'write_table', 'refuse_other_movie', 'describe_prediction', 'write_results', 'predict_and_write',
+           'predict_movie']
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #56840daf
 import hashlib
@@ -269,9 +269,9 @@ def decide_states(run, # trained run
     if decode: found, divisions = decide_movie(found, table, size, compute_missing_prior(run))
     return found, divisions, suspects
 
-def mark_coarse(table:pd.DataFrame): # of `predict_all_blocks`; changed in place
-    "Say in `quality` that the nuclei are too small."
-    table['quality'] = [join_flags(flags, 'coarse') for flags in table['quality'].fillna('')]
+def mark_all(table:pd.DataFrame, *marks:str): # of `predict_all_blocks`; changed in place
+    "Say in `quality` what is true of all nuclei: too small, hardly to be seen."
+    table['quality'] = [join_flags(flags, *marks) for flags in table['quality'].fillna('')]
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #d186e560
 def write_table(table, path):
@@ -308,7 +308,7 @@ def write_results(output_dir:Path, found:Predictions, divisions, suspects, # fol
 
 def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predict_movie`
                       output_dir, decode:bool, lineage:bool, # as it was told
-                      coarse:bool, # are the nuclei too small?
+                      marks:Sequence, # of all nuclei
                       n_workers:int, scheduler, # who works
                      ) -> Predictions:
     "Predict all nuclei, decide their states, and write what was found."
@@ -320,7 +320,7 @@ def predict_and_write(run:Run, movie:Movie, frames:list, # as settled by `predic
         engine = [] if run.answer is None else ['openvino']
         job = Job(Path(output_dir)/JOB, fingerprint([make_run_key(run), has, frames, BLOCK, *engine])).begin()
     table = predict_all_blocks(run, movie, frames, job and job.part, n_workers, scheduler)
-    if coarse: mark_coarse(table)
+    if marks: mark_all(table, *marks)
     found, divisions, suspects = decide_states(run, movie, table, decode, lineage)
     if output_dir is not None:
         write_results(Path(output_dir), found, divisions, suspects, describe_prediction(run, movie, decode))
@@ -348,9 +348,9 @@ def predict_movie(run:Run|str|Path, # trained run, or what `open_run` takes
     run = replace(run, preprocess=replace(prep, register=choose_register(movie, prep.register)))
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     widths = measure_movie(movie) if run.preprocess.width else None
-    coarse = widths is not None and warn_coarse(movie)
-    if widths is not None: warn_time(movie)
+    marks = ['coarse'] if widths is not None and warn_coarse(movie) else []
+    if widths is not None: marks += warn_time(movie)
     run = speed_up(run, USUAL*len(frames))
     with hold_output(output_dir) if output_dir is not None else nullcontext():
-        return predict_and_write(run, movie, frames, output_dir, decode, lineage, coarse, n_workers,
+        return predict_and_write(run, movie, frames, output_dir, decode, lineage, marks, n_workers,
                                  scheduler)

@@ -25,7 +25,8 @@ from ..movies.links import find_field_shift, find_radii
 from ..volumes.wedge import find_imaged
 from ..samples.manifest import check_lineage, find_id_offset, join_states, touches_wedge
 from .scan import Scan
-from .findings import note_cases, name_frames
+from ..movies.neighbours import name_frames
+from .findings import note_cases
 
 # %% ../../nbs/14_review/03_lineage_findings.ipynb #081a4f9e
 #: Kind of finding → (level: mend, look or know; what to do about it).

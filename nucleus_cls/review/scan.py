@@ -22,7 +22,8 @@ from ..volumes.crops import NUCLEUS_COLUMNS, scan_nuclei, tabulate_nuclei
 from ..volumes.regions import count_pieces, find_holes, find_regions, find_touching
 from ..plot.charts import CURVES, Picture, use_theme
 from ..movies.movie import Movie
-from ..movies.repair import find_hot_pixels, measure_background, take_grid
+from ..movies.neighbours import measure_light
+from ..movies.repair import find_hot_pixels, take_grid
 
 # %% ../../nbs/14_review/01_scan.ipynb #797acf23
 CEILINGS = (255, 1023, 4095, 16383, 65535)   #: highest values of cameras and file types
@@ -34,14 +35,14 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
     grid = take_grid(image)
     top = image.max()
     inside = np.zeros(grid.shape, bool) if seg is None else take_grid(seg) > 0
-    bright, share = grid[inside], inside.mean()
-    if not inside.any(): bright, share = grid[grid >= np.percentile(grid, 99)], .1
-    back, noise = measure_background(grid[~inside & (grid > 0)])
+    share = inside.mean()
+    if not inside.any(): inside, share = grid >= np.percentile(grid, 99), .1
+    back, noise, contrast = measure_light(grid, inside)
     may_clip = image.dtype.kind in 'ui' and top in CEILINGS
     full = np.count_nonzero(image == top) if may_clip else 0
     return {'background': back,
             'noise': noise,
-            'contrast': float(np.median(bright)) - back,
+            'contrast': contrast,
             'saturated': full/float(share*image.size),
             'hot': len(find_hot_pixels(image)[0]),
             'empty': bool(image.min() == top),
