@@ -22,7 +22,7 @@ from ..volumes.crops import NUCLEUS_COLUMNS, scan_nuclei, tabulate_nuclei
 from ..volumes.regions import count_pieces, find_holes, find_regions, find_touching
 from ..plot.charts import CURVES, Picture, use_theme
 from ..movies.movie import Movie
-from ..movies.neighbours import measure_light
+from ..movies.neighbours import measure_glow
 from ..movies.repair import find_hot_pixels, take_grid
 
 # %% ../../nbs/14_review/01_scan.ipynb #797acf23
@@ -37,7 +37,7 @@ def measure_image(image, # raw intensity, (Z,Y,X), counts
     inside = np.zeros(grid.shape, bool) if seg is None else take_grid(seg) > 0
     share = inside.mean()
     if not inside.any(): inside, share = grid >= np.percentile(grid, 99), .1
-    back, noise, contrast = measure_light(grid, inside)
+    back, noise, contrast = measure_glow(grid, inside)
     may_clip = image.dtype.kind in 'ui' and top in CEILINGS
     full = np.count_nonzero(image == top) if may_clip else 0
     return {'background': back,
