@@ -50,7 +50,8 @@ def predict(run, movie, work):
 def study(run, movie, work, seed):
     "Predict and decode one movie: probabilities of its samples, and what links and suspects are worth."
     raw, lineage, (links, nuclei) = predict(run, movie, work), movie.lineage(), link_movie(movie)
-    decoded = decode(raw, links, describe_links(nuclei, links, movie.voxel_size), adjust=compute_missing_prior(run))
+    kinds = describe_links(nuclei, links, movie.voxel_size, movie.seg(movie.frames[0]).shape)
+    decoded = decode(raw, links, kinds, adjust=compute_missing_prior(run))
     samples = extract_movie(movie, Path(work)/'samples')
     at = pd.MultiIndex.from_frame(raw.table[KEY].astype(int))
     at = at.get_indexer(pd.MultiIndex.from_frame(samples.table[KEY].astype(int)))

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..volumes.regions import count_pieces, find_regions
-from .motion import measure_motion
+from .motion import find_shape, measure_motion
 from .movie import Movie
 from .repair import measure_background, take_grid
 
@@ -94,7 +94,7 @@ def find_time_faults(movie:Movie) -> list: # of text, empty where all is well
     "Say what keeps the nuclei of a movie from having neighbours in time."
     frames = movie.frames
     measure_motion(movie)
-    shape = movie.measured.get('shape') or movie.seg(frames[0]).shape
+    shape = find_shape(movie)
     read = f'read as {len(frames)} frames of {shape[0]} slices of {shape[1]}×{shape[2]} (T; Z; Y, X)'
     if len(frames) == 1:
         return [f'one frame, so no nucleus has a neighbour in time; {read.replace("frames", "frame")}: if '

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['AFTER_KINDS', 'BEFORE_KINDS', 'OCCURS', 'AFTER', 'BEFORE', 'FOLLOWS', 'DOUBT', 'KEY', 'OWN', 'LEAVING', 'COUNTED',
-           'GLIMPSE', 'SEEN', 'LOSES', 'compute_factors', 'list_link_factors', 'list_frequencies', 'propagate_beliefs',
-           'log_sum', 'find_predecessors', 'weigh_leaving', 'weigh_links', 'cap_probability', 'correct_frequencies',
-           'compare_losses', 'decode', 'compute_missing_prior']
+           'FORKS', 'GLIMPSE', 'SEEN', 'LOSES', 'compute_factors', 'list_link_factors', 'list_frequencies',
+           'propagate_beliefs', 'log_sum', 'find_predecessors', 'weigh_crossing', 'weigh_forks', 'weigh_links',
+           'cap_probability', 'correct_frequencies', 'compare_losses', 'decode', 'compute_missing_prior']
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #60cdaa60
 import numpy as np
@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core import STATES, node_name
 from ..models.run import pick_states
-from .predictions import Predictions, doubt_unseen
+from .predictions import Predictions, doubt_unseen, join_flags
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #9e685ac7
 AFTER_KINDS = ('gone', 'covered', 'back', 'one', 'touching', 'apart')
@@ -119,20 +119,41 @@ def find_predecessors(table:pd.DataFrame, # of predictions: frame, nucleus_id
 LEAVING = .05   #: share of nuclei at the border that end there, before any of a movie were counted
 COUNTED = 20    #: nuclei that this share counts as
 
-def weigh_leaving(gone:np.ndarray, # factors of a track that ends away from the border, (K,)
-                  n_gone:int, # nuclei of the movie that are gone from the border
-                  n_border:int, # nuclei of the movie that touch it
-                 ) -> np.ndarray: # logarithms, (K,)
-    "Weigh the end of a track at the border, where a nucleus may just as well have left."
-    leaving = (n_gone + LEAVING*COUNTED)/(n_border + COUNTED)
-    usual = OCCURS @ AFTER[:, AFTER_KINDS.index('gone')]
-    return np.log((gone*usual + leaving)/(usual + leaving))
+def weigh_crossing(factor:np.ndarray, # what is seen says away from the border, factors, (K,)
+                   kind:str, # what is seen, one of AFTER_KINDS
+                   n_cross:float, # nuclei of the movie that may have crossed the border
+                   n_border:int, # nuclei of the movie that touch it
+                  ) -> np.ndarray: # logarithms, (K,)
+    "Weigh what a nucleus that crossed the border explains, too: the end of a track, a second successor."
+    crossing = (n_cross + LEAVING*COUNTED)/(n_border + COUNTED)
+    usual = OCCURS @ AFTER[:, AFTER_KINDS.index(kind)]
+    return np.log((factor*usual + crossing)/(usual + crossing))
+
+FORKS = AFTER_KINDS[4:]   #: of two successors
+
+def weigh_forks(after:Any, before:Any, # of `describe_links`, (N,) each
+                border:np.ndarray, # nuclei that touch it, (N,)
+                parent:np.ndarray, # row of the predecessor, (N,), −1: none
+                factor:dict, # of `list_link_factors`
+               ) -> np.ndarray: # logarithms to be added, (N,K)
+    "Take back what two successors say of a mitosis, as far as the one at the border may have come in."
+    out = np.zeros((len(border), len(factor['follows'])))
+    beside = np.isin(np.arange(len(border)), parent[border & (parent >= 0)])
+    forks = {kind: beside & np.asarray(after == kind) for kind in FORKS}
+    usual = OCCURS @ AFTER[:, -len(FORKS):].sum(1)*beside.sum()
+    more = sum(at.sum() for at in forks.values()) - usual
+    came = np.isin(before, ['new', 'came'])[border].sum() + max(0, more)
+    for kind, at in forks.items():
+        said = factor[f'after {kind}']
+        out[at] = weigh_crossing(said, kind, came, border.sum()) - np.log(said)
+    return out
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #5a925c08
 def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
                 n:np.ndarray, # number of successors, (N,)
                 kinds, # from `describe_links`, a row for each of the table; or None
                 factor:dict, # from `list_link_factors`
+                parent:np.ndarray, # as for `propagate_beliefs`
                ) -> np.ndarray: # logarithms, (N,K)
     "Weigh what came before and after each nucleus; zeros where that says nothing."
     frame = table['frame'].to_numpy(int)
@@ -142,7 +163,7 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     else: seen = kinds[sides].fillna('')
     border = table['quality'].str.contains('border').to_numpy(bool)
     gone = (seen['after'] == 'gone').to_numpy() & border
-    seen.loc[border & ~seen['after'].isin(['divided', *AFTER_KINDS[4:]]), 'after'] = ''
+    seen.loc[border & ~seen['after'].isin(['divided', *FORKS]), 'after'] = ''
     seen.loc[border, 'before'] = ''
     seen.loc[~np.isin(frame + 1, frame), 'after'] = ''
     nothing = np.ones_like(factor['follows'][0])
@@ -150,7 +171,8 @@ def weigh_links(table:pd.DataFrame, # of predictions: frame, nucleus_id, quality
     for side in sides:
         out = out + np.log([factor.get(f'{side} {kind}', nothing) for kind in seen[side]])
     out = out.reshape(len(table), len(nothing))
-    if gone.any(): out[gone] += weigh_leaving(factor['after gone'], gone.sum(), border.sum())
+    if gone.any(): out[gone] += weigh_crossing(factor['after gone'], 'gone', gone.sum(), border.sum())
+    if kinds is not None: out += weigh_forks(kinds['after'], kinds['before'], border, parent, factor)
     return out
 
 # %% ../../nbs/10_prediction/03_decode.ipynb #ef085f49
@@ -220,13 +242,19 @@ def decode(predictions:Predictions, # of one movie, the network's
     losses = compare_losses(after[~quality.str.contains('border').to_numpy()])
     factor['after gone'] = factor['after gone']*np.where(np.isin(states, STATES[:3]), losses, 1)
     doubt = (1 - OWN)*(usual - own[judged])
-    own[judged] += doubt + weigh_links(table, n, kinds, factor)[judged]
+    own[judged] += doubt + weigh_links(table, n, kinds, factor, parent)[judged]
     probs = propagate_beliefs(own, table['frame'].to_numpy(int), parent, factor['follows'])
     for state, *how in ('death', False, GLIMPSE*losses), ('mitotic', after == 'divided'):
         if state in states: probs = cap_probability(probs, predictions.probs, states.index(state), *how)
+    left = after == 'left'
+    if 'death' in states:
+        probs = cap_probability(probs, np.exp(usual)[None], states.index('death'), ~left, 1)
     probs = doubt_unseen(probs, quality)
     probs[unseen] = np.nan
     names = np.array([node_name(*key) for key in zip(table['frame'], table['nucleus_id'])], object)
+    came = np.zeros_like(left) if kinds is None else (kinds['before'] == 'came').to_numpy()
+    table['quality'] = [join_flags(q, beyond and 'border' not in q and 'border')
+                        for q, beyond in zip(quality, left | came)]
     table['network_state'] = table['state']
     table['parent'] = np.where(parent < 0, '', names[parent])
     table['state'] = pick_states(probs, states)

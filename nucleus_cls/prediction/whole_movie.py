@@ -36,7 +36,7 @@ from ..volumes.voxels import rescale_frame
 from ..movies.movie import BadFrame, Movie, is_address
 from ..movies.repair import describe_movie, open_again
 from ..movies.links import find_link_size, link_nuclei
-from ..movies.motion import FOLLOW, choose_register, find_moves
+from ..movies.motion import FOLLOW, choose_register, find_moves, find_shape
 from ..movies.neighbours import warn_time
 from ..movies.scale import find_movie_growth, measure_movie, warn_coarse
 from ..transforms.preprocess import (Preprocess, apply_scale, check_channel, check_space,
@@ -138,6 +138,7 @@ def stream_movie(movie:Movie, # the movie
         middle, step = len(segs)//2, find_movie_step(movie, prep, t)
         try:
             seg = segs[middle] if step is None else segs[middle].vol
+            movie.measured['shape'] = seg.shape
             moves = follow_nuclei(nuclei, size, prep, step)
             stream = stream_timepoint(images, seg, prep, None, imaged, segs, step, nuclei[middle], moves,
                                       second if prep.channel else None)
@@ -223,9 +224,9 @@ def predict_all_blocks(run, # trained run
                       ) -> pd.DataFrame: # every nucleus: PLACE and p_<state>
     "Predict all frames of a movie, block by block, but for those that were done before."
     blocks = {n: frames[i:i + BLOCK] for n, i in enumerate(range(0, len(frames), BLOCK))}
-    file = lambda n: Path(place)/f'{n:05d}.npz'
-    done = {n: t for n in blocks if place and (t := load_block(file(n))) is not None}
-    todo = [n for n in blocks if n not in done]
+    file = {n: Path(place or '')/f'{n:05d}.npz' for n in blocks}
+    done = {n: t for n in blocks if place and (t := load_block(file[n])) is not None}
+    todo = sorted(set(blocks) - set(done))
     if scheduler is None and n_workers == 1:
         found: Iterator = enumerate(predict_blocks(run, movie, [blocks[n] for n in todo]))
     else:
@@ -233,12 +234,11 @@ def predict_all_blocks(run, # trained run
         parts = [(*job, blocks[n]) for n in todo]
         shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
         found = ((n, table) for n, (table,) in shared)
-    begun, n_nuclei = time.perf_counter(), 0
-    ready = sum(len(blocks[n]) for n in done)
+    begun, n_nuclei, ready = time.perf_counter(), 0, sum(len(blocks[n]) for n in done)
     with progress(None, f'{movie.name}: predicting', 'frame', len(frames), ready) as bar:
         for i, table in found:
             done[n := todo[i]] = table
-            if place: save_block(table, file(n))
+            if place: save_block(table, file[n])
             n_nuclei = n_nuclei + len(table)
             bar.update(len(blocks[n]))
             bar.set_postfix_str(f'{n_nuclei/(time.perf_counter() - begun):.0f} nuclei/s')
@@ -266,7 +266,8 @@ def decide_states(run, # trained run
         rows = rows.merge(true.rename(columns={'state': 'true_state'}), 'left', ['frame', 'nucleus_id'])
     found = tabulate(rows, table[[f'p_{s}' for s in run.states]].to_numpy(float), run.states)
     if lineage: suspects = find_conflicts(found, link_nuclei(table, size), known)
-    if decode: found, divisions = decide_movie(found, table, size, compute_missing_prior(run))
+    if decode:
+        found, divisions = decide_movie(found, table, size, compute_missing_prior(run), find_shape(movie))
     return found, divisions, suspects
 
 def mark_all(table:pd.DataFrame, *marks:str): # of `predict_all_blocks`; changed in place
@@ -348,8 +349,7 @@ def predict_movie(run:Run|str|Path, # trained run, or what `open_run` takes
     run = replace(run, preprocess=replace(prep, register=choose_register(movie, prep.register)))
     check_space(run.preprocess, movie.voxel_size, f'movie {movie.name}')
     widths = measure_movie(movie) if run.preprocess.width else None
-    marks = ['coarse'] if widths is not None and warn_coarse(movie) else []
-    if widths is not None: marks += warn_time(movie)
+    marks = [] if widths is None else ['coarse']*warn_coarse(movie) + warn_time(movie)
     run = speed_up(run, USUAL*len(frames))
     with hold_output(output_dir) if output_dir is not None else nullcontext():
         return predict_and_write(run, movie, frames, output_dir, decode, lineage, marks, n_workers,
