@@ -234,7 +234,8 @@ def predict_all_blocks(run, # trained run
         parts = [(*job, blocks[n]) for n in todo]
         shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
         found = ((n, table) for n, (table,) in shared)
-    begun, n_nuclei, ready = time.perf_counter(), 0, sum(len(blocks[n]) for n in done)
+    begun, n_nuclei = time.perf_counter(), 0
+    ready = sum(len(blocks[n]) for n in done)
     with progress(None, f'{movie.name}: predicting', 'frame', len(frames), ready) as bar:
         for i, table in found:
             done[n := todo[i]] = table
