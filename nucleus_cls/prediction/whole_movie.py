@@ -69,8 +69,7 @@ def read_frame_for(movie:Movie, # the movie
     seg = movie.seg(t) if with_seg else None
     nuclei = find_nuclei(seg) if with_seg else None
     second = movie.second(t) if prep.channel else None
-    imaged = find_imaged(image) if prep.imaged_only else None
-    return rescale_parts((image, imaged, seg, nuclei, second), step)
+    return rescale_parts((image, find_imaged(image) if prep.imaged_only else None, seg, nuclei, second), step)
 
 def rescale_parts(parts:Sequence, # image, imaged voxels, seg, nuclei, second channel; at any scale
                   step:tuple|None, # voxels of the movie for each voxel read; None: as stored
@@ -235,7 +234,7 @@ def predict_all_blocks(run, # trained run
         shared = share_work(do_block, parts, n_workers, scheduler) if todo else ()
         found = ((n, table) for n, (table,) in shared)
     begun, n_nuclei = time.perf_counter(), 0
-    ready = sum(len(blocks[n]) for n in done)
+    ready = len(frames) - sum(len(blocks[n]) for n in todo)
     with progress(None, f'{movie.name}: predicting', 'frame', len(frames), ready) as bar:
         for i, table in found:
             done[n := todo[i]] = table
