@@ -143,7 +143,8 @@ def try_frames(movie, # Movie
                strict:bool=False, # stop at a file that cannot be read
               ) -> tuple: # (what `work` returns, the Movie it was given, a line for each frame left out)
     "Do something with a movie; where files of it cannot be read, do it with the other frames."
-    from nucleus_cls.movies.movie import BadFrame, leave_out_bad
+    from nucleus_cls.movies.movie import BadFrame
+    from nucleus_cls.movies.repair import leave_out_bad
     try: return work(movie), movie, []
     except BadFrame:
         if strict: raise

@@ -185,10 +185,14 @@ def predict_whole(run, movie, output_dir:Path, *how, # trained run; Movie; more 
     from nucleus_cls.movies.scale import describe_movie_scale, describe_scale
     from nucleus_cls.prediction.watch import watch_movie
     from nucleus_cls.prediction.whole_movie import predict_movie
+    said:list = []
     def predict(movie):
         ruled = run.preprocess.width or movie.scale
-        if movie.notes: print(f'Read as: {"; ".join(movie.notes)}')
-        print(describe_movie_scale(movie) if ruled else describe_scale(None))
+        lines = [f'Read as: {"; ".join(movie.notes)}']*bool(movie.notes)
+        lines.append(describe_movie_scale(movie) if ruled else describe_scale(None))
+        new = [line for line in lines if line not in said]         # without broken frames it begins anew
+        said.extend(new)
+        print('\n'.join(new), end='\n'*bool(new))
         if watch is None: return predict_movie(run, movie, None, output_dir, *how)
         def open_now(): return replace(open_movie(**movie.again), scale=movie.scale)
         return watch_movie(run, open_now, output_dir, watch, decode=how[0])

@@ -6,13 +6,12 @@
 __all__ = ['TIME', 'MAX_ID', 'make_name_pattern', 'Seconds', 'read_number', 'find_frames', 'find_pattern', 'number_times',
            'BadFrame', 'mark_bad_frames', 'Movie', 'check_seg', 'split_channels', 'add_second', 'validate_movie',
            'format_frames', 'movie_from_arrays', 'movie_from_simulation', 'name_from_path', 'Layout', 'is_address',
-           'stamp_files', 'read_frame', 'same_nuclei', 'leave_out_bad']
+           'stamp_files', 'read_frame', 'same_nuclei']
 
 # %% ../../nbs/05_movies/02_movie.ipynb #60af5f44
 import re
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -326,7 +325,7 @@ def read_frame(movie:Movie, # the movie
     "Read image and segmentation of a frame; `ValueError` if their shapes differ."
     image, seg = movie.image(t), movie.seg(t)
     if image.shape != seg.shape:
-        raise ValueError(f'movie {movie.name}, frame {t}: the image is {image.shape} but the segmentation is '
+        raise BadFrame(f'movie {movie.name}, frame {t}: the image is {image.shape} but the segmentation is '
                          f'{seg.shape} (Z,Y,X); they must have the same shape')
     return image, seg
 
@@ -349,17 +348,3 @@ def _list_links(movie:Movie) -> set: # ((frame, id), (frame, id)), parent and ch
     lineage = movie.lineage()
     nodes = list(zip(lineage.nodes.frame.tolist(), lineage.nodes.nucleus_id.tolist()))
     return {(nodes[i], nodes[j]) for i, j in lineage.edges.tolist()}
-
-# %% ../../nbs/05_movies/02_movie.ipynb #b023a39d
-def leave_out_bad(movie:Movie, # of which a file could not be read
-                 ) -> tuple: # (the same without the frames that cannot be read; what is wrong with each)
-    "Read all files of a movie, and leave out those that cannot be read."
-    rest, bad = copy(movie), []
-    def try_frame(t, read, what):
-        try: read(t)
-        except BadFrame as e: bad.append(f'frame {t}, {what}: {e}')
-        else: return True
-    images = [t for t in movie.image_frames if try_frame(t, movie.image, 'image')]
-    segs = [t for t in movie.seg_frames if try_frame(t, movie.seg, 'segmentation')]
-    rest.image_frames, rest.seg_frames, rest.measured = images, segs, {}
-    return rest, bad

@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['CleanSettings', 'separate_pieces', 'drop_small', 'fill_holes', 'take_grid', 'measure_background', 'find_hot_pixels',
            'weigh_tiles', 'flatten_background', 'find_inner_box', 'find_always_imaged', 'CleanMovie', 'average_images',
-           'clean_movie', 'describe_movie', 'open_again']
+           'clean_movie', 'describe_movie', 'open_again', 'leave_out_bad']
 
 # %% ../../nbs/05_movies/08_repair.ipynb #98f0e4e1
 import zlib
+from collections import Counter
+from copy import copy
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 
@@ -19,7 +21,7 @@ from ..settings import check_known, check_settings, setting
 from ..volumes.crops import find_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.regions import find_holes, find_regions, paint_regions
-from .movie import Movie, is_address
+from .movie import BadFrame, Movie, is_address
 from .open import open_movie
 import json
 from functools import lru_cache
@@ -269,3 +271,21 @@ def open_again(text:str, # of `describe_movie`
         raise ValueError(f'a worker found another movie in {movie.source}: put it where all workers see the '
                          'same files')
     return movie
+
+# %% ../../nbs/05_movies/08_repair.ipynb #b023a39d
+def leave_out_bad(movie:Movie, # of which a file could not be read
+                 ) -> tuple: # (the same without the frames that cannot be read; what is wrong with each)
+    "Read all files of a movie, and leave out those that cannot be read, or differ in shape."
+    rest, bad = copy(movie), []
+    shapes:dict = {'image': {}, 'segmentation': {}}
+    for what, have, read in zip(shapes, (movie.image_frames, movie.seg_frames), (movie.image, movie.seg)):
+        for t in have:
+            try: shapes[what][t] = read(t).shape
+            except BadFrame as e: bad.append(f'frame {t}, {what}: {e}')
+    usual = Counter(s for held in shapes.values() for s in held.values()).most_common(1)
+    bad += [f'frame {t}, {what}: {s} voxels, others have {usual[0][0]}' for what, held in shapes.items()
+            for t, s in held.items() if s != usual[0][0]]
+    good = [[t for t in held if held[t] == usual[0][0]] for held in shapes.values()]
+    rest.image_frames, rest.seg_frames = good
+    rest.measured = {}
+    return rest, bad

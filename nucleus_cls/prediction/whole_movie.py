@@ -143,7 +143,7 @@ def stream_movie(movie:Movie, # the movie
                                       second if prep.channel else None)
             for row, x in stream: yield dict(movie=movie.name, frame=t, **row), x
         except BadFrame: raise
-        except ValueError as e: raise ValueError(f'movie {movie.name}, frame {t}: {e}') from e
+        except ValueError as e: raise BadFrame(f'movie {movie.name}, frame {t}: {e}') from e
 
 # %% ../../nbs/10_prediction/06_whole_movie.ipynb #55970b15
 BLOCK = 8   #: frames

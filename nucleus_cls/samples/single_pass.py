@@ -24,7 +24,7 @@ from ..resume import StepLog
 from ..volumes.crops import NUCLEUS_COLUMNS, place_boxes, scan_nuclei, tabulate_nuclei
 from ..volumes.wedge import find_imaged
 from ..volumes.voxels import Resampled, rescale_frame, rescale_nuclei
-from ..movies.movie import Movie, read_frame
+from ..movies.movie import BadFrame, Movie, read_frame
 from ..movies.links import find_link_size
 from ..movies.motion import find_moves
 from ..movies.repair import describe_movie, open_again
@@ -156,7 +156,7 @@ def read_checked(single:SinglePass, what:str, t:int) -> np.ndarray: # (Z,Y,X)
     words = 'second channel' if what == 'second' else what
     where = f'movie {single.movie.name}, frame {t}: the {words}'
     if vol.shape != single.stored:
-        raise ValueError(f'{where} has shape {vol.shape}, others have {single.stored} (Z,Y,X); image and '
+        raise BadFrame(f'{where} has shape {vol.shape}, others have {single.stored} (Z,Y,X); image and '
                          'segmentation of all frames must have the same shape')
     if what == 'seg': return vol
     kind = single.arrays[what].dtype
