@@ -10,6 +10,7 @@ __all__ = ['is_same', 'simulate_as', 'nucleus_simulate', 'nucleus_check', 'find_
 import shutil
 import sys
 from functools import partial
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from fastcore.script import Param
 
 from ..core import check_name, list_states
 from ..files import list_left_out, read_text, try_each
-from .command import command, read_movie_flags, split_list
+from .command import command, name_flags, read_movie_flags, split_list
 
 # %% ../../nbs/15_cli/02_data.ipynb #07cc18a2
 def is_same(movie, # Movie
@@ -92,10 +93,11 @@ def nucleus_check(
     from nucleus_cls.movies.open import open_movie
     from nucleus_cls.review.check import check_movie
     from nucleus_cls.review.lineage_findings import UNREADABLE
+    told = signature(read_movie_flags).parameters
     opened = open_movie(movie, lineage_file=lineage_file, **read_movie_flags(**kwargs))
     report = check_movie(opened, output_dir, timeframe, state_window)
     page = Path(output_dir)/f'{opened.name}.html'
-    print(f'{report}\nThe report with pictures: {page}')
+    print(f'{name_flags(str(report), list(told))}\nThe report with pictures: {page}')
     unread = sum(report.counts.get(kind, 0) for kind in UNREADABLE)
     if not unread: return
     files = '1 file' if unread == 1 else f'{unread} files'
