@@ -3,7 +3,7 @@
 Real films are predicted by the command that is printed; where they lie is said by NUCLEUS_DATA, and without them they are
 left out. Simulated movies are resampled to other voxels, or their nuclei or their whole field move, and what is found
 is set beside what is found in the same movie as it was. Each row says what is to come out, and what does. `--only` runs
-some of the parts (real, voxels, motion). The table goes to `films.csv`.
+some of the parts (real, voxels, motion, view). The table goes to `films.csv`.
 """
 import argparse
 import os
@@ -238,6 +238,46 @@ def try_motion(run, presets, n_frames):
                 yield compare(f'{name}, nuclei walk {widths:g} widths{words}', base, score(predict(run, *film)), aim=widths <= 1)
 
 
+def look_through(movie, kind, seed=0):
+    "See half of a movie's height and width through a window that drifts, or jumps every sixth frame."
+    from nucleus_cls import movie_from_arrays
+    from nucleus_cls.movies.scale import measure_movie
+    rng, width, frames = np.random.default_rng(seed), measure_movie(movie)[2], movie.frames
+    half = np.array(movie.image(frames[0]).shape[1:])//2
+    place = np.tile(half/2, (len(frames), 1))
+    for k in range(1, len(frames)):
+        step = np.array([.18, .12])*(1 if k < len(frames)/2 else -1) if kind == 'drifts' else (
+            rng.choice([-1, 1], 2)*(1.1, .8)*(k % 6 == 0))
+        place[k] = np.clip(place[k - 1] + step*width, 0, half)
+    def cut(read, k, t):
+        y, x = place[k].round().astype(int)
+        return read(t)[:, y:y + half[0], x:x + half[1]]
+    images, segs = ({t: cut(read, k, t) for k, t in enumerate(frames)} for read in (movie.image, movie.seg))
+    return movie_from_arrays(images, segs, name=movie.name, voxel_size=movie.voxel_size)
+
+
+def try_view(run, presets, n_frames):
+    "Predict what is seen through windows that move: events of nuclei away from the border, and all that are false."
+    from nucleus_cls import open_movie, predict_movie, simulate_movie
+    for preset in presets:
+        for kind in 'drifts', 'jumps':
+            parts = []
+            for seed in 911, 912, 913:
+                movie = open_movie(simulate_movie(preset, seed=seed, n_frames=n_frames, **PLENTY))
+                table = predict_movie(run, look_through(movie, kind, seed)).table.drop(columns='lost', errors='ignore')
+                parts.append(table.merge(find_states(movie)[['frame', 'nucleus_id', 'truth']], 'left', on=['frame', 'nucleus_id']))
+            table = pd.concat(parts, ignore_index=True)
+            inside, said = ~table['quality'].str.contains('border|no_t'), []
+            for state, name in ('mitotic', 'divisions'), ('death', 'deaths'):
+                true, called = table['truth'] == state, table['state'] == state
+                false, marked = called & ~true, table['quality'].str.contains('doubtful')
+                said.append(f'{(true & called & inside).sum()} of {(true & inside).sum()} {name}, {false.sum()} false'
+                            + f' ({(false & marked).sum()} of them doubtful)'*bool(false.sum()))
+            rest = table['truth'].isin(['stable', 'unknown'])
+            yield dict(film=f'{preset}, field {kind}', comes_out='; '.join(said), nuclei=len(table), events=int((~rest).sum()),
+                       false_percent=100*table['state'][rest].isin(['mitotic', 'death']).mean())
+
+
 def compare(film, base, found, aim=True):
     "Set what is found beside what was found in the same movie without motion."
     loss = base['events_f1'] - found['events_f1']
@@ -247,7 +287,7 @@ def compare(film, base, found, aim=True):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument('--only', default='real,voxels,motion', help='parts to run')
+    ap.add_argument('--only', default='real,voxels,motion,view', help='parts to run')
     ap.add_argument('--run', default='pretrained', help='run folder, or pretrained')
     ap.add_argument('--presets', default='easy,realistic,hard', help='presets of the simulated movies')
     ap.add_argument('--n_frames', type=int, default=30, help='frames a simulated movie')
@@ -257,7 +297,7 @@ def main():
     from nucleus_cls import open_run
     data, simulated = Path(os.environ.get('NUCLEUS_DATA', '../shared/data')).resolve(), (args.presets.split(','), args.n_frames)
     parts = {'real': lambda: try_real(data) if data.is_dir() else [], 'voxels': lambda: try_voxels(open_run(args.run), *simulated),
-             'motion': lambda: try_motion(open_run(args.run), *simulated)}
+             'motion': lambda: try_motion(open_run(args.run), *simulated), 'view': lambda: try_view(open_run(args.run), *simulated)}
     path, tables = HERE/'films.csv', []
     old = pd.read_csv(path) if path.exists() else pd.DataFrame({'part': []})
     for part, rows in parts.items():
